@@ -1,0 +1,112 @@
+//! What a decision needs from outside: two clocks and the counter store.
+//!
+//! **Invariant:** generic, never `dyn`: an indirect call would defeat the proof that no panic is
+//! reachable from a request (`cargo xtask wasm`).
+
+use alloc::vec::Vec;
+
+use crate::units::{Monotonic, UnixTime};
+
+/// The outside world of one decision.
+#[derive(Debug)]
+pub struct Env<'a, S> {
+    /// Monotonic time: limits, bans.
+    pub now: Monotonic,
+    /// Wall time: tokens, events.
+    pub wall: UnixTime,
+    /// Shared counters.
+    pub counters: &'a mut S,
+}
+
+/// A version handed out with a stored value. `Cas(0)` never leaves this crate as an argument:
+/// Proxy-Wasm hosts treat it as "unconditional".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cas(pub u32);
+
+impl Cas {
+    /// A version no host hands out: a swap against it creates a missing key and fails on a present one.
+    pub const ABSENT: Self = Self(u32::MAX);
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreError {
+    /// Somebody else wrote first.
+    CasMismatch,
+    /// The host failed; the policy of the stage decides.
+    Failed,
+}
+
+/// A shared key-value store with compare-and-swap.
+pub trait CounterStore {
+    /// Replaces the content of `out` with the value of `key`; `Cas::ABSENT` and an empty `out` when
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when the host failed.
+    fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError>;
+
+    /// Writes `value` if the version of `key` is still `cas`.
+    ///
+    /// # Errors
+    /// [`StoreError::CasMismatch`] when it is not, [`StoreError::Failed`] when the host failed.
+    fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError>;
+}
+
+/// An in-memory store with the semantics of Envoy's shared data, for tests, the playground and tools.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    entries: alloc::collections::BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
+    last: u32,
+}
+
+impl MemoryStore {
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing was stored yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of all keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|(key, (value, _))| key.len().saturating_add(value.len()))
+            .sum()
+    }
+}
+
+impl CounterStore for MemoryStore {
+    fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
+        out.clear();
+        match self.entries.get(key) {
+            Some((value, cas)) => {
+                out.extend_from_slice(value);
+                Ok(Cas(*cas))
+            }
+            None => Ok(Cas::ABSENT),
+        }
+    }
+
+    fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError> {
+        if let Some((_, current)) = self.entries.get(key) {
+            if *current != cas.0 {
+                return Err(StoreError::CasMismatch);
+            }
+        }
+        self.last = self
+            .last
+            .wrapping_add(1)
+            .clamp(1, u32::MAX.saturating_sub(1));
+        self.entries
+            .insert(key.to_vec(), (value.to_vec(), self.last));
+        Ok(())
+    }
+}
