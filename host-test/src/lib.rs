@@ -1,1 +1,38 @@
-//! Skeleton.
+//! A Proxy-Wasm host on wasmtime, for running and testing any filter.
+//!
+//! In: a `.wasm` that speaks Proxy-Wasm ABI 0.1.0, 0.2.0 or 0.2.1. Out: what a proxy would do with each request.
+//! Invariant: the host knows no particular filter, never panics on a guest's doing, and says whose fault a failure is.
+//! Source: Proxy-Wasm ABI v0.2.1; where it is silent, what Envoy 1.40 does.
+//!
+//! ```no_run
+//! use palisade_host::{Module, Request, Response, Vm, VmConfig};
+//!
+//! let module = Module::from_file("filter.wasm")?;
+//! let mut vm = Vm::start(&module, VmConfig { plugin_configuration: b"{}".to_vec(), ..VmConfig::default() })?;
+//! let outcome = vm.exchange(&Request::get("/"), |_upstream| Response::new(200, "hello"))?;
+//! assert_eq!(outcome.status, 200);
+//! # Ok::<(), palisade_host::Error>(())
+//! ```
+
+mod abi;
+mod error;
+mod exchange;
+mod module;
+mod state;
+mod stream;
+mod vm;
+
+pub use crate::{
+    abi::types::Status,
+    error::Error,
+    exchange::{Outcome, Request, Response, UpstreamRequest},
+    module::{Limits, Module},
+    state::{
+        clock::Clock,
+        headers::Headers,
+        log::{LogLevel, LogLine, LogSink},
+        shared::{Metric, MetricKind, Shared},
+    },
+    stream::{Forward, LocalReply, Step, StreamId, StreamInfo},
+    vm::{Fault, FilterState, Trace, Vm, VmConfig},
+};
