@@ -1,5 +1,7 @@
 //! Token verification (this file becomes `token/mod.rs` with `extract`, `jws`, `claims`, `session`).
 
+mod mac;
+
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -8,37 +10,7 @@ use crate::request::RequestHead;
 use crate::units::UnixTime;
 use crate::verdict::{Denial, Edits};
 
-/// A secret; `Debug` never shows it.
-#[derive(Clone)]
-pub struct Secret(pub Vec<u8>);
-
-impl core::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
-
-/// HMAC hash of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HmacAlgorithm {
-    /// HS256.
-    Sha256,
-    /// HS384.
-    Sha384,
-    /// HS512.
-    Sha512,
-}
-
-/// A key that carries its algorithm and, where the format has one, its id.
-#[derive(Debug, Clone)]
-pub struct Key {
-    /// `kid` in a JWT header, key id in a session token; `None` matches any token without one.
-    pub id: Option<Vec<u8>>,
-    /// Algorithm.
-    pub algorithm: HmacAlgorithm,
-    /// Bytes.
-    pub secret: Secret,
-}
+pub use mac::{HmacAlgorithm, Key, Secret};
 
 /// Where a credential is carried.
 #[derive(Debug, Clone, PartialEq, Eq)]
