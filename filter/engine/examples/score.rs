@@ -1,0 +1,182 @@
+//! Scores the injection stage on JSONL corpora: `cargo run --release -p palisade-engine --example score -- DIR [VERDICTS.jsonl]`.
+//!
+//! **In:** a folder of corpus files (rows `{id, source, class, label, request}`). **Out:** caught and blocked per source and class,
+//! verdict rows `{"id","blocked","score","reasons"}`, and the time per request.
+//! Development tool: the command `palisade score` takes its place in a later issue.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a development tool stops at the first fault"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Instant;
+
+use palisade_engine::finding::Findings;
+use palisade_engine::request::RequestHead;
+use palisade_engine::request::body::BodyKind;
+use palisade_engine::stages::injection::{InjectionStage, Parts};
+use serde_json::Value;
+
+fn base64(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.bytes() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => continue,
+        };
+        bits = (bits << 6) | u32::from(digit);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from((bits >> count) & 0xFF).unwrap());
+        }
+    }
+    out
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments
+        .next()
+        .or_else(|| std::env::var("PALISADE_CORPORA").ok())
+        .unwrap_or_else(|| "../shared/corpora".into());
+    let mut verdicts = arguments
+        .next()
+        .map(|path| std::fs::File::create(path).unwrap());
+    let level = std::env::var("LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(1);
+    let stage = InjectionStage {
+        level,
+        threshold: 5,
+        inspect: Parts {
+            target: true,
+            headers: true,
+            cookies: true,
+            body: true,
+        },
+        except: Vec::new(),
+        patterns: Vec::new(),
+    };
+    let mut table: BTreeMap<(String, String), [u32; 4]> = BTreeMap::new();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    for path in files.iter().filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "jsonl")
+    }) {
+        let (mut nanos, mut rows) = (0_u128, 0_u128);
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let request = &row["request"];
+            let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = vec![
+                (
+                    b":method".to_vec(),
+                    request["method"].as_str().unwrap().into(),
+                ),
+                (b":path".to_vec(), request["path"].as_str().unwrap().into()),
+            ];
+            for pair in request["headers"].as_array().unwrap() {
+                pairs.push((
+                    pair[0].as_str().unwrap().to_lowercase().into(),
+                    pair[1].as_str().unwrap().into(),
+                ));
+            }
+            let body = base64(request["body_b64"].as_str().unwrap_or(""));
+            let kind = pairs
+                .iter()
+                .find(|(name, _)| name == b"content-type")
+                .map_or(BodyKind::Other, |(_, value)| {
+                    let value = String::from_utf8_lossy(value).to_lowercase();
+                    if value.contains("urlencoded") {
+                        BodyKind::Form
+                    } else if value.contains("json") {
+                        BodyKind::Json
+                    } else {
+                        BodyKind::Other
+                    }
+                });
+            let head = RequestHead::decode(
+                pairs
+                    .iter()
+                    .map(|(name, value)| (name.as_slice(), value.as_slice())),
+            );
+            let start = Instant::now();
+            let mut found = Findings::default();
+            let mut steps = palisade_engine::budget::MAX_STEPS;
+            let mut blocked = stage
+                .inspect_head(&head, b"", &mut steps, &mut found)
+                .is_err();
+            let mut body_denied = None;
+            if !blocked && !body.is_empty() {
+                body_denied = stage
+                    .inspect_body(kind, &body, b"", &mut steps, &mut found)
+                    .err();
+                blocked = body_denied.is_some();
+            }
+            nanos += start.elapsed().as_nanos();
+            rows += 1;
+            let key = (
+                row["source"].as_str().unwrap().to_owned(),
+                row["class"].as_str().unwrap().to_owned(),
+            );
+            let counts = table.entry(key).or_default();
+            match row["label"].as_str().unwrap() {
+                "attack" => {
+                    counts[0] += u32::from(blocked);
+                    counts[1] += 1;
+                }
+                "benign" => {
+                    counts[2] += u32::from(blocked);
+                    counts[3] += 1;
+                }
+                _ => {}
+            }
+            if let Some(file) = &mut verdicts {
+                let mut reasons: Vec<Value> = found
+                    .as_slice()
+                    .iter()
+                    .map(|finding| {
+                        serde_json::json!({
+                            "class": String::from_utf8_lossy(&finding.rule),
+                            "place": String::from_utf8_lossy(&finding.place),
+                            "evidence": String::from_utf8_lossy(&finding.evidence),
+                            "score": finding.score,
+                        })
+                    })
+                    .collect();
+                if let Some(denial) = body_denied {
+                    reasons.push(denial.reason.row().code.into());
+                }
+                let score: u32 = found.as_slice().iter().map(|finding| finding.score).sum();
+                let verdict = serde_json::json!({"id": row["id"], "blocked": blocked, "score": score, "reasons": reasons});
+                writeln!(file, "{verdict}").unwrap();
+            }
+        }
+        println!(
+            "{:<24}{rows:>7} rows{:>9} ns a request",
+            path.file_stem().unwrap().to_string_lossy(),
+            nanos / rows.max(1)
+        );
+    }
+    println!(
+        "{:<18}{:<12}{:>8}{:>8}{:>8}{:>8}",
+        "source", "class", "caught", "of", "blocked", "of"
+    );
+    for ((source, class), [caught, attacks, blocked, benign]) in &table {
+        if attacks + benign > 0 {
+            println!("{source:<18}{class:<12}{caught:>8}{attacks:>8}{blocked:>8}{benign:>8}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Decoding as bounded, linear steps into reused buffers.
+//!
+//! **In:** a raw value. **Out:** the natural view (what a form reader sees) and, if more hides in it, the deep view.
+//! **Invariant:** the output of a round is never longer than its input (an entity or escape is longer than what it stands for).
+//! **Cost:** a round is one pass; at most [`MAX_DECODE_ROUNDS`] rounds; allocates only when something was encoded.
+
+use alloc::vec::Vec;
+
+use super::bytes::{byte, rest};
+use crate::budget::MAX_DECODE_ROUNDS;
+
+/// URL-decodes once, `+` as a blank when `plus`, as `application/x-www-form-urlencoded` says. Broken escapes stay as they are.
+pub(super) fn form(input: &[u8], plus: bool, out: &mut Vec<u8>) {
+    out.clear();
+    let mut at = 0;
+    while let Some(&head) = input.get(at) {
+        let (value, taken) = match head {
+            b'%' => percent(input, at).map_or((head, 1), |value| (value, 3)),
+            b'+' if plus => (b' ', 1),
+            _ => (head, 1),
+        };
+        out.push(value);
+        at = at.saturating_add(taken);
+    }
+}
+
+/// Undoes what may be nested in a value until nothing changes. Returns whether `out` differs from `input`, and
+/// whether it would still change.
+pub(super) fn deep(input: &[u8], out: &mut Vec<u8>, spare: &mut Vec<u8>, steps: &mut u64) -> Deep {
+    if !round(input, out) {
+        return Deep::Same;
+    }
+    for _ in 1..MAX_DECODE_ROUNDS {
+        *steps = steps.saturating_sub(u64::try_from(out.len()).unwrap_or(u64::MAX));
+        if !round(out, spare) {
+            return Deep::Changed;
+        }
+        core::mem::swap(out, spare);
+    }
+    if round(out, spare) && url_encoded(out) {
+        Deep::Endless
+    } else {
+        Deep::Changed
+    }
+}
+
+/// What [`deep`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deep {
+    /// Nothing was encoded.
+    Same,
+    /// Something was, and all is undone.
+    Changed,
+    /// Still URL-encoded after the last round.
+    Endless,
+}
+
+fn url_encoded(input: &[u8]) -> bool {
+    input
+        .iter()
+        .enumerate()
+        .any(|(at, &head)| head == b'%' && percent(input, at).is_some())
+}
+
+/// One round over all encodings; whether anything changed.
+fn round(input: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut at = 0;
+    while let Some(&head) = input.get(at) {
+        let undone = match head {
+            b'%' => percent_or_unicode(input, at),
+            b'&' => entity(input, at),
+            b'\\' => escape(input, at),
+            0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0 => wide(input, at),
+            _ => None,
+        };
+        let (value, taken) = undone.unwrap_or((head, 1));
+        changed |= undone.is_some();
+        out.push(value);
+        at = at.saturating_add(taken);
+    }
+    changed
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
+        b'a'..=b'f' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),
+        b'A'..=b'F' => Some(digit.wrapping_sub(b'A').wrapping_add(10)),
+        _ => None,
+    }
+}
+
+fn hex_pair(input: &[u8], at: usize) -> Option<u8> {
+    let high = hex(byte(input, at))?;
+    let low = hex(byte(input, at.saturating_add(1)))?;
+    Some((high << 4) | low)
+}
+
+fn percent(input: &[u8], at: usize) -> Option<u8> {
+    hex_pair(input, at.saturating_add(1))
+}
+
+/// `%41`, and IIS's `%u0041`.
+fn percent_or_unicode(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    if let Some(value) = percent(input, at) {
+        return Some((value, 3));
+    }
+    unicode(input, at)
+}
+
+/// `\u0041` and `%u0041` when they stand for ASCII or full-width ASCII.
+fn unicode(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    if !matches!(byte(input, at.saturating_add(1)), b'u' | b'U') {
+        return None;
+    }
+    let high = hex_pair(input, at.saturating_add(2))?;
+    let low = hex_pair(input, at.saturating_add(4))?;
+    match (high, low) {
+        (0, 0..=0x7F) => Some((low, 6)),
+        (0xFF, 0x01..=0x5E) => Some((low.wrapping_add(0x20), 6)),
+        // Look-alikes that best-fit mappings turn into ASCII.
+        (0x22, 0x15 | 0x16) => Some((if low == 0x15 { b'/' } else { b'\\' }, 6)),
+        (0x20, 0x24) => Some((b'.', 6)),
+        (0x20, 0x18 | 0x19) | (0x02, 0xB9 | 0xBC) => Some((b'\'', 6)),
+        _ => None,
+    }
+}
+
+/// `\u0041`, `\x41`; a plain backslash stays.
+fn escape(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    match byte(input, at.saturating_add(1)) {
+        b'u' | b'U' => unicode(input, at),
+        b'x' | b'X' => {
+            let value = hex_pair(input, at.saturating_add(2))?;
+            Some((value, 4))
+        }
+        _ => None,
+    }
+}
+
+/// Numeric character references (with or without `;`) and the named ones that matter.
+fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    if byte(input, at.saturating_add(1)) == b'#' {
+        return numeric(input, at);
+    }
+    const NAMED: [(&[u8], u8); 17] = [
+        (b"lt;", b'<'),
+        (b"gt;", b'>'),
+        (b"quot;", b'"'),
+        (b"apos;", b'\''),
+        (b"amp;", b'&'),
+        (b"colon;", b':'),
+        (b"lpar;", b'('),
+        (b"rpar;", b')'),
+        (b"tab;", b'\t'),
+        (b"newline;", b'\n'),
+        (b"nbsp;", b' '),
+        (b"sol;", b'/'),
+        (b"bsol;", b'\\'),
+        (b"grave;", b'`'),
+        (b"equals;", b'='),
+        (b"period;", b'.'),
+        (b"semi;", b';'),
+    ];
+    let after = at.saturating_add(1);
+    NAMED
+        .iter()
+        .find(|(name, _)| super::bytes::has_at(input, after, name))
+        .map(|(name, value)| (*value, name.len().saturating_add(1)))
+}
+
+fn numeric(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let mut next = at.saturating_add(2);
+    let base = if matches!(byte(input, next), b'x' | b'X') {
+        next = next.saturating_add(1);
+        16_u32
+    } else {
+        10
+    };
+    let mut value = 0_u32;
+    let mut digits = 0_u8;
+    for &digit in rest(input, next).iter().take(10) {
+        let Some(number) = hex(digit).map(u32::from).filter(|&number| number < base) else {
+            break;
+        };
+        value = value.saturating_mul(base).saturating_add(number);
+        digits = digits.saturating_add(1);
+    }
+    if digits == 0 {
+        return None;
+    }
+    next = next.saturating_add(usize::from(digits));
+    if byte(input, next) == b';' {
+        next = next.saturating_add(1);
+    }
+    let value = u8::try_from(value).ok().filter(|&value| value != 0)?;
+    Some((value, next.saturating_sub(at)))
+}
+
+/// Overlong forms of ASCII and full-width ASCII (U+FF01–FF5E).
+fn wide(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let b1 = byte(input, at.saturating_add(1));
+    let b2 = byte(input, at.saturating_add(2));
+    let b3 = byte(input, at.saturating_add(3));
+    match byte(input, at) {
+        // A lenient decoder drops the high bits of whatever follows.
+        lead @ (0xC0 | 0xC1) if b1 & 0x80 != 0 => Some((((lead & 1) << 6) | (b1 & 0x3F), 2)),
+        0xC0 | 0xC1 if matches!(b1, b'/' | b'\\' | b'.') => Some((b1, 2)),
+        0xE0 if matches!(b1, 0x80 | 0x81) && b2 & 0xC0 == 0x80 => {
+            Some((((b1 & 1) << 6) | (b2 & 0x3F), 3))
+        }
+        0xF0 if b1 == 0x80 && matches!(b2, 0x80 | 0x81) && b3 & 0xC0 == 0x80 => {
+            Some((((b2 & 1) << 6) | (b3 & 0x3F), 4))
+        }
+        0xEF if b1 == 0xBC && matches!(b2, 0x81..=0xBF) => Some((b2.wrapping_sub(0x60), 3)),
+        0xEF if b1 == 0xBD && matches!(b2, 0x80..=0x9E) => Some((b2.wrapping_sub(0x20), 3)),
+        _ => None,
+    }
+}

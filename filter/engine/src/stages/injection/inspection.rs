@@ -1,0 +1,269 @@
+//! One request under inspection: views of a value, detectors, exceptions, score.
+//!
+//! **In:** values with their place. **Out:** findings, and the denial at the threshold.
+//! **Invariant:** an exception takes a hit out before it scores; scratch buffers are reused, empty until something is encoded.
+//! **Cost:** a plain value costs one class look-up a byte and nothing else.
+
+use alloc::vec::Vec;
+
+use super::bytes::{self, BACKSLASH, BLANK, ENCODED, LINE, PERCENT, PLUS, classes};
+use super::decode::{self, Deep};
+use super::sql_tokens::Token;
+use super::{Class, Hits, InjectionStage, shell, spend, sqli, traversal, xss};
+use crate::finding::{Finding, Findings};
+use crate::verdict::{Denial, Reason, Stage};
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The path of the target.
+    Path,
+    /// A query parameter.
+    Query,
+    /// A header.
+    Header,
+    /// A cookie.
+    Cookie,
+    /// A body field.
+    Body,
+}
+
+impl Place {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Path => b"path",
+            Self::Query => b"query",
+            Self::Header => b"header",
+            Self::Cookie => b"cookie",
+            Self::Body => b"body",
+        }
+    }
+}
+
+/// What the application undoes before it sees the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// URL encoding, `+` is a blank.
+    Form,
+    /// URL encoding.
+    Url,
+    /// Nothing.
+    Plain,
+}
+
+/// A request under inspection.
+pub(crate) struct Inspection<'a> {
+    stage: &'a InjectionStage,
+    route: &'a [u8],
+    steps: &'a mut u64,
+    found: &'a mut Findings,
+    best: [u32; 6],
+    natural: Vec<u8>,
+    deep: Vec<u8>,
+    spare: Vec<u8>,
+    tokens: Vec<Token>,
+}
+
+impl<'a> Inspection<'a> {
+    pub(crate) const fn new(
+        stage: &'a InjectionStage,
+        route: &'a [u8],
+        steps: &'a mut u64,
+        found: &'a mut Findings,
+    ) -> Self {
+        Self {
+            stage,
+            route,
+            steps,
+            found,
+            best: [0; 6],
+            natural: Vec::new(),
+            deep: Vec::new(),
+            spare: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Looks at one value; once the verdict is clear, at no further one.
+    pub(crate) fn value(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
+        if raw.is_empty() || *self.steps == 0 || self.score() >= self.stage.threshold {
+            return;
+        }
+        spend(self.steps, raw.len());
+        let mut seen = classes(raw);
+        if seen & !bytes::SLASH == 0 && !has_dashes(raw, seen) && self.stage.patterns.is_empty() {
+            return;
+        }
+        let mut natural = core::mem::take(&mut self.natural);
+        let undo = match encoding {
+            Encoding::Form => PERCENT | PLUS,
+            Encoding::Url => PERCENT,
+            Encoding::Plain => 0,
+        };
+        let view = if seen & undo == 0 {
+            raw
+        } else {
+            decode::form(raw, encoding == Encoding::Form, &mut natural);
+            seen = classes(&natural);
+            natural.as_slice()
+        };
+        self.view(place, name, view, seen);
+        if seen & ENCODED != 0 && self.score() < self.stage.threshold {
+            let mut deep = core::mem::take(&mut self.deep);
+            let mut spare = core::mem::take(&mut self.spare);
+            spend(self.steps, view.len());
+            let outcome = decode::deep(view, &mut deep, &mut spare, self.steps);
+            if outcome != Deep::Same {
+                let mut seen = classes(&deep);
+                if place == Place::Header || place == Place::Cookie {
+                    // A logged URL: `+` was a blank.
+                    for byte in deep.iter_mut().filter(|byte| **byte == b'+') {
+                        *byte = b' ';
+                    }
+                    seen |= if seen & PLUS != 0 { BLANK } else { 0 };
+                }
+                self.view(place, name, &deep, seen);
+            }
+            if outcome == Deep::Endless {
+                let mut hits = Hits::default();
+                hits.add(Class::Encoding, super::Strength::Decisive, 0);
+                self.report(place, name, &deep, &hits);
+            }
+            self.deep = deep;
+            self.spare = spare;
+        }
+        self.natural = natural;
+    }
+
+    /// All detectors over one view.
+    fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u16) {
+        let mut hits = Hits::default();
+        sqli::scan(view, seen, &mut self.tokens, self.steps, &mut hits);
+        xss::scan(view, seen, self.steps, &mut hits);
+        traversal::scan(view, seen, place == Place::Path, self.steps, &mut hits);
+        if seen
+            & (BACKSLASH
+                | LINE
+                | bytes::SHELL
+                | bytes::AMP
+                | bytes::QUOTE
+                | bytes::SLASH
+                | bytes::PAREN
+                | BLANK
+                | bytes::ANGLE)
+            != 0
+        {
+            shell::scan(view, seen, self.steps, &mut hits);
+        }
+        self.report(place, name, view, &hits);
+        self.patterns(place, name, view);
+    }
+
+    fn patterns(&mut self, place: Place, name: &[u8], view: &[u8]) {
+        let stage = self.stage;
+        for pattern in &stage.patterns {
+            if pattern.pattern.is_match(view, self.steps) == Some(true)
+                && !self.is_excepted(name, Class::Custom)
+            {
+                self.push(
+                    place,
+                    name,
+                    Class::Custom,
+                    &pattern.name,
+                    view,
+                    pattern.score,
+                );
+            }
+        }
+    }
+
+    fn report(&mut self, place: Place, name: &[u8], view: &[u8], hits: &Hits) {
+        for class in Class::ALL {
+            let Some((strength, at)) = hits.get(class) else {
+                continue;
+            };
+            let points = strength.points(self.stage.level);
+            if points == 0 || self.is_excepted(name, class) {
+                continue;
+            }
+            let from = at.saturating_sub(4);
+            self.push(
+                place,
+                name,
+                class,
+                class.name().as_bytes(),
+                bytes::rest(view, from),
+                points,
+            );
+        }
+    }
+
+    fn push(
+        &mut self,
+        place: Place,
+        name: &[u8],
+        class: Class,
+        rule: &[u8],
+        evidence: &[u8],
+        points: u32,
+    ) {
+        let Some(best) = self.best.get_mut(Hits::slot(class)) else {
+            return;
+        };
+        if *best >= points {
+            return;
+        }
+        *best = points;
+        let mut finding = Finding::new(Stage::Injection, Reason::Injection)
+            .rule(rule)
+            .place(place.name(), name)
+            .evidence(evidence);
+        finding.score = points;
+        self.found.push(finding);
+    }
+
+    fn is_excepted(&self, name: &[u8], class: Class) -> bool {
+        self.stage.except.iter().any(|except| {
+            except
+                .route
+                .as_ref()
+                .is_none_or(|route| route.as_slice() == self.route)
+                && except
+                    .field
+                    .as_ref()
+                    .is_none_or(|field| field.as_slice() == name)
+                && (except.classes.is_empty() || except.classes.contains(&class))
+        })
+    }
+
+    fn score(&self) -> u32 {
+        self.best
+            .iter()
+            .fold(0, |sum, points| sum.saturating_add(*points))
+    }
+
+    /// The verdict.
+    pub(crate) fn end(self) -> Result<(), Denial> {
+        if self.score() >= self.stage.threshold {
+            return Err(Denial::new(Stage::Injection, Reason::Injection));
+        }
+        if *self.steps == 0 {
+            self.found
+                .push(Finding::new(Stage::Injection, Reason::InspectionBudget));
+            return Err(Denial::new(Stage::Injection, Reason::InspectionBudget));
+        }
+        Ok(())
+    }
+
+    /// The verdict on a body that is not what its content type says.
+    pub(crate) fn malformed(self) -> Result<(), Denial> {
+        let found = &mut *self.found;
+        found.push(Finding::new(Stage::Body, Reason::MalformedBody));
+        Err(Denial::new(Stage::Body, Reason::MalformedBody))
+    }
+}
+
+/// `--` or `..` where the classes alone would call the value plain.
+fn has_dashes(raw: &[u8], seen: u16) -> bool {
+    seen & bytes::SLASH != 0 && raw.contains(&b'.') || seen & bytes::SLASH != 0 && raw.len() > 4
+}

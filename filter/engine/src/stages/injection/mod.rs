@@ -1,0 +1,246 @@
+//! Injection detection: every value of a request, decoded, judged by language.
+//!
+//! **In:** the head's target, fields and cookies, then a body. **Out:** findings with place and evidence, and a denial at the threshold.
+//! **Invariant:** a value is judged as the application's first decoding shows it and as deep decoding shows it; the score of a
+//! request is the sum over classes of the best hit in each, so that many weak hits of one kind never add up.
+//! **Cost:** one class look-up a byte proves most values plain; each further pass is linear and paid from the step budget.
+
+mod bytes;
+mod decode;
+mod fields;
+mod inspection;
+mod shell;
+mod sql_tokens;
+mod sqli;
+#[cfg(test)]
+mod tests;
+mod traversal;
+mod words;
+mod xss;
+
+use alloc::vec::Vec;
+
+use crate::finding::Findings;
+use crate::pattern::Pattern;
+use crate::request::RequestHead;
+use crate::request::body::BodyKind;
+use crate::verdict::Denial;
+
+pub(crate) use inspection::Inspection;
+use inspection::{Encoding, Place};
+
+/// The compiled `injection` section.
+#[derive(Debug, Clone)]
+pub struct InjectionStage {
+    /// 1..=4: how suspicious.
+    pub level: u8,
+    /// Score that blocks.
+    pub threshold: u32,
+    /// What is looked at.
+    pub inspect: Parts,
+    /// Narrow exceptions.
+    pub except: Vec<Exception>,
+    /// Operator patterns; each match scores `score` as class `custom`.
+    pub patterns: Vec<OperatorPattern>,
+}
+
+/// Which parts of a request are inspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Path and query.
+    pub target: bool,
+    /// Header values.
+    pub headers: bool,
+    /// Cookies.
+    pub cookies: bool,
+    /// Bodies.
+    pub body: bool,
+}
+
+/// Attack classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// An operator's pattern.
+    Custom,
+    /// Still URL-encoded after [`crate::budget::MAX_DECODE_ROUNDS`] rounds.
+    Encoding,
+    /// Shell.
+    Shell,
+    /// SQL.
+    Sqli,
+    /// Path traversal.
+    Traversal,
+    /// Cross-site scripting.
+    Xss,
+}
+
+impl Class {
+    /// All classes, in the order of the enum.
+    pub const ALL: [Self; 6] = [
+        Self::Custom,
+        Self::Encoding,
+        Self::Shell,
+        Self::Sqli,
+        Self::Traversal,
+        Self::Xss,
+    ];
+
+    /// Name in the policy and in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Custom => "custom",
+            Self::Encoding => "encoding",
+            Self::Shell => "shell",
+            Self::Sqli => "sqli",
+            Self::Traversal => "traversal",
+            Self::Xss => "xss",
+        }
+    }
+}
+
+/// An exception: all given parts must hold.
+#[derive(Debug, Clone)]
+pub struct Exception {
+    /// Route name; `None`: any.
+    pub route: Option<Vec<u8>>,
+    /// Field (parameter, cookie, header or body field name); `None`: any.
+    pub field: Option<Vec<u8>>,
+    /// Classes; empty: all.
+    pub classes: Vec<Class>,
+}
+
+/// An operator's pattern.
+#[derive(Debug, Clone)]
+pub struct OperatorPattern {
+    /// Name.
+    pub name: Vec<u8>,
+    /// Matcher.
+    pub pattern: Pattern,
+    /// Points.
+    pub score: u32,
+}
+
+/// How much a hit weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Strength {
+    /// Counts from level 2.
+    Weak,
+    /// Needs a second class, or a higher level.
+    Suspicious,
+    /// An attack by itself at the default threshold.
+    Decisive,
+}
+
+impl Strength {
+    /// Points at a level (1..=4).
+    const fn points(self, level: u8) -> u32 {
+        match (self, level) {
+            (Self::Decisive, _) | (Self::Suspicious, 3..) | (Self::Weak, 4..) => 5,
+            (Self::Suspicious, 2) => 4,
+            (Self::Suspicious, _) | (Self::Weak, 3) => 3,
+            (Self::Weak, 2) => 2,
+            (Self::Weak, _) => 0,
+        }
+    }
+}
+
+/// The best hit of each built-in class in one view of a value.
+#[derive(Debug, Default)]
+pub(crate) struct Hits {
+    best: [Option<(Strength, usize)>; 6],
+}
+
+impl Hits {
+    const fn slot(class: Class) -> usize {
+        match class {
+            Class::Custom => 0,
+            Class::Encoding => 1,
+            Class::Shell => 2,
+            Class::Sqli => 3,
+            Class::Traversal => 4,
+            Class::Xss => 5,
+        }
+    }
+
+    /// Keeps the hit if it is the strongest of its class.
+    pub(crate) fn add(&mut self, class: Class, strength: Strength, at: usize) {
+        if let Some(best) = self.best.get_mut(Self::slot(class))
+            && best.is_none_or(|(old, _)| old < strength)
+        {
+            *best = Some((strength, at));
+        }
+    }
+
+    fn get(&self, class: Class) -> Option<(Strength, usize)> {
+        self.best.get(Self::slot(class)).copied().flatten()
+    }
+
+    /// Whether nothing more can be learnt about a class.
+    pub(crate) fn is_decisive(&self, class: Class) -> bool {
+        self.get(class)
+            .is_some_and(|(strength, _)| strength == Strength::Decisive)
+    }
+}
+
+/// Pays for looking at `bytes` bytes.
+pub(crate) fn spend(steps: &mut u64, bytes: usize) {
+    *steps = steps.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(4));
+}
+
+impl InjectionStage {
+    /// Inspects target, headers and cookies. `route` is the matched route's name.
+    ///
+    /// # Errors
+    /// `Injection` when the score reaches the threshold, `InspectionBudget` when `steps` runs out.
+    pub fn inspect_head(
+        &self,
+        head: &RequestHead<'_>,
+        route: &[u8],
+        steps: &mut u64,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let mut inspection = Inspection::new(self, route, steps, found);
+        if self.inspect.target {
+            fields::target(head, &mut inspection);
+        }
+        if self.inspect.headers {
+            for field in &head.fields {
+                if fields::is_inspected(field.name, field.value) {
+                    inspection.value(Place::Header, field.name, field.value, Encoding::Plain);
+                }
+            }
+        }
+        if self.inspect.cookies {
+            for value in head.all(b"cookie") {
+                fields::cookies(value, &mut inspection);
+            }
+        }
+        inspection.end()
+    }
+
+    /// Inspects a whole body. The score starts anew.
+    ///
+    /// # Errors
+    /// As [`InjectionStage::inspect_head`], and `MalformedBody`.
+    pub fn inspect_body(
+        &self,
+        kind: BodyKind,
+        body: &[u8],
+        route: &[u8],
+        steps: &mut u64,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let mut inspection = Inspection::new(self, route, steps, found);
+        match kind {
+            BodyKind::Form => fields::pairs(body, Place::Body, &mut inspection),
+            BodyKind::Json => {
+                if !fields::json(body, &mut inspection) {
+                    return inspection.malformed();
+                }
+            }
+            BodyKind::Other => fields::other(body, &mut inspection),
+        }
+        inspection.end()
+    }
+}

@@ -1,0 +1,588 @@
+//! Shell commands: a known command in command position, substitutions, redirections, interpreters.
+//!
+//! **In:** a decoded value. **Out:** hits of class `shell`.
+//! **Invariant:** a command word is read once; what follows it is looked at a constant number of bytes ahead.
+//! **Source:** POSIX shell grammar (§2.9), cmd.exe and PowerShell separators.
+//! **Cost:** one pass; a word that is no command, or an English word without an argument's shape, forms no hit.
+
+use super::bytes::{
+    AMP, BACKSLASH, BLANK, LINE, PAREN, QUOTE, SHELL, SLASH, byte, contains, has_at, is_space,
+    is_word, rest, skip_space,
+};
+use super::words::{Key, Words};
+use super::{Class, Hits, Strength};
+
+/// No word of any language: decisive in command position.
+const SURE: u8 = 1;
+/// Also a word, or short: its argument decides.
+const MAYBE: u8 = 2;
+/// Runs what follows it.
+const RUNNER: u8 = 3;
+
+static COMMANDS: Words<138> = Words::new([
+    (b"whoami", SURE),
+    (b"ifconfig", SURE),
+    (b"ipconfig", SURE),
+    (b"netstat", SURE),
+    (b"uname", SURE),
+    (b"wget", SURE),
+    (b"curl", SURE),
+    (b"nslookup", SURE),
+    (b"traceroute", SURE),
+    (b"tracert", SURE),
+    (b"chmod", SURE),
+    (b"chown", SURE),
+    (b"chattr", SURE),
+    (b"powershell", SURE),
+    (b"powershell.exe", SURE),
+    (b"pwsh", SURE),
+    (b"cmd.exe", SURE),
+    (b"bash", SURE),
+    (b"zsh", SURE),
+    (b"ksh", SURE),
+    (b"csh", SURE),
+    (b"tcsh", SURE),
+    (b"systeminfo", SURE),
+    (b"tasklist", SURE),
+    (b"taskkill", SURE),
+    (b"netsh", SURE),
+    (b"printenv", SURE),
+    (b"getent", SURE),
+    (b"lsof", SURE),
+    (b"useradd", SURE),
+    (b"usermod", SURE),
+    (b"adduser", SURE),
+    (b"crontab", SURE),
+    (b"iptables", SURE),
+    (b"mkfifo", SURE),
+    (b"ncat", SURE),
+    (b"netcat", SURE),
+    (b"socat", SURE),
+    (b"telnet", SURE),
+    (b"tcpdump", SURE),
+    (b"nmap", SURE),
+    (b"certutil", SURE),
+    (b"bitsadmin", SURE),
+    (b"mshta", SURE),
+    (b"rundll32", SURE),
+    (b"regsvr32", SURE),
+    (b"wscript", SURE),
+    (b"cscript", SURE),
+    (b"wmic", SURE),
+    (b"schtasks", SURE),
+    (b"phpinfo", MAYBE),
+    (b"xargs", SURE),
+    (b"gzip", SURE),
+    (b"gunzip", SURE),
+    (b"mkdir", SURE),
+    (b"rmdir", SURE),
+    (b"lscpu", SURE),
+    (b"lsblk", SURE),
+    (b"dmesg", SURE),
+    (b"hostnamectl", SURE),
+    (b"passwd", SURE),
+    (b"base64", SURE),
+    (b"awk", SURE),
+    (b"gawk", SURE),
+    (b"sed", SURE),
+    (b"chroot", SURE),
+    (b"rsync", SURE),
+    (b"scp", SURE),
+    (b"sftp", SURE),
+    (b"tftp", SURE),
+    (b"ftp", MAYBE),
+    (b"nohup", RUNNER),
+    (b"strace", RUNNER),
+    (b"busybox", RUNNER),
+    (b"timeout", RUNNER),
+    (b"unzip", SURE),
+    (b"printf", SURE),
+    (b"setenforce", SURE),
+    (b"pkill", SURE),
+    (b"killall", SURE),
+    (b"usleep", SURE),
+    (b"cat", MAYBE),
+    (b"ls", MAYBE),
+    (b"id", MAYBE),
+    (b"dir", MAYBE),
+    (b"ping", MAYBE),
+    (b"ping6", SURE),
+    (b"echo", MAYBE),
+    (b"sleep", MAYBE),
+    (b"type", MAYBE),
+    (b"who", MAYBE),
+    (b"w", MAYBE),
+    (b"more", MAYBE),
+    (b"less", MAYBE),
+    (b"head", MAYBE),
+    (b"tail", MAYBE),
+    (b"find", MAYBE),
+    (b"net", MAYBE),
+    (b"nc", MAYBE),
+    (b"nc.exe", SURE),
+    (b"time", RUNNER),
+    (b"set", MAYBE),
+    (b"sh", MAYBE),
+    (b"ash", MAYBE),
+    (b"dash", MAYBE),
+    (b"python", MAYBE),
+    (b"python3", MAYBE),
+    (b"python2", MAYBE),
+    (b"perl", MAYBE),
+    (b"ruby", MAYBE),
+    (b"php", MAYBE),
+    (b"node", MAYBE),
+    (b"ps", MAYBE),
+    (b"env", MAYBE),
+    (b"pwd", MAYBE),
+    (b"rm", MAYBE),
+    (b"cp", MAYBE),
+    (b"mv", MAYBE),
+    (b"touch", MAYBE),
+    (b"kill", MAYBE),
+    (b"reboot", MAYBE),
+    (b"halt", MAYBE),
+    (b"grep", MAYBE),
+    (b"tar", MAYBE),
+    (b"dd", MAYBE),
+    (b"dig", MAYBE),
+    (b"host", MAYBE),
+    (b"hostname", MAYBE),
+    (b"ver", MAYBE),
+    (b"copy", MAYBE),
+    (b"del", MAYBE),
+    (b"start", MAYBE),
+    (b"cmd", MAYBE),
+    (b"exec", MAYBE),
+    (b"eval", MAYBE),
+    (b"source", MAYBE),
+    (b"arp", MAYBE),
+    (b"route", MAYBE),
+]);
+
+/// How a command came into its position.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// The value starts with it.
+    Start,
+    /// `;`, `|`, `||`, `&&`, a line end after other text.
+    Separator,
+    /// The same, and nothing but blanks before.
+    Leading,
+    /// A single `&`, which prose uses, too.
+    Ampersand,
+    /// `$(`, a backtick at a word's start, `<(`.
+    Substitution,
+}
+
+/// Scans one value.
+pub(super) fn scan(value: &[u8], classes: u16, steps: &mut u64, hits: &mut Hits) {
+    if classes & (SHELL | AMP | LINE | QUOTE | SLASH | PAREN | BACKSLASH | BLANK) == 0 {
+        return;
+    }
+    super::spend(steps, value.len());
+    let start = skip_space(value, 0);
+    if let Some(strength) = command(value, start, Before::Start) {
+        hits.add(Class::Shell, strength, start);
+    }
+    let mut at = 0;
+    let mut text = false;
+    while let Some(&head) = value.get(at) {
+        let next = byte(value, at.saturating_add(1));
+        let one = at.saturating_add(1);
+        let separator = if text {
+            Before::Separator
+        } else {
+            Before::Leading
+        };
+        let strength = match head {
+            b';' | b'|' | b'\n' | b'\r' => command(value, one, separator),
+            b'&' if next == b'&' => None,
+            b'&' => {
+                let doubled = at > 0 && byte(value, at.saturating_sub(1)) == b'&';
+                let before = if doubled || !text {
+                    separator
+                } else {
+                    Before::Ampersand
+                };
+                command(value, one, before)
+            }
+            b'`' => backtick(value, at, text),
+            b'$' => dollar(value, at),
+            b'(' => opened(value, at),
+            b'<' | b'>' => redirection(value, at),
+            b'/' => path(value, at),
+            b'{' if next == b',' => braces(value, at),
+            _ => None,
+        };
+        if let Some(strength) = strength {
+            hits.add(Class::Shell, strength, at);
+            if strength == Strength::Decisive {
+                return;
+            }
+        }
+        text |= !is_space(head) && !matches!(head, b';' | b'|' | b'&');
+        at = one;
+    }
+}
+
+/// The command word at `at`: blanks, quotes, backslashes and a path before its name are read through.
+fn read_command(value: &[u8], at: usize) -> (u8, usize) {
+    let mut key = Key::default();
+    let mut end = at;
+    let mut length = 0_u8;
+    let mut quotes = 0_u8;
+    for &letter in rest(value, at).iter().take(64) {
+        match letter {
+            b'/' => {
+                key = Key::default();
+                length = 0;
+            }
+            b'\'' | b'"' | b'\\' | b'^'
+                if length > 0 || byte(value, end.saturating_add(1)).is_ascii_alphabetic() =>
+            {
+                quotes = quotes.saturating_add(1);
+            }
+            _ if is_word(letter) || matches!(letter, b'.' | b'-') => {
+                key.push(letter);
+                length = length.saturating_add(1);
+                if length > 24 {
+                    return (0, end);
+                }
+            }
+            _ => break,
+        }
+        end = end.saturating_add(1);
+    }
+    let kind = if quotes > 8 { 0 } else { COMMANDS.kind(key) };
+    (kind, end)
+}
+
+fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
+    let mut at = skip_space(value, from);
+    // `$IFS` and brackets in front change nothing.
+    while matches!(byte(value, at), b'(' | b'{' | b'@' | b'!') && at < from.saturating_add(8) {
+        at = skip_space(value, at.saturating_add(1));
+    }
+    let (mut kind, mut end) = read_command(value, at);
+    let path = byte(value, at) == b'/' || byte(value, at) == b'\\';
+    if kind == RUNNER {
+        let (inner, inner_end) = read_command(value, skip_space(value, end));
+        if inner == 0 && byte(value, skip_space(value, end)) != b'-' {
+            return None;
+        }
+        if inner != 0 {
+            (kind, end) = (inner, inner_end);
+        }
+    }
+    if kind == 0 {
+        return None;
+    }
+    let shape = argument(value, end, value.get(at..end).unwrap_or(&[]));
+    let single = skip_space(value, end) >= value.len();
+    Some(match (before, kind, shape) {
+        (Before::Separator | Before::Leading | Before::Substitution, SURE | RUNNER, shape)
+            if shape != Shape::Prose =>
+        {
+            Strength::Decisive
+        }
+        (
+            Before::Separator | Before::Leading | Before::Substitution,
+            MAYBE,
+            Shape::Argument | Shape::Ends,
+        ) => {
+            if before == Before::Separator
+                && shape == Shape::Ends
+                && is_space(byte(value, from))
+                && single
+                && !path
+            {
+                // `a cat; who`: a word after a separator and a blank, nothing else.
+                Strength::Suspicious
+            } else {
+                Strength::Decisive
+            }
+        }
+        (Before::Leading, SURE | MAYBE, Shape::Prose) if path => Strength::Decisive,
+        (Before::Ampersand, SURE, shape) if shape != Shape::Prose => Strength::Decisive,
+        (Before::Ampersand, MAYBE, Shape::Argument) => Strength::Decisive,
+        (Before::Ampersand, MAYBE, Shape::Ends) if path => Strength::Decisive,
+        (Before::Start, SURE | MAYBE, Shape::Argument) => Strength::Decisive,
+        (Before::Start, _, Shape::Ends) if path => Strength::Decisive,
+        (_, SURE, _) => Strength::Suspicious,
+        _ => return None,
+    })
+}
+
+/// What stands behind a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Nothing, or the next separator.
+    Ends,
+    /// A flag, a path, a variable, an address, a substitution.
+    Argument,
+    /// A word like any other.
+    Word,
+    /// Punctuation of a sentence.
+    Prose,
+}
+
+fn argument(value: &[u8], end: usize, name: &[u8]) -> Shape {
+    let next = skip_space(value, end);
+    let glued = next == end;
+    let head = byte(value, next);
+    if next >= value.len() {
+        return Shape::Ends;
+    }
+    if glued {
+        return match head {
+            b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'\'' | b'"' | b'}' | b'\0' => Shape::Ends,
+            b'<' | b'>' | b'$' | b'{' | b'%' => Shape::Argument,
+            _ => Shape::Prose,
+        };
+    }
+    let tail = rest(value, next);
+    let word_length = tail
+        .iter()
+        .position(|&byte| is_space(byte) || matches!(byte, b';' | b'|' | b'&' | b'`' | b')'))
+        .unwrap_or(tail.len());
+    let word = tail.get(..word_length).unwrap_or(tail);
+    let last = next.saturating_add(word_length);
+    let closes = last >= value.len()
+        || matches!(byte(value, last), b';' | b'|' | b'&' | b'`' | b')' | b'\n');
+    match head {
+        b';' | b'|' | b'`' | b')' | b'#' | b'&' => Shape::Ends,
+        b'-' if byte(value, next.saturating_add(1)).is_ascii_alphanumeric()
+            || byte(value, next.saturating_add(1)) == b'-' =>
+        {
+            Shape::Argument
+        }
+        b'/' | b'\\' | b'$' | b'~' | b'*' | b'<' | b'>' | b'%' => Shape::Argument,
+        b'.' if matches!(byte(value, next.saturating_add(1)), b'/' | b'.' | b' ') => {
+            Shape::Argument
+        }
+        b'\'' | b'"' => {
+            let runs = [&b"echo"[..], b"printf", b"bash", b"sh", b"eval", b"exec"];
+            if runs.iter().any(|run| name.eq_ignore_ascii_case(run)) {
+                Shape::Argument
+            } else {
+                Shape::Word
+            }
+        }
+        _ if word.len() > 2 && byte(word, 1) == b':' && byte(word, 2) == b'\\' => Shape::Argument,
+        _ if is_address(word) => Shape::Argument,
+        _ if head.is_ascii_digit() && closes => Shape::Argument,
+        _ if contains(word, b"/")
+            && (contains(word, b"://") || word.starts_with(b"etc") || closes) =>
+        {
+            Shape::Argument
+        }
+        _ if name.eq_ignore_ascii_case(b"net")
+            && [
+                &b"user"[..],
+                b"localgroup",
+                b"view",
+                b"use",
+                b"share",
+                b"start",
+                b"accounts",
+            ]
+            .iter()
+            .any(|verb| word.eq_ignore_ascii_case(verb))
+            && !closes =>
+        {
+            let after = skip_space(value, last);
+            let verb_end = rest(value, after)
+                .iter()
+                .position(|&byte| is_space(byte))
+                .map_or(value.len(), |step| after.saturating_add(step));
+            if contains(rest(value, verb_end), b"/") {
+                Shape::Argument
+            } else {
+                Shape::Word
+            }
+        }
+        _ if word.iter().any(|&byte| matches!(byte, b'*' | b'=' | b'\\'))
+            || (word.len() > 4
+                && word
+                    .get(1..word.len().saturating_sub(2))
+                    .is_some_and(|middle| middle.contains(&b'.'))) =>
+        {
+            Shape::Argument
+        }
+        _ if closes
+            && (last < value.len() || word.len() == tail.len())
+            && (byte(value, last) == b'|'
+                || byte(value, last) == b'`'
+                || byte(value, last) == b';') =>
+        {
+            Shape::Argument
+        }
+        _ => Shape::Word,
+    }
+}
+
+fn is_address(word: &[u8]) -> bool {
+    let dots = word.iter().filter(|&&byte| byte == b'.').count();
+    dots == 3
+        && word
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b':'))
+}
+
+/// `` `cmd` ``: decisive where a value or word starts; `` `ls -la` `` amid a sentence is markdown.
+fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> {
+    let glued = at > 0 && !is_space(byte(value, at.saturating_sub(1)));
+    let one = at.saturating_add(1);
+    let closed = rest(value, one).contains(&b'`');
+    let found = command(value, one, Before::Substitution)?;
+    if !closed {
+        return None;
+    }
+    if text && !glued {
+        Some(Strength::Suspicious)
+    } else {
+        Some(found)
+    }
+}
+
+/// `$(cmd)`, `$IFS`, `${IFS}`, `$((1+1))`.
+fn dollar(value: &[u8], at: usize) -> Option<Strength> {
+    let one = at.saturating_add(1);
+    if has_at(value, one, b"ifs")
+        || has_at(value, one, b"{ifs")
+        || has_at(value, one, b"{path:")
+        || has_at(value, one, b"{shell")
+    {
+        return Some(Strength::Decisive);
+    }
+    if byte(value, one) == b'(' {
+        let two = at.saturating_add(2);
+        if byte(value, two) == b'(' {
+            return Some(Strength::Suspicious);
+        }
+        return command(value, two, Before::Substitution);
+    }
+    None
+}
+
+/// `() { :;};`, `<(cmd)`, `system('…')`.
+fn opened(value: &[u8], at: usize) -> Option<Strength> {
+    const CALLS: [&[u8]; 15] = [
+        b"system",
+        b"shell_exec",
+        b"passthru",
+        b"popen",
+        b"proc_open",
+        b"pcntl_exec",
+        b"exec",
+        b"execsync",
+        b"spawn",
+        b"check_output",
+        b"subprocess.call",
+        b"subprocess.run",
+        b"runtime.exec",
+        b"getruntime",
+        b"spawnsync",
+    ];
+    let one = at.saturating_add(1);
+    if byte(value, one) == b')' {
+        let brace = skip_space(value, at.saturating_add(2));
+        if byte(value, brace) == b'{' {
+            let body = skip_space(value, brace.saturating_add(1));
+            if byte(value, body) == b':' || byte(value, body) == b'_' {
+                return Some(Strength::Decisive);
+            }
+        }
+    }
+    let before = at.checked_sub(1).map_or(0, |at| byte(value, at));
+    if matches!(before, b'<' | b'>') {
+        return command(value, one, Before::Substitution);
+    }
+    let argument = byte(value, skip_space(value, one));
+    if !matches!(argument, b'\'' | b'"' | b'$' | b'`' | b'[') {
+        return None;
+    }
+    let lead = at.saturating_sub(20);
+    let name = value.get(lead..at).unwrap_or(&[]);
+    CALLS
+        .iter()
+        .any(|call| {
+            let split = name.len().checked_sub(call.len());
+            split.is_some_and(|split| {
+                let clear = split
+                    .checked_sub(1)
+                    .is_none_or(|at| !is_word(byte(name, at)));
+                has_at(name, split, call) && clear
+            })
+        })
+        .then_some(Strength::Decisive)
+}
+
+/// `>/dev/null`, `2>&1`, `> /tmp/x`, `<?php`, `<!--#exec`.
+fn redirection(value: &[u8], at: usize) -> Option<Strength> {
+    let one = at.saturating_add(1);
+    if has_at(value, at, b"<!--#") {
+        let word = skip_space(value, at.saturating_add(5));
+        let known = [&b"exec"[..], b"include", b"echo", b"printenv", b"config"]
+            .iter()
+            .any(|name| has_at(value, word, name));
+        return known.then_some(Strength::Decisive);
+    }
+    if byte(value, at) == b'>' {
+        if byte(value, one) == b'&'
+            && (byte(value, one.saturating_add(1)).is_ascii_digit()
+                || has_at(value, skip_space(value, one.saturating_add(1)), b"/dev/"))
+        {
+            return Some(Strength::Decisive);
+        }
+        let target = skip_space(
+            value,
+            if byte(value, one) == b'>' {
+                one.saturating_add(1)
+            } else {
+                one
+            },
+        );
+        let file = [&b"/dev/"[..], b"/tmp/", b"/var/", b"/etc/", b"c:\\"]
+            .iter()
+            .any(|path| has_at(value, target, path));
+        return file.then_some(Strength::Decisive);
+    }
+    None
+}
+
+/// `/bin/sh`, `/usr/bin/id`, `/dev/tcp/`.
+fn path(value: &[u8], at: usize) -> Option<Strength> {
+    if has_at(value, at, b"/dev/tcp/") || has_at(value, at, b"/dev/udp/") {
+        return Some(Strength::Decisive);
+    }
+    if !has_at(value, at, b"/bin/") && !has_at(value, at, b"/sbin/") {
+        return None;
+    }
+    let (kind, end) = read_command(value, at);
+    if kind == 0 {
+        return None;
+    }
+    let lead = value.get(..at).unwrap_or(&[]);
+    let lead = lead.strip_suffix(b"/local").unwrap_or(lead);
+    let lead = lead.strip_suffix(b"/usr").unwrap_or(lead);
+    let lead = lead.strip_suffix(b"usr").unwrap_or(lead);
+    let leading = lead.iter().all(|&byte| is_space(byte))
+        || lead.last().is_some_and(|byte| {
+            matches!(
+                byte,
+                b';' | b'|' | b'&' | b'`' | b'(' | b'\n' | b'=' | b'"' | b'\''
+            )
+        });
+    let shape = argument(value, end, b"");
+    Some(match (leading, shape) {
+        (_, Shape::Argument) | (true, Shape::Ends | Shape::Word) => Strength::Decisive,
+        _ => Strength::Suspicious,
+    })
+}
+
+/// `{cat,/etc/passwd}`: brace expansion as blanks, from its comma.
+fn braces(value: &[u8], at: usize) -> Option<Strength> {
+    command(value, at.saturating_add(2), Before::Substitution)
+}

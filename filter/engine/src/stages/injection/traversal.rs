@@ -1,0 +1,365 @@
+//! Path traversal: climbing segments, sensitive files, stream wrappers, UNC names, NUL.
+//!
+//! **In:** a decoded value and whether it is the request's own path. **Out:** hits of class `traversal`.
+//! **Invariant:** the value is read as segments between `/` and `\`; runs of separators and `.` segments vanish.
+//! **Cost:** one pass, only when there is a separator, a NUL or a wrapper's colon.
+
+use super::bytes::{
+    self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, byte, contains, has_at, is_space, rest,
+};
+use super::words::{Key, Words};
+use super::{Class, Hits, Strength};
+
+/// First of two adjacent segments.
+const ETC: u8 = 1;
+const PROC: u8 = 2;
+const DOT_DIR: u8 = 4;
+const WINDOWS: u8 = 5;
+/// Names that are decisive alone.
+const FILE: u8 = 6;
+/// Second after ETC.
+const ACCOUNTS: u8 = 7;
+/// System folders at the start of an absolute path.
+const SYSTEM: u8 = 8;
+/// Second after WINDOWS.
+const SYSTEM32: u8 = 9;
+/// Second after PROC.
+const PROCESS: u8 = 10;
+
+static SEGMENTS: Words<78> = Words::new([
+    (b"etc", ETC),
+    (b"proc", PROC),
+    (b".ssh", DOT_DIR),
+    (b".aws", DOT_DIR),
+    (b".git", DOT_DIR),
+    (b".svn", DOT_DIR),
+    (b".docker", DOT_DIR),
+    (b".kube", DOT_DIR),
+    (b".gnupg", DOT_DIR),
+    (b"windows", WINDOWS),
+    (b"winnt", WINDOWS),
+    (b"passwd", ACCOUNTS),
+    (b"shadow", ACCOUNTS),
+    (b"group", ACCOUNTS),
+    (b"issue", ACCOUNTS),
+    (b"hosts", ACCOUNTS),
+    (b"master.passwd", ACCOUNTS),
+    (b"gshadow", ACCOUNTS),
+    (b"sudoers", ACCOUNTS),
+    (b"crontab", ACCOUNTS),
+    (b"fstab", ACCOUNTS),
+    (b"motd", ACCOUNTS),
+    (b"resolv.conf", ACCOUNTS),
+    (b"hostname", ACCOUNTS),
+    (b"profile", ACCOUNTS),
+    (b"apache2", ACCOUNTS),
+    (b"httpd", ACCOUNTS),
+    (b"nginx", ACCOUNTS),
+    (b"mysql", ACCOUNTS),
+    (b"ssh", ACCOUNTS),
+    (b"php", ACCOUNTS),
+    (b"security", ACCOUNTS),
+    (b"init.d", ACCOUNTS),
+    (b"my.cnf", ACCOUNTS),
+    (b"subuid-", ACCOUNTS),
+    (b"release", ACCOUNTS),
+    (b"win.ini", FILE),
+    (b"boot.ini", FILE),
+    (b"system.ini", FILE),
+    (b"web.config", FILE),
+    (b"web.xml", FILE),
+    (b".htpasswd", FILE),
+    (b".htaccess", FILE),
+    (b"id_rsa", FILE),
+    (b"id_dsa", FILE),
+    (b"authorized_keys", FILE),
+    (b"known_hosts", FILE),
+    (b".bash_history", FILE),
+    (b".mysql_history", FILE),
+    (b"wp-config.php", FILE),
+    (b"php.ini", FILE),
+    (b"ntuser.dat", FILE),
+    (b"global.asa", FILE),
+    (b"httpd.conf", FILE),
+    (b"apache2.conf", FILE),
+    (b"nginx.conf", FILE),
+    (b"sysprep.inf", FILE),
+    (b"unattend.xml", FILE),
+    (b".bashrc", FILE),
+    (b"var", SYSTEM),
+    (b"usr", SYSTEM),
+    (b"root", SYSTEM),
+    (b"boot", SYSTEM),
+    (b"dev", SYSTEM),
+    (b"sys", SYSTEM),
+    (b"opt", SYSTEM),
+    (b"lib", SYSTEM),
+    (b"inetpub", SYSTEM),
+    (b"system32", SYSTEM32),
+    (b"repair", SYSTEM32),
+    (b"system", SYSTEM32),
+    (b"debug", SYSTEM32),
+    (b"self", PROCESS),
+    (b"version", PROCESS),
+    (b"cmdline", PROCESS),
+    (b"net", PROCESS),
+    (b"mounts", PROCESS),
+    (b"cpuinfo", PROCESS),
+]);
+
+/// Stream wrappers, and what they are worth at the start of a value.
+const WRAPPERS: [&[u8]; 16] = [
+    b"php://",
+    b"file://",
+    b"zip://",
+    b"phar://",
+    b"expect://",
+    b"data://",
+    b"glob://",
+    b"compress.zlib://",
+    b"compress.bzip2://",
+    b"ssh2.",
+    b"ogg://",
+    b"rar://",
+    b"netdoc:",
+    b"jar:",
+    b"php:",
+    b"file:/",
+];
+
+/// Scans one value.
+pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, hits: &mut Hits) {
+    if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
+        return;
+    }
+    super::spend(steps, value.len());
+    if classes & CONTROL != 0
+        && value.contains(&0)
+        && classes & (SLASH | BACKSLASH) != 0
+        && is_text(value)
+    {
+        hits.add(
+            Class::Traversal,
+            Strength::Decisive,
+            value.iter().position(|&byte| byte == 0).unwrap_or(0),
+        );
+        return;
+    }
+    // One token, no sentence: what a file parameter holds.
+    let bare = classes & (BLANK | LINE) == 0;
+    if classes & SLASH != 0 {
+        wrappers(value, bare, hits);
+    }
+    if classes & BACKSLASH != 0 {
+        unc(value, bare, hits);
+    }
+    segments(value, bare && !own_path, own_path, hits);
+    if hits.is_decisive(Class::Traversal) {
+        return;
+    }
+    if contains(value, b"0x2e0x2e") {
+        hits.add(Class::Traversal, Strength::Decisive, 0);
+    }
+}
+
+/// Mostly printable: a NUL in binary data means nothing.
+fn is_text(value: &[u8]) -> bool {
+    let odd = value
+        .iter()
+        .filter(|&&byte| byte < 0x20 && !is_space(byte) || byte >= 0x80)
+        .count();
+    odd.saturating_mul(4) <= value.len()
+}
+
+fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
+    let colon = value.iter().position(|&byte| byte == b':');
+    if colon.is_none() {
+        return;
+    }
+    for (at, _) in value
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b':')
+        .take(64)
+    {
+        for wrapper in WRAPPERS {
+            let Some(split) = wrapper.iter().position(|&byte| byte == b':') else {
+                continue;
+            };
+            let Some(start) = at.checked_sub(split) else {
+                continue;
+            };
+            if !has_at(value, start, wrapper) {
+                continue;
+            }
+            let before = start.checked_sub(1).map_or(0, |at| byte(value, at));
+            if bytes::is_word(before) {
+                continue;
+            }
+            let leads =
+                start == 0 || matches!(before, b'=' | b'"' | b'\'' | b'(' | b':' | b'/' | b'|');
+            let plain_file =
+                wrapper.starts_with(b"file") || wrapper == b"jar:" || wrapper == b"php:";
+            let strength = match (leads, bare, plain_file) {
+                (true, true, _) => Strength::Decisive,
+                (true, false, false) if wrapper.ends_with(b"//") => Strength::Decisive,
+                _ => Strength::Suspicious,
+            };
+            hits.add(Class::Traversal, strength, start);
+        }
+    }
+}
+
+fn unc(value: &[u8], bare: bool, hits: &mut Hits) {
+    if !bare || !value.starts_with(b"\\\\") {
+        return;
+    }
+    let host = rest(value, 2)
+        .iter()
+        .take_while(|&&byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'@' | b'%')
+        })
+        .count();
+    if host > 0 && byte(value, host.saturating_add(2)) == b'\\' {
+        hits.add(Class::Traversal, Strength::Decisive, 0);
+    }
+}
+
+/// What one segment is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    Empty,
+    Here,
+    Up,
+    Name(u8),
+}
+
+fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
+    let mut start = 0;
+    let mut ups = 0_u8;
+    let mut before = 0_u8;
+    let mut first_up = 0;
+    let mut named = 0_u8;
+    let drive = value.first().is_some_and(u8::is_ascii_alphabetic)
+        && byte(value, 1) == b':'
+        && matches!(byte(value, 2), b'/' | b'\\');
+    let absolute = matches!(value.first(), Some(b'/' | b'\\')) || drive;
+    loop {
+        let length = rest(value, start).iter().position(|&byte| is_end(byte));
+        let end = length.map_or(value.len(), |length| start.saturating_add(length));
+        let text = value.get(start..end).unwrap_or(&[]);
+        let delimiter = byte(value, end);
+        let separated = matches!(delimiter, b'/' | b'\\');
+        match segment(text) {
+            Segment::Empty | Segment::Here => {}
+            Segment::Up if separated || (ups > 0 && end == value.len()) => {
+                if ups == 0 {
+                    first_up = start;
+                }
+                ups = ups.saturating_add(1);
+                before = 0;
+            }
+            Segment::Up => {}
+            Segment::Name(kind) => {
+                let decisive = match (before, kind) {
+                    (ETC, ACCOUNTS) => bare || ups > 0 || is_account(text),
+                    (PROC, PROCESS) => bare || ups > 0,
+                    (PROC, 0) => bare && text.iter().all(u8::is_ascii_digit),
+                    (WINDOWS, SYSTEM32) => bare || ups > 0,
+                    (DOT_DIR, _) => true,
+                    (_, FILE) => {
+                        ups > 0 || (bare && (named > 0 || absolute)) || own_path || is_ini(text)
+                    }
+                    (SYSTEM, _) => bare && absolute && named == 1,
+                    (ETC, _) => bare && absolute && named == 1,
+                    _ => ups > 0 && matches!(kind, ETC | PROC | WINDOWS | SYSTEM | FILE),
+                };
+                if decisive {
+                    hits.add(Class::Traversal, Strength::Decisive, start);
+                }
+                before = kind;
+                if !(drive && start == 0) {
+                    named = named.saturating_add(1);
+                }
+            }
+        }
+        if !separated {
+            before = 0;
+        }
+        if ups >= 2 {
+            hits.add(Class::Traversal, Strength::Decisive, first_up);
+        }
+        if hits.is_decisive(Class::Traversal) || end >= value.len() {
+            break;
+        }
+        start = end.saturating_add(1);
+    }
+    if ups == 1 {
+        hits.add(Class::Traversal, Strength::Suspicious, first_up);
+    }
+}
+
+/// `/etc/passwd` and its like are no topic of prose; `/etc/hosts` is.
+fn is_account(name: &[u8]) -> bool {
+    [&b"passwd"[..], b"shadow", b"master.passwd", b"gshadow"]
+        .iter()
+        .any(|file| name.eq_ignore_ascii_case(file))
+}
+
+fn is_ini(name: &[u8]) -> bool {
+    [&b"win.ini"[..], b"boot.ini"]
+        .iter()
+        .any(|file| name.eq_ignore_ascii_case(file))
+}
+
+const fn is_end(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'/' | b'\\'
+            | b' '
+            | b'\t'
+            | b'\n'
+            | b'\r'
+            | b'"'
+            | b'\''
+            | b'='
+            | b'<'
+            | b'>'
+            | b'('
+            | b')'
+            | b'|'
+            | b','
+            | b'&'
+            | b'`'
+            | b'\0'
+            | b'{'
+            | b'}'
+    )
+}
+
+/// `..` with what parsers drop around it (`..;`, `.?.`, `.%00.`), `...` and longer.
+fn segment(text: &[u8]) -> Segment {
+    let Some(&head) = text.first() else {
+        return Segment::Empty;
+    };
+    if head == b'.' || head == b'?' || head == b';' || head >= 0x80 {
+        let dots = text.iter().filter(|&&byte| byte == b'.').count();
+        let filler = text
+            .iter()
+            .all(|&byte| matches!(byte, b'.' | b';' | b'?' | b':' | b'*' | b'%') || byte >= 0x80);
+        if filler && dots >= 2 {
+            return Segment::Up;
+        }
+        if filler && dots == 1 {
+            return Segment::Here;
+        }
+    }
+    let mut key = Key::default();
+    for &letter in text.iter().take(24) {
+        if matches!(letter, b';' | b'?' | b'#' | b'%' | b':') {
+            break;
+        }
+        key.push(letter);
+    }
+    Segment::Name(SEGMENTS.kind(key))
+}
