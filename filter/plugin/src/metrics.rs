@@ -1,0 +1,185 @@
+//! The metric names, from one table, and the counts between two ticks.
+//!
+//! | name (Envoy shows it as `wasmcustom.<name>`) | counts |
+//! |---|---|
+//! | `palisade.requests` | requests judged |
+//! | `palisade.streamed` | bodies that passed unseen (gRPC, upgrades, streaming routes) |
+//! | `palisade.host_failures` | requests refused because a hostcall failed |
+//! | `palisade.denied.<code>` | refusals by reason |
+//! | `palisade.monitored.<code>` | findings that monitor mode let pass, by reason |
+//! | `palisade.stage.<stage>.denied`, `….monitored` | the same by stage |
+//!
+//! **Invariant:** a name never holds a byte a client chose. Hosts have no labels: `stats_tags` takes the last part.
+
+use palisade_engine::verdict::{Reason, Stage};
+
+/// Something to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// A request was judged.
+    Request,
+    /// A body passed unseen.
+    Streamed,
+    /// A hostcall failed.
+    HostFailure,
+    /// A refusal.
+    Denied(Stage, Reason),
+    /// A finding that was let pass.
+    Monitored(Stage, Reason),
+}
+
+/// Counts since the last flush, in the order of [`names`].
+#[derive(Debug)]
+pub struct Meters {
+    counts: [u64; SLOTS],
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self { counts: [0; SLOTS] }
+    }
+}
+
+impl Meters {
+    /// Counts one.
+    pub fn add(&mut self, count: Count) {
+        match count {
+            Count::Request => self.bump(0),
+            Count::Streamed => self.bump(1),
+            Count::HostFailure => self.bump(2),
+            Count::Denied(stage, reason) => {
+                self.bump(DENIED.saturating_add(reason_index(reason)));
+                self.bump(STAGE_DENIED.saturating_add(stage_index(stage)));
+            }
+            Count::Monitored(stage, reason) => {
+                self.bump(MONITORED.saturating_add(reason_index(reason)));
+                self.bump(STAGE_MONITORED.saturating_add(stage_index(stage)));
+            }
+        }
+    }
+
+    /// Takes all counts: position in [`names`] and number, the zeros too.
+    pub fn take(&mut self) -> impl Iterator<Item = u64> {
+        core::mem::replace(&mut self.counts, [0; SLOTS]).into_iter()
+    }
+
+    fn bump(&mut self, index: usize) {
+        if let Some(slot) = self.counts.get_mut(index) {
+            *slot = slot.saturating_add(1);
+        }
+    }
+}
+
+/// All names, in order. Configure time only.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let mut names: Vec<String> = ["requests", "streamed", "host_failures"]
+        .map(|name| format!("palisade.{name}"))
+        .into();
+    for kind in ["denied", "monitored"] {
+        for reason in Reason::ALL {
+            names.push(format!("palisade.{kind}.{}", reason.row().code));
+        }
+    }
+    for kind in ["denied", "monitored"] {
+        for stage in STAGES {
+            names.push(format!("palisade.stage.{}.{kind}", stage_name(stage)));
+        }
+    }
+    names
+}
+
+/// A stage's name in metrics and events.
+#[must_use]
+pub const fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Request => "request",
+        Stage::Route => "route",
+        Stage::Access => "access",
+        Stage::Headers => "headers",
+        Stage::Limits => "limits",
+        Stage::Token => "token",
+        Stage::Authorize => "authorize",
+        Stage::Injection => "injection",
+        Stage::Body => "body",
+    }
+}
+
+const STAGES: [Stage; 9] = [
+    Stage::Request,
+    Stage::Route,
+    Stage::Access,
+    Stage::Headers,
+    Stage::Limits,
+    Stage::Token,
+    Stage::Authorize,
+    Stage::Injection,
+    Stage::Body,
+];
+const REASONS: usize = Reason::ALL.len();
+const DENIED: usize = 3;
+const MONITORED: usize = DENIED + REASONS;
+const STAGE_DENIED: usize = MONITORED + REASONS;
+const STAGE_MONITORED: usize = STAGE_DENIED + STAGES.len();
+const SLOTS: usize = STAGE_MONITORED + STAGES.len();
+
+fn reason_index(reason: Reason) -> usize {
+    Reason::ALL
+        .iter()
+        .position(|other| *other == reason)
+        .unwrap_or(SLOTS)
+}
+
+fn stage_index(stage: Stage) -> usize {
+    STAGES
+        .iter()
+        .position(|other| *other == stage)
+        .unwrap_or(SLOTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(count: Count) -> Vec<String> {
+        let mut meters = Meters::default();
+        meters.add(count);
+        let found = names()
+            .into_iter()
+            .zip(meters.take())
+            .filter(|(_, number)| *number == 1)
+            .map(|(name, _)| name)
+            .collect();
+        assert!(meters.take().all(|number| number == 0));
+        found
+    }
+
+    #[test]
+    fn names_and_slots_agree() {
+        assert_eq!(names().len(), SLOTS);
+        assert_eq!(counted(Count::Request), ["palisade.requests"]);
+        assert_eq!(counted(Count::Streamed), ["palisade.streamed"]);
+        assert_eq!(counted(Count::HostFailure), ["palisade.host_failures"]);
+        for reason in Reason::ALL {
+            for stage in STAGES {
+                let (code, name) = (reason.row().code, stage_name(stage));
+                assert_eq!(
+                    counted(Count::Denied(stage, reason)),
+                    [format!("palisade.denied.{code}"), format!("palisade.stage.{name}.denied")]
+                );
+                assert_eq!(
+                    counted(Count::Monitored(stage, reason)),
+                    [format!("palisade.monitored.{code}"), format!("palisade.stage.{name}.monitored")]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut all = names();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), SLOTS);
+    }
+}

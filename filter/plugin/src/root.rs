@@ -1,0 +1,259 @@
+//! Plugin contexts: policies in, ticks, metrics. What outlives a request.
+//!
+//! **Invariant:** a policy belongs to the root context that was configured with it; a stream keeps the engine it began
+//! with, and an engine goes when it is replaced and its last stream has ended. A configuration that does not
+//! compile changes nothing. The same root may start several times (`--concurrency 1`): everything here tolerates it.
+
+use palisade_engine::engine::Engine;
+use palisade_engine::policy::Policy;
+
+use crate::abi::{Buffer, Host, HostError, Level};
+use crate::metrics::{self, Meters};
+use crate::stream::Stream;
+use crate::table::Table;
+
+/// All state of a VM.
+#[derive(Default)]
+pub(crate) struct Plugin {
+    roots: Vec<Root>,
+    pub(crate) engines: Vec<Option<Slot>>,
+    pub(crate) streams: Table<Stream>,
+    pub(crate) meters: Meters,
+    /// Ids in the order of [`metrics::names`]; empty until defined.
+    metrics: Vec<u32>,
+}
+
+/// A root context.
+struct Root {
+    id: u32,
+    engine: Option<usize>,
+}
+
+/// An engine and who still needs it. Counted by hand: `Rc` aborts on overflow, which would be a trap.
+pub(crate) struct Slot {
+    pub(crate) engine: Engine,
+    streams: u32,
+    current: bool,
+    /// A held stream was given its body once: `allow_on_headers_stop_iteration` is set, slow bodies are just slow.
+    pub(crate) bodies_arrive: bool,
+}
+
+/// How often held streams are looked after and metrics are flushed.
+const TICK_MS: u32 = 500;
+/// Shared key of the client hash's secret: layout version, purpose.
+const HASH_KEY: &[u8] = b"p1/hash";
+
+impl Plugin {
+    /// `proxy_on_context_create`: a root (no parent) or a stream of one.
+    pub(crate) fn create(&mut self, id: u32, parent: u32) {
+        if parent == 0 {
+            self.roots.push(Root { id, engine: None });
+            return;
+        }
+        let root = self.roots.iter().find(|root| root.id == parent);
+        let engine = root.and_then(|root| root.engine);
+        if let Some(slot) = engine.and_then(|index| self.slot(index)) {
+            slot.streams = slot.streams.saturating_add(1);
+        }
+        self.streams.insert(id, Stream::new(engine));
+    }
+
+    /// `proxy_on_delete`: of a stream or a root.
+    pub(crate) fn delete(&mut self, host: &Host, id: u32) {
+        if let Some(stream) = self.streams.remove(id) {
+            if let Some(index) = stream.engine() {
+                if let Some(slot) = self.slot(index) {
+                    slot.streams = slot.streams.saturating_sub(1);
+                }
+                self.retire(index);
+            }
+            return;
+        }
+        if let Some(at) = self.roots.iter().position(|root| root.id == id) {
+            let engine = self.roots.get(at).and_then(|root| root.engine);
+            self.roots.retain(|root| root.id != id);
+            self.replace(engine);
+            self.flush(host);
+        }
+    }
+
+    fn slot(&mut self, index: usize) -> Option<&mut Slot> {
+        self.engines.get_mut(index)?.as_mut()
+    }
+
+    /// An engine is no longer the one of its root.
+    fn replace(&mut self, engine: Option<usize>) {
+        if let Some(index) = engine {
+            if let Some(slot) = self.slot(index) {
+                slot.current = false;
+            }
+            self.retire(index);
+        }
+    }
+
+    /// Drops an engine nobody needs.
+    fn retire(&mut self, index: usize) {
+        if let Some(place) = self.engines.get_mut(index) {
+            if place.as_ref().is_some_and(|slot| !slot.current && slot.streams == 0) {
+                *place = None;
+            }
+        }
+    }
+
+    /// `proxy_on_configure`. False refuses the configuration: the host stops at boot and keeps the old one later.
+    pub(crate) fn configure(&mut self, host: &Host, id: u32, size: usize) -> bool {
+        let Some(policy) = compile(host, size) else {
+            return false;
+        };
+        if let Err(error) = host.set_tick_period(TICK_MS) {
+            complain(host, "the tick could not be set", error);
+            return false;
+        }
+        self.define_metrics(host);
+        let slot = Some(Slot {
+            engine: Engine::new(policy),
+            streams: 0,
+            current: true,
+            bodies_arrive: false,
+        });
+        let index = if let Some(free) = self.engines.iter().position(Option::is_none) {
+            if let Some(place) = self.engines.get_mut(free) {
+                *place = slot;
+            }
+            free
+        } else {
+            self.engines.push(slot);
+            self.engines.len().saturating_sub(1)
+        };
+        let old = match self.roots.iter_mut().find(|root| root.id == id) {
+            Some(root) => root.engine.replace(index),
+            None => {
+                self.roots.push(Root { id, engine: Some(index) });
+                None
+            }
+        };
+        self.replace(old);
+        true
+    }
+
+    fn define_metrics(&mut self, host: &Host) {
+        if !self.metrics.is_empty() {
+            return;
+        }
+        for name in metrics::names() {
+            match host.define_counter(name.as_bytes()) {
+                Ok(id) => self.metrics.push(id),
+                Err(error) => {
+                    complain(host, "metrics are off: a counter could not be defined", error);
+                    self.metrics.clear();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `proxy_on_tick`.
+    pub(crate) fn tick(&mut self, host: &Host) {
+        self.flush(host);
+        self.look_after_held(host);
+    }
+
+    fn flush(&mut self, host: &Host) {
+        for (id, count) in self.metrics.iter().zip(self.meters.take()) {
+            if count > 0 {
+                // A counter that cannot be written is lost, not a reason to refuse anybody.
+                let _ = host.increment(*id, count);
+            }
+        }
+    }
+}
+
+fn compile(host: &Host, size: usize) -> Option<Policy> {
+    let bytes = match size {
+        0 => &[],
+        _ => match host.buffer(Buffer::PluginConfiguration, size) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                complain(host, "the plugin configuration could not be read", error);
+                return None;
+            }
+        },
+    };
+    let environment = match host.environment() {
+        Ok(environment) => environment,
+        Err(error) => {
+            complain(host, "the environment could not be read", error);
+            return None;
+        }
+    };
+    let mut policy = policy_of(host, bytes, &environment)?;
+    match hash_key(host) {
+        Ok(key) => policy.limits.hash_key = key,
+        Err(error) => {
+            complain(host, "the shared hash key could not be agreed", error);
+            return None;
+        }
+    }
+    Some(policy)
+}
+
+/// A variable of the environment (`NAME=value\0…`).
+fn variable<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    environment.split(|byte| *byte == 0).find_map(|entry| {
+        entry
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"="))
+    })
+}
+
+/// The 16 bytes all VMs of a `vm_id` address clients with: the first to come creates them, all read them back.
+fn hash_key(host: &Host) -> Result<[u8; 16], HostError> {
+    let mut stored = Vec::new();
+    match host.shared_data(HASH_KEY, &mut stored) {
+        Ok(_) => {}
+        Err(HostError::NotFound) => {
+            let mut fresh = [0; 16];
+            host.random(&mut fresh)?;
+            match host.set_shared_data(HASH_KEY, &fresh, u32::MAX) {
+                Ok(()) | Err(HostError::CasMismatch) => {}
+                Err(error) => return Err(error),
+            }
+            host.shared_data(HASH_KEY, &mut stored)?;
+        }
+        Err(error) => return Err(error),
+    }
+    <[u8; 16]>::try_from(stored.as_slice()).map_err(|_| HostError::BadResult)
+}
+
+fn complain(host: &Host, what: &str, error: HostError) {
+    host.log(Level::Error, format!("palisade: {what} ({error:?})").as_bytes());
+}
+
+// STUB until Policy::from_plugin_bytes lands.
+fn policy_of(_host: &Host, bytes: &[u8], environment: &[u8]) -> Option<Policy> {
+    use palisade_engine::policy::*;
+    use palisade_engine::stages::{headers::*, token::*};
+    let _ = variable(environment, "X");
+    Some(Policy {
+        mode: if bytes.starts_with(b"enforce") { Mode::Enforce } else { Mode::Monitor },
+        stage_modes: StageModes { access: Mode::Enforce, headers: Mode::Enforce, limits: Mode::Enforce, injection: Mode::Enforce },
+        trusted_hops: 0,
+        access: Default::default(),
+        headers: HeaderPolicy {
+            methods: vec![],
+            hosts: vec![],
+            content_types: vec![],
+            require: vec![],
+            forbid: vec![],
+            max: HeaderBounds { count: 100, bytes: 32768, value: 8192, target: 8192, params: 256, cookies: 64 },
+            escaped_slash: EscapedSlash::Deny,
+        },
+        tokens: TokenStage::default(),
+        limits: Default::default(),
+        injection: None,
+        body_max: 131_072,
+        routes: Vec::new(),
+        security_headers: vec![(b"x-content-type-options".to_vec(), b"nosniff".to_vec())],
+        events: Events { log: EventLog::Denied, redact: Vec::new() },
+    })
+}

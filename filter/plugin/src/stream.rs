@@ -1,0 +1,507 @@
+//! Streams: what each request callback does, in order.
+//!
+//! **Invariant:** one header-map read a request; a held request leaves only by a verdict (allowed, refused, or 503 by
+//! the tick), a request whose verdict cannot be had is refused unless the policy monitors. A refused stream is marked:
+//! its own reply is not settled. Edits are written before the stream goes on.
+//! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
+
+use palisade_engine::engine::{Answer, Engine, Suspended, Verdict, Wait};
+use palisade_engine::env::Env;
+use palisade_engine::request::{RequestHead, client_addr};
+use palisade_engine::stages::limits::Charges;
+use palisade_engine::units::{Monotonic, UnixTime};
+use palisade_engine::verdict::Edits;
+
+use crate::abi::{Action, Buffer, Host, HostError, Level, Map};
+use crate::counters::SharedCounters;
+use crate::enforce::{self, Held, Reply, Telling};
+use crate::metrics::{Count, Meters};
+use crate::pairs::Pairs;
+use crate::root::{Plugin, Slot};
+use crate::telemetry::{self, Outcome};
+
+/// One request and its response.
+pub(crate) struct Stream {
+    engine: Option<usize>,
+    phase: Phase,
+}
+
+/// Where a stream is.
+enum Phase {
+    /// Nothing was judged.
+    New,
+    /// Nothing more to do.
+    Passed,
+    /// We answered it.
+    Refused,
+    /// Its head waits for the body.
+    Held(Box<Waiting>),
+    /// Its head went on; a copy of the body is judged for the report.
+    Watched(Box<Watching>),
+    /// Its response settles these.
+    Settling(Charges),
+}
+
+struct Waiting {
+    suspended: Suspended,
+    max: usize,
+    since_ms: u64,
+    body_seen: bool,
+}
+
+struct Watching {
+    suspended: Suspended,
+    max: usize,
+    copy: Vec<u8>,
+    too_large: bool,
+}
+
+/// A held stream without a body callback for so long: the flag is missing.
+const FLAG_MISSING_MS: u64 = 1_000;
+/// The same, when bodies are known to arrive: a client that sends its head and no body.
+const SLOW_BODY_MS: u64 = 30_000;
+const SOURCE_ADDRESS: &[u8] = b"source\0address";
+/// Read as `wasm.verdict` in filter state.
+const VERDICT: &[u8] = b"verdict";
+
+impl Stream {
+    pub(crate) const fn new(engine: Option<usize>) -> Self {
+        Self {
+            engine,
+            phase: Phase::New,
+        }
+    }
+
+    pub(crate) const fn engine(&self) -> Option<usize> {
+        self.engine
+    }
+}
+
+/// A stream with its engine, for one callback.
+struct Turn<'p> {
+    slot: &'p mut Slot,
+    phase: &'p mut Phase,
+    meters: &'p mut Meters,
+    host: &'p Host,
+}
+
+impl Plugin {
+    fn turn<'p>(&'p mut self, host: &'p Host, id: u32) -> Option<Turn<'p>> {
+        let stream = self.streams.get_mut(id)?;
+        let slot = self.engines.get_mut(stream.engine?)?.as_mut()?;
+        Some(Turn {
+            slot,
+            phase: &mut stream.phase,
+            meters: &mut self.meters,
+            host,
+        })
+    }
+
+    /// `proxy_on_request_headers`.
+    pub(crate) fn request_headers(&mut self, host: &Host, id: u32, ends: bool) -> Action {
+        match self.turn(host, id) {
+            Some(mut turn) => turn.head(ends),
+            // A stream without a policy: the host broke its own order of calls.
+            None => {
+                self.meters.add(Count::HostFailure);
+                let _ = host.send_reply(&enforce::host_failure(&[]));
+                Action::Pause
+            }
+        }
+    }
+
+    /// `proxy_on_request_body`.
+    pub(crate) fn request_body(&mut self, host: &Host, id: u32, size: usize, ends: bool) -> Action {
+        self.turn(host, id).map_or(Action::Pause, |mut turn| turn.body(size, ends))
+    }
+
+    /// `proxy_on_request_trailers`: a body ends with them too.
+    pub(crate) fn request_trailers(&mut self, host: &Host, id: u32) -> Action {
+        self.turn(host, id).map_or(Action::Pause, |mut turn| turn.trailers())
+    }
+
+    /// `proxy_on_response_headers`.
+    pub(crate) fn response_headers(&mut self, host: &Host, id: u32) {
+        if let Some(mut turn) = self.turn(host, id) {
+            turn.response();
+        }
+    }
+
+    /// Answers held streams whose body does not come.
+    pub(crate) fn look_after_held(&mut self, host: &Host) {
+        let Ok(now) = host.monotonic_ns() else {
+            return;
+        };
+        let now_ms = now / NS_PER_MS;
+        for (id, stream) in self.streams.iter_mut() {
+            let Phase::Held(waiting) = &stream.phase else {
+                continue;
+            };
+            let Some(Some(slot)) = stream.engine.and_then(|index| self.engines.get_mut(index)) else {
+                continue;
+            };
+            let patience = if slot.bodies_arrive { SLOW_BODY_MS } else { FLAG_MISSING_MS };
+            if waiting.body_seen || now_ms.saturating_sub(waiting.since_ms) < patience {
+                continue;
+            }
+            if !slot.bodies_arrive {
+                host.log(Level::Error, FLAG_MISSING);
+            }
+            if host.act_on(id).is_err() {
+                continue;
+            }
+            let mut turn = Turn {
+                slot,
+                phase: &mut stream.phase,
+                meters: &mut self.meters,
+                host,
+            };
+            let _ = turn.finish_held(Answer::BodyUnavailable);
+        }
+    }
+}
+
+const FLAG_MISSING: &[u8] = b"palisade: a held request was given no body for a second and is answered 503 \
+    body_unavailable; set `allow_on_headers_stop_iteration: true` in the filter's PluginConfig";
+const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
+
+impl Turn<'_> {
+    fn head(&mut self, ends: bool) -> Action {
+        self.meters.add(Count::Request);
+        match self.judge_head(ends) {
+            Ok(action) => action,
+            Err(_) => self.host_failed(),
+        }
+    }
+
+    /// The head's verdict and its effects; an error is a host that did not deliver what the verdict needs.
+    fn judge_head(&mut self, ends: bool) -> Result<Action, HostError> {
+        let host = self.host;
+        let bytes = host.header_pairs(Map::RequestHeaders)?;
+        let pairs = Pairs::parse(bytes).ok_or(HostError::BadResult)?;
+        let head = RequestHead::decode(pairs);
+        let peer = match host.property(SOURCE_ADDRESS) {
+            Ok(text) => client_addr::parse_peer(text),
+            Err(HostError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        let engine = &self.slot.engine;
+        let mut counters = SharedCounters(host);
+        let (mut env, now_ms) = env(engine, host, &mut counters)?;
+        match engine.decide_head(&head, peer, ends, &mut env) {
+            Verdict::Allow(mut pass) => {
+                let telling = enforce::tell_pass(engine.policy(), &mut pass);
+                let settlement = pass.settlement.take();
+                self.edit(&pass.edits)?;
+                self.passed(settlement, telling);
+                Ok(Action::Continue)
+            }
+            Verdict::Deny(refusal) => {
+                let reply = enforce::reply(engine.policy(), &refusal);
+                let telling = enforce::tell_refusal(engine.policy(), refusal, Held::Yes);
+                self.refused(&reply, &telling);
+                Ok(Action::Pause)
+            }
+            Verdict::Need(Wait::Body { hold: true, max }, suspended) => {
+                let since_ms = match now_ms {
+                    Some(now) => now,
+                    None => host.monotonic_ns()? / NS_PER_MS,
+                };
+                *self.phase = Phase::Held(Box::new(Waiting {
+                    suspended,
+                    max,
+                    since_ms,
+                    body_seen: false,
+                }));
+                Ok(Action::Pause)
+            }
+            Verdict::Need(Wait::Body { hold: false, max }, mut suspended) => {
+                self.edit(&suspended.take_edits())?;
+                *self.phase = Phase::Watched(Box::new(Watching {
+                    suspended,
+                    max,
+                    copy: Vec::new(),
+                    too_large: false,
+                }));
+                Ok(Action::Continue)
+            }
+        }
+    }
+
+    fn body(&mut self, size: usize, ends: bool) -> Action {
+        match self.phase {
+            Phase::Held(waiting) => {
+                waiting.body_seen = true;
+                self.slot.bodies_arrive = true;
+                // The buffer is cumulative while the head is held.
+                if size > waiting.max {
+                    return self.finish_held(Answer::BodyTooLarge);
+                }
+                if !ends {
+                    return Action::Pause;
+                }
+                self.whole_body(size)
+            }
+            Phase::Watched(watching) => {
+                // The buffer is the chunk: nothing is held.
+                let room = watching.max.saturating_sub(watching.copy.len());
+                if size > room {
+                    watching.too_large = true;
+                } else if size > 0 && !watching.too_large {
+                    match self.host.buffer(Buffer::RequestBody, size) {
+                        Ok(chunk) => watching.copy.extend_from_slice(chunk),
+                        Err(_) => watching.too_large = true,
+                    }
+                }
+                if ends {
+                    self.finish_watched();
+                }
+                Action::Continue
+            }
+            Phase::New | Phase::Refused => Action::Pause,
+            Phase::Passed | Phase::Settling(_) => Action::Continue,
+        }
+    }
+
+    fn trailers(&mut self) -> Action {
+        match self.phase {
+            Phase::Held(waiting) => {
+                // One more than the bound tells "full" from "too large"; the host gives what it has.
+                let size = waiting.max.saturating_add(1);
+                self.whole_body(size)
+            }
+            Phase::Watched(_) => {
+                self.finish_watched();
+                Action::Continue
+            }
+            Phase::New | Phase::Refused => Action::Pause,
+            Phase::Passed | Phase::Settling(_) => Action::Continue,
+        }
+    }
+
+    /// The body has ended: judge it.
+    fn whole_body(&mut self, size: usize) -> Action {
+        let Phase::Held(waiting) = &*self.phase else {
+            return Action::Pause;
+        };
+        let host = self.host;
+        let bytes = match size {
+            0 => Ok(&[][..]),
+            _ => host.buffer(Buffer::RequestBody, size),
+        };
+        match bytes {
+            Ok(bytes) if bytes.len() > waiting.max => self.finish_held(Answer::BodyTooLarge),
+            Ok(bytes) => self.finish_held(Answer::Body(bytes)),
+            // A host without a buffer for a body that ended: nothing was sent.
+            Err(HostError::NotFound) => self.finish_held(Answer::Body(&[])),
+            Err(_) => self.finish_held(Answer::BodyUnavailable),
+        }
+    }
+
+    fn finish_held(&mut self, answer: Answer<'_>) -> Action {
+        match self.try_finish_held(answer) {
+            Ok(action) => action,
+            Err(_) => self.host_failed(),
+        }
+    }
+
+    fn try_finish_held(&mut self, answer: Answer<'_>) -> Result<Action, HostError> {
+        let phase = core::mem::replace(self.phase, Phase::New);
+        let Phase::Held(waiting) = phase else {
+            return Ok(Action::Pause);
+        };
+        let Waiting { suspended, .. } = *waiting;
+        let engine = &self.slot.engine;
+        let mut counters = SharedCounters(self.host);
+        let (mut env, _) = env(engine, self.host, &mut counters)?;
+        match engine.resume(suspended, answer, &mut env) {
+            Verdict::Allow(mut pass) => {
+                let telling = enforce::tell_pass(engine.policy(), &mut pass);
+                let settlement = pass.settlement.take();
+                self.edit(&pass.edits)?;
+                self.passed(settlement, telling);
+                Ok(Action::Continue)
+            }
+            Verdict::Deny(refusal) => {
+                let reply = enforce::reply(engine.policy(), &refusal);
+                let telling = enforce::tell_refusal(engine.policy(), refusal, Held::Yes);
+                self.refused(&reply, &telling);
+                Ok(Action::Pause)
+            }
+            // No wait follows a body.
+            Verdict::Need(..) => Err(HostError::BadResult),
+        }
+    }
+
+    fn finish_watched(&mut self) {
+        let phase = core::mem::replace(self.phase, Phase::Passed);
+        let Phase::Watched(watching) = phase else {
+            *self.phase = phase;
+            return;
+        };
+        let Watching {
+            suspended,
+            copy,
+            too_large,
+            ..
+        } = *watching;
+        let answer = if too_large {
+            Answer::BodyTooLarge
+        } else {
+            Answer::Body(&copy)
+        };
+        let engine = &self.slot.engine;
+        let mut counters = SharedCounters(self.host);
+        let Ok((mut env, _)) = env(engine, self.host, &mut counters) else {
+            self.meters.add(Count::HostFailure);
+            return;
+        };
+        match engine.resume(suspended, answer, &mut env) {
+            Verdict::Allow(mut pass) => {
+                let telling = enforce::tell_pass(engine.policy(), &mut pass);
+                let settlement = pass.settlement.take();
+                self.passed(settlement, telling);
+            }
+            Verdict::Deny(refusal) => {
+                let telling = enforce::tell_refusal(engine.policy(), refusal, Held::No);
+                self.passed(None, Some(telling));
+            }
+            Verdict::Need(..) => {}
+        }
+    }
+
+    fn response(&mut self) {
+        match core::mem::replace(self.phase, Phase::Passed) {
+            Phase::Settling(charges) => {
+                let host = self.host;
+                // Without a status the charges stay: an attacker gains nothing from a reply that cannot be read.
+                let Some(status) = host
+                    .header(Map::ResponseHeaders, b":status")
+                    .ok()
+                    .and_then(parse_status)
+                else {
+                    return;
+                };
+                let engine = &self.slot.engine;
+                let mut counters = SharedCounters(host);
+                if let Ok((mut env, _)) = env(engine, host, &mut counters) {
+                    engine.settle(&charges, status, &mut env);
+                }
+            }
+            other => *self.phase = other,
+        }
+    }
+
+    /// Writes edits: first the removals, then what is set.
+    fn edit(&self, edits: &Edits) -> Result<(), HostError> {
+        for name in &edits.remove {
+            self.host.remove_header(Map::RequestHeaders, name)?;
+        }
+        for (name, value) in &edits.set {
+            self.host.replace_header(Map::RequestHeaders, name, value)?;
+        }
+        Ok(())
+    }
+
+    fn passed(&mut self, settlement: Option<Charges>, telling: Option<Telling>) {
+        *self.phase = settlement.map_or(Phase::Passed, Phase::Settling);
+        if let Some(telling) = telling {
+            self.tell(&telling);
+        }
+    }
+
+    fn refused(&mut self, reply: &Reply, telling: &Telling) {
+        *self.phase = Phase::Refused;
+        self.tell(telling);
+        if self.host.send_reply(reply).is_err() {
+            // Still refused: the stream stays paused, and the host's own time-out ends it.
+            self.meters.add(Count::HostFailure);
+        }
+    }
+
+    /// Counts, writes the event and the verdict.
+    fn tell(&mut self, telling: &Telling) {
+        let report = &telling.report;
+        if report.body == palisade_engine::engine::BodySeen::Streamed {
+            self.meters.add(Count::Streamed);
+        }
+        match telling.outcome {
+            Outcome::Denied(stage, reason) => self.meters.add(Count::Denied(stage, reason)),
+            Outcome::Monitored(..) | Outcome::Allowed => {
+                for found in report.findings.as_slice() {
+                    self.meters.add(Count::Monitored(found.stage, found.reason));
+                }
+            }
+        }
+        let policy = self.slot.engine.policy();
+        if telling.outcome == Outcome::Allowed && !telling.event {
+            return;
+        }
+        // Access logs lose the word, nobody else anything, when the host has no filter state.
+        let _ = self.host.set_property(VERDICT, &telemetry::verdict(telling.outcome));
+        if telling.event {
+            let wall_ms = self.host.wall_ns().unwrap_or(0) / NS_PER_MS;
+            let line = enforce::event_line(policy, telling, wall_ms);
+            self.host.log(Level::Warn, &line);
+        }
+    }
+
+    /// A hostcall the verdict needs has failed: fail closed, unless the policy monitors.
+    #[cold]
+    fn host_failed(&mut self) -> Action {
+        self.meters.add(Count::HostFailure);
+        let policy = self.slot.engine.policy();
+        self.host.log(
+            Level::Error,
+            b"palisade: a hostcall failed before the verdict; the request is refused unless the policy monitors",
+        );
+        if enforce::passes_unjudged(policy.mode) {
+            *self.phase = Phase::Passed;
+            return Action::Continue;
+        }
+        *self.phase = Phase::Refused;
+        let _ = self.host.send_reply(&enforce::host_failure(&policy.security_headers));
+        Action::Pause
+    }
+}
+
+/// The outside world; clocks are read only when the policy looks at them.
+fn env<'e, 'h>(
+    engine: &Engine,
+    host: &'h Host,
+    counters: &'e mut SharedCounters<'h>,
+) -> Result<(Env<'e, SharedCounters<'h>>, Option<u64>), HostError> {
+    let policy = engine.policy();
+    let now = if policy.limits.limits.is_empty() {
+        None
+    } else {
+        Some(host.monotonic_ns()? / NS_PER_MS)
+    };
+    let wall = if policy.tokens.providers.is_empty() {
+        0
+    } else {
+        host.wall_ns()? / NS_PER_S
+    };
+    let env = Env {
+        now: Monotonic(now.unwrap_or(0)),
+        wall: UnixTime(wall),
+        counters,
+    };
+    Ok((env, now))
+}
+
+fn parse_status(text: &[u8]) -> Option<u16> {
+    match text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            let digit = |byte: &u8| u16::from(byte.wrapping_sub(b'0'));
+            Some(
+                digit(a)
+                    .wrapping_mul(100)
+                    .wrapping_add(digit(b).wrapping_mul(10))
+                    .wrapping_add(digit(c)),
+            )
+        }
+        _ => None,
+    }
+}
