@@ -11,6 +11,7 @@
 pub mod body;
 pub mod client_addr;
 pub mod cookie;
+pub mod host;
 pub mod target;
 
 use alloc::borrow::Cow;
