@@ -54,6 +54,10 @@ fn main() {
         .ok()
         .and_then(|level| level.parse().ok())
         .unwrap_or(1);
+    let rounds: u32 = std::env::var("ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(1);
     let stage = InjectionStage {
         level,
         threshold: 5,
@@ -112,18 +116,22 @@ fn main() {
                     .iter()
                     .map(|(name, value)| (name.as_slice(), value.as_slice())),
             );
+            let judge = || {
+                let mut found = Findings::default();
+                let mut steps = palisade_engine::budget::MAX_STEPS;
+                let mut denied = stage.inspect_head(&head, b"", &mut steps, &mut found).err();
+                if denied.is_none() && !body.is_empty() {
+                    denied = stage
+                        .inspect_body(kind, &body, b"", &mut steps, &mut found)
+                        .err();
+                }
+                (found, denied)
+            };
+            let (found, denied) = judge();
+            let blocked = denied.is_some();
             let start = Instant::now();
-            let mut found = Findings::default();
-            let mut steps = palisade_engine::budget::MAX_STEPS;
-            let mut blocked = stage
-                .inspect_head(&head, b"", &mut steps, &mut found)
-                .is_err();
-            let mut body_denied = None;
-            if !blocked && !body.is_empty() {
-                body_denied = stage
-                    .inspect_body(kind, &body, b"", &mut steps, &mut found)
-                    .err();
-                blocked = body_denied.is_some();
+            for _ in 0..rounds {
+                std::hint::black_box(judge());
             }
             nanos += start.elapsed().as_nanos();
             rows += 1;
@@ -156,7 +164,7 @@ fn main() {
                         })
                     })
                     .collect();
-                if let Some(denial) = body_denied {
+                if let Some(denial) = denied {
                     reasons.push(denial.reason.row().code.into());
                 }
                 let score: u32 = found.as_slice().iter().map(|finding| finding.score).sum();
@@ -167,7 +175,7 @@ fn main() {
         println!(
             "{:<24}{rows:>7} rows{:>9} ns a request",
             path.file_stem().unwrap().to_string_lossy(),
-            nanos / rows.max(1)
+            nanos / (rows * u128::from(rounds)).max(1)
         );
     }
     println!(

@@ -174,7 +174,11 @@ pub(super) fn other(body: &[u8], inspection: &mut Inspection<'_>) {
             }
         }
         let content = rest(part, head.saturating_add(skip));
-        if is_text(content) {
+        // A file is what it is: its name is judged, its content is the application's (and a later issue's).
+        let file = part
+            .get(..head)
+            .is_some_and(|text| find(text, b"filename").is_some());
+        if !file && is_text(content) {
             inspection.value(Place::Body, b"", content.trim_ascii_end(), Encoding::Plain);
         }
         let step = length.saturating_add(boundary.len()).max(1);

@@ -57,7 +57,9 @@ pub(crate) struct Inspection<'a> {
     route: &'a [u8],
     steps: &'a mut u64,
     found: &'a mut Findings,
-    best: [u32; 6],
+    best: u32,
+    value: [u32; 6],
+    custom: u32,
     natural: Vec<u8>,
     deep: Vec<u8>,
     spare: Vec<u8>,
@@ -76,7 +78,9 @@ impl<'a> Inspection<'a> {
             route,
             steps,
             found,
-            best: [0; 6],
+            best: 0,
+            value: [0; 6],
+            custom: 0,
             natural: Vec::new(),
             deep: Vec::new(),
             spare: Vec::new(),
@@ -90,6 +94,7 @@ impl<'a> Inspection<'a> {
             return;
         }
         spend(self.steps, raw.len());
+        self.value = [0; 6];
         let mut seen = classes(raw);
         if seen & !bytes::SLASH == 0 && !has_dashes(raw, seen) && self.stage.patterns.is_empty() {
             return;
@@ -207,13 +212,23 @@ impl<'a> Inspection<'a> {
         evidence: &[u8],
         points: u32,
     ) {
-        let Some(best) = self.best.get_mut(Hits::slot(class)) else {
-            return;
-        };
-        if *best >= points {
-            return;
+        if class == Class::Custom {
+            self.custom = self.custom.saturating_add(points);
+        } else {
+            let Some(best) = self
+                .value
+                .get_mut(Hits::slot(class))
+                .filter(|best| **best < points)
+            else {
+                return;
+            };
+            *best = points;
+            let sum = self
+                .value
+                .iter()
+                .fold(0_u32, |sum, points| sum.saturating_add(*points));
+            self.best = self.best.max(sum);
         }
-        *best = points;
         let mut finding = Finding::new(Stage::Injection, Reason::Injection)
             .rule(rule)
             .place(place.name(), name)
@@ -237,9 +252,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn score(&self) -> u32 {
-        self.best
-            .iter()
-            .fold(0, |sum, points| sum.saturating_add(*points))
+        self.best.saturating_add(self.custom)
     }
 
     /// The verdict.

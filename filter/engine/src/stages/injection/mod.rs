@@ -2,7 +2,8 @@
 //!
 //! **In:** the head's target, fields and cookies, then a body. **Out:** findings with place and evidence, and a denial at the threshold.
 //! **Invariant:** a value is judged as the application's first decoding shows it and as deep decoding shows it; the score of a
-//! request is the sum over classes of the best hit in each, so that many weak hits of one kind never add up.
+//! request is that of its worst value (the sum over classes of the best hit in each) and the points of operator patterns,
+//! so that weak hits in many fields never add up.
 //! **Cost:** one class look-up a byte proves most values plain; each further pass is linear and paid from the step budget.
 
 mod bytes;

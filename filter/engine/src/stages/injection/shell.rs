@@ -19,7 +19,7 @@ const MAYBE: u8 = 2;
 /// Runs what follows it.
 const RUNNER: u8 = 3;
 
-static COMMANDS: Words<138> = Words::new([
+static COMMANDS: Words<137> = Words::new([
     (b"whoami", SURE),
     (b"ifconfig", SURE),
     (b"ipconfig", SURE),
@@ -111,7 +111,6 @@ static COMMANDS: Words<138> = Words::new([
     (b"sleep", MAYBE),
     (b"type", MAYBE),
     (b"who", MAYBE),
-    (b"w", MAYBE),
     (b"more", MAYBE),
     (b"less", MAYBE),
     (b"head", MAYBE),
@@ -187,6 +186,10 @@ pub(super) fn scan(value: &[u8], classes: u16, steps: &mut u64, hits: &mut Hits)
     }
     let mut at = 0;
     let mut text = false;
+    let mut lines = 0_u8;
+    // A text of many lines is a document: its lines are no commands by themselves.
+    let few_lines =
+        classes & LINE == 0 || value.iter().filter(|&&byte| byte == b'\n').take(4).count() < 4;
     while let Some(&head) = value.get(at) {
         let next = byte(value, at.saturating_add(1));
         let one = at.saturating_add(1);
@@ -196,7 +199,11 @@ pub(super) fn scan(value: &[u8], classes: u16, steps: &mut u64, hits: &mut Hits)
             Before::Leading
         };
         let strength = match head {
-            b';' | b'|' | b'\n' | b'\r' => command(value, one, separator),
+            b';' | b'|' => command(value, one, separator),
+            b'\n' | b'\r' if lines < 4 => {
+                lines = lines.saturating_add(1);
+                command(value, one, separator).filter(|_| few_lines)
+            }
             b'&' if next == b'&' => None,
             b'&' => {
                 let doubled = at > 0 && byte(value, at.saturating_sub(1)) == b'&';
@@ -232,11 +239,18 @@ fn read_command(value: &[u8], at: usize) -> (u8, usize) {
     let mut end = at;
     let mut length = 0_u8;
     let mut quotes = 0_u8;
+    let mut programs = false;
+    let mut path = false;
+    let mut capital = false;
     for &letter in rest(value, at).iter().take(64) {
         match letter {
             b'/' => {
+                // Only what lies in a folder of programs is one.
+                let folder = rest(value, end.saturating_sub(3)).starts_with(b"bin/");
                 key = Key::default();
                 length = 0;
+                programs = folder;
+                path = true;
             }
             b'\'' | b'"' | b'\\' | b'^'
                 if length > 0 || byte(value, end.saturating_add(1)).is_ascii_alphabetic() =>
@@ -244,6 +258,11 @@ fn read_command(value: &[u8], at: usize) -> (u8, usize) {
                 quotes = quotes.saturating_add(1);
             }
             _ if is_word(letter) || matches!(letter, b'.' | b'-') => {
+                capital = if length == 0 {
+                    letter.is_ascii_uppercase()
+                } else {
+                    capital && letter.is_ascii_lowercase()
+                };
                 key.push(letter);
                 length = length.saturating_add(1);
                 if length > 24 {
@@ -254,7 +273,9 @@ fn read_command(value: &[u8], at: usize) -> (u8, usize) {
         }
         end = end.saturating_add(1);
     }
-    let kind = if quotes > 8 { 0 } else { COMMANDS.kind(key) };
+    // `Sed modi`, `Touch;`: a name or the start of a sentence, no command.
+    let odd = quotes > 8 || (path && !programs) || (capital && length > 1);
+    let kind = if odd { 0 } else { COMMANDS.kind(key) };
     (kind, end)
 }
 
@@ -279,7 +300,9 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
         return None;
     }
     let shape = argument(value, end, value.get(at..end).unwrap_or(&[]));
-    let single = skip_space(value, end) >= value.len();
+    // `x; id` is a payload, `U; id) Presto` and `a cat; who` are not.
+    let single_segment =
+        skip_space(value, end) >= value.len() && !value.get(..from).unwrap_or(&[]).contains(&b' ');
     Some(match (before, kind, shape) {
         (Before::Separator | Before::Leading | Before::Substitution, SURE | RUNNER, shape)
             if shape != Shape::Prose =>
@@ -294,8 +317,8 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
             if before == Before::Separator
                 && shape == Shape::Ends
                 && is_space(byte(value, from))
-                && single
                 && !path
+                && !single_segment
             {
                 // `a cat; who`: a word after a separator and a blank, nothing else.
                 Strength::Suspicious
@@ -337,7 +360,16 @@ fn argument(value: &[u8], end: usize, name: &[u8]) -> Shape {
     if glued {
         return match head {
             b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'\'' | b'"' | b'}' | b'\0' => Shape::Ends,
-            b'<' | b'>' | b'$' | b'{' | b'%' => Shape::Argument,
+            b'<' | b'>' | b'{' => Shape::Argument,
+            b'$' if matches!(
+                byte(value, end.saturating_add(1)),
+                b'{' | b'I' | b'@' | b'('
+            ) =>
+            {
+                Shape::Argument
+            }
+            b'\\' if matches!(byte(value, end.saturating_add(1)), b'n' | b'r') => Shape::Ends,
+            b'+' if byte(value, end.saturating_add(1)).is_ascii_alphanumeric() => Shape::Word,
             _ => Shape::Prose,
         };
     }
@@ -434,7 +466,10 @@ fn is_address(word: &[u8]) -> bool {
 fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> {
     let glued = at > 0 && !is_space(byte(value, at.saturating_sub(1)));
     let one = at.saturating_add(1);
-    let closed = rest(value, one).contains(&b'`');
+    if byte(value, one) == b'`' || (at > 0 && byte(value, at.saturating_sub(1)) == b'`') {
+        return None;
+    }
+    let closed = rest(value, one).iter().take(512).any(|&byte| byte == b'`');
     let found = command(value, one, Before::Substitution)?;
     if !closed {
         return None;

@@ -116,6 +116,10 @@ impl Flags {
     pub(super) const COMMENTED: Self = Self(4);
     /// A literal or comment without content.
     pub(super) const EMPTY: Self = Self(8);
+    /// An operator that compares.
+    pub(super) const COMPARES: Self = Self(8);
+    /// A name with its bracket: a call.
+    pub(super) const CALLED: Self = Self(8);
     /// A prefix without blanks; a logic operator as a symbol.
     pub(super) const SHORT: Self = Self(16);
     /// `&&` or `||` rather than a word.
@@ -531,6 +535,15 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
             }
             builder.push(Kind::Other, 0, at);
         }
+        b'-' if next == b'-' && byte(value, two) == b'-' => {
+            // A rule, not a comment.
+            let run = rest(value, at)
+                .iter()
+                .take_while(|&&byte| byte == b'-')
+                .count();
+            builder.push(Kind::Other, 0, at);
+            return at.saturating_add(run);
+        }
         b'-' if next == b'-' => {
             let end = line_end(value, two);
             builder.push(
@@ -590,7 +603,12 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
                     | (b'=', b'=')
                     | (b':', b'=')
             );
-            builder.push(Kind::Op, 0, at);
+            let flags = if matches!(head, b'=' | b'<' | b'>' | b'!') {
+                Flags::COMPARES.0
+            } else {
+                0
+            };
+            builder.push(Kind::Op, flags, at);
             return if long { two } else { one };
         }
         b':' if next == b':' || next == b'=' => {
@@ -651,10 +669,12 @@ fn number(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
     let body = if hex { at.saturating_add(2) } else { at };
     let mut end = body;
     let mut exponent = false;
+    let mut dots = 0_u8;
     while let Some(&digit) = value.get(end) {
         let belongs = if hex {
             digit.is_ascii_hexdigit()
         } else if digit.is_ascii_digit() || digit == b'.' {
+            dots = dots.saturating_add(u8::from(digit == b'.'));
             true
         } else if matches!(digit, b'e' | b'E') && !exponent && {
             let after = byte(value, end.saturating_add(1));
@@ -688,7 +708,8 @@ fn number(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
         builder.push(Kind::Word, 0, at);
         return stop;
     }
-    builder.push(Kind::Num, 0, at);
+    // A version or an address is no number.
+    builder.push(if dots > 1 { Kind::Word } else { Kind::Num }, 0, at);
     end.max(at.saturating_add(1))
 }
 
@@ -717,8 +738,12 @@ fn read_word(value: &[u8], at: usize) -> (Kind, u8, usize) {
             || (bracket == end
                 && byte(value, bracket) == b'/'
                 && byte(value, bracket.saturating_add(1)) == b'*');
-        if calls && bracket > end {
-            flags = Flags::SPACED.0;
+        if calls {
+            flags = if bracket > end {
+                Flags::SPACED.0
+            } else {
+                Flags::CALLED.0
+            };
         }
     }
     if super::bytes::has_at(value, at, b"xp_") || super::bytes::has_at(value, at, b"sp_") {

@@ -82,6 +82,11 @@ const fn is_call(kind: Kind) -> bool {
     matches!(kind, Kind::Danger | Kind::Timed | Kind::Func)
 }
 
+/// A name; words that SQL gives a meaning elsewhere are names here.
+const fn is_name(kind: Kind) -> bool {
+    matches!(kind, Kind::Word | Kind::Object)
+}
+
 /// What may follow a complete condition.
 const fn is_closing(kind: Kind) -> bool {
     matches!(
@@ -147,10 +152,12 @@ fn judge(tokens: &[Token], hits: &mut Hits) {
 /// Right after the closed quote.
 fn prefix(stream: &Stream<'_>) -> Option<Strength> {
     let short = stream.has(0, Flags::SHORT);
-    match stream.kind(1) {
+    match stream.kind(stream.skip(1, &[Kind::Not])) {
+        Kind::Not => None,
         Kind::Comment => {
             // `admin'--` closes a statement; `the boys' -- all of them` is a dash.
-            if stream.has(1, Flags::EMPTY) || stream.has(1, Flags::CLOSED) || short {
+            let dashes = stream.has(1, Flags::DASHES);
+            if stream.has(1, Flags::EMPTY) || (dashes && (stream.has(1, Flags::CLOSED) || short)) {
                 Some(Strength::Decisive)
             } else {
                 Some(Strength::Suspicious)
@@ -173,7 +180,7 @@ fn prefix(stream: &Stream<'_>) -> Option<Strength> {
             if is_literal(next) && matches!(after, Kind::Comment | Kind::Logic) {
                 return Some(Strength::Decisive);
             }
-            None
+            expression(stream)
         }
         Kind::Order if is_literal(stream.kind(2)) => Some(Strength::Decisive),
         Kind::Having | Kind::Waitfor | Kind::Exec if stream.kind(2) != Kind::Word => {
@@ -194,6 +201,36 @@ fn prefix(stream: &Stream<'_>) -> Option<Strength> {
     }
 }
 
+/// From the closed quote to the one that the value leaves open, operators and operands alternate.
+fn expression(stream: &Stream<'_>) -> Option<Strength> {
+    let mut at = 1_usize;
+    let mut joins = 0_u8;
+    let mut compares = false;
+    while at < 24 {
+        match stream.kind(at) {
+            Kind::Op | Kind::Like | Kind::Logic => {
+                compares |= stream.kind(at) != Kind::Op || stream.has(at, Flags::COMPARES);
+            }
+            _ => return None,
+        }
+        joins = joins.saturating_add(1);
+        at = stream.skip(at.saturating_add(1), &[Kind::Not, Kind::Op, Kind::Like]);
+        let operand = stream.kind(at);
+        let next = stream.kind(at.saturating_add(1));
+        if operand == Kind::StrOpen && next == Kind::End {
+            let tight = stream.has(0, Flags::SHORT) && compares;
+            // `"LIKE" STAMP` is a title with a quoted word.
+            let quoted = stream.has(0, Flags::EMPTY) && stream.kind(1) == Kind::Like;
+            return ((joins > 1 && compares) || (tight && !quoted)).then_some(Strength::Decisive);
+        }
+        if !is_literal(operand) && !is_name(operand) {
+            return None;
+        }
+        at = at.saturating_add(1);
+    }
+    None
+}
+
 fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let first = stream.skip(at.saturating_add(1), &[Kind::All]);
     let all = first > at.saturating_add(1);
@@ -211,9 +248,8 @@ fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         || is_literal(kind)
         || is_call(kind)
         || matches!(kind, Kind::Op | Kind::Comment | Kind::Select | Kind::Schema)
-        || (kind == Kind::Word
-            && matches!(after, Kind::Comma | Kind::From | Kind::Comment | Kind::Op))
-        || (kind == Kind::End && is_literal(stream.before(at)));
+        || (is_name(kind) && matches!(after, Kind::Comma | Kind::From | Kind::Comment | Kind::Op))
+        || (kind == Kind::End && (at == 0 || is_literal(stream.before(at))));
     Some(if sure {
         Strength::Decisive
     } else {
@@ -251,15 +287,18 @@ fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         ) || (nested && after != Kind::Word);
         return sure.then_some(Strength::Decisive);
     }
-    if kind != Kind::Word {
+    if !is_name(kind) {
         return None;
+    }
+    if (nested || leading) && stream.has(item, Flags::CALLED) && (nested || is_literal(after)) {
+        return Some(Strength::Decisive);
     }
     // A list of names up to FROM: commas, operators and calls are SQL, a run of words is a sentence.
     let mut words = 0_u8;
     let mut listed = false;
     for step in 0..24 {
         match stream.kind(item.saturating_add(step)) {
-            Kind::Word => words = words.saturating_add(1),
+            Kind::Word | Kind::Object => words = words.saturating_add(1),
             Kind::Comma => {
                 words = 0;
                 listed = true;
@@ -278,7 +317,10 @@ fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
                         | Kind::Union
                         | Kind::Having
                 );
-                if !matches!(stream.kind(table), Kind::Word | Kind::Schema | Kind::Select) {
+                if !matches!(
+                    stream.kind(table),
+                    Kind::Word | Kind::Object | Kind::Schema | Kind::Select
+                ) {
                     return None;
                 }
                 return Some(
@@ -312,7 +354,7 @@ fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         return Some(Strength::Decisive);
     }
     if is_call(kind) {
-        return if word || stream.broke_out() {
+        return if word || stream.broke_out() || is_literal(stream.before(at)) {
             Some(Strength::Decisive)
         } else {
             Some(Strength::Suspicious)
@@ -328,11 +370,18 @@ fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
                 return Some(Strength::Decisive);
             }
             if is_literal(other) {
-                let sure = other == Kind::StrOpen || is_closing(after) || stream.broke_out();
-                return Some(if sure {
-                    Strength::Decisive
-                } else {
-                    Strength::Weak
+                let open = after == Kind::StrOpen
+                    && !stream.broke_out()
+                    && !stream.has(right.saturating_add(1), Flags::EMPTY);
+                let sure =
+                    other == Kind::StrOpen || (is_closing(after) && !open) || stream.broke_out();
+                let compares =
+                    stream.has(left.saturating_add(1), Flags::COMPARES) || next == Kind::Like;
+                return Some(match (sure, compares) {
+                    (true, true) => Strength::Decisive,
+                    (true, false) if stream.broke_out() => Strength::Decisive,
+                    (true, false) => Strength::Suspicious,
+                    _ => Strength::Weak,
                 });
             }
             if other == Kind::End && start {
@@ -343,10 +392,15 @@ fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         if next == Kind::Comment {
             return Some(Strength::Decisive);
         }
+        let short = stream.has(0, Flags::SHORT);
         if kind == Kind::StrOpen && start && stream.broke_out() {
-            return Some(Strength::Decisive);
+            return Some(if short {
+                Strength::Decisive
+            } else {
+                Strength::Suspicious
+            });
         }
-        if start && stream.broke_out() && is_closing(next) {
+        if start && stream.broke_out() && is_closing(next) && (short || next != Kind::StrOpen) {
             return Some(Strength::Decisive);
         }
         if kind == Kind::Lit && is_closing(next) {
@@ -364,7 +418,10 @@ fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         if stream.broke_out() && at == 1 && (is_literal(other) || is_call(other)) {
             return Some(Strength::Decisive);
         }
-        if is_literal(other) && after == Kind::Comment {
+        if (is_literal(other) || other == Kind::Word)
+            && after == Kind::Comment
+            && stream.has(right.saturating_add(1), Flags::EMPTY)
+        {
             return Some(Strength::Decisive);
         }
         return Some(Strength::Weak);

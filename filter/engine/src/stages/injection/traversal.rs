@@ -26,7 +26,7 @@ const SYSTEM32: u8 = 9;
 /// Second after PROC.
 const PROCESS: u8 = 10;
 
-static SEGMENTS: Words<78> = Words::new([
+static SEGMENTS: Words<89> = Words::new([
     (b"etc", ETC),
     (b"proc", PROC),
     (b".ssh", DOT_DIR),
@@ -63,6 +63,17 @@ static SEGMENTS: Words<78> = Words::new([
     (b"my.cnf", ACCOUNTS),
     (b"subuid-", ACCOUNTS),
     (b"release", ACCOUNTS),
+    (b"access.log", FILE),
+    (b"error.log", FILE),
+    (b"access_log", FILE),
+    (b"error_log", FILE),
+    (b"mysql.log", FILE),
+    (b"mysql-bin.log", FILE),
+    (b"mysql.err", FILE),
+    (b"hostname.err", FILE),
+    (b"my.ini", FILE),
+    (b"config.inc.php", FILE),
+    (b"unattend.txt", FILE),
     (b"win.ini", FILE),
     (b"boot.ini", FILE),
     (b"system.ini", FILE),
@@ -136,6 +147,7 @@ pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, 
     if classes & CONTROL != 0
         && value.contains(&0)
         && classes & (SLASH | BACKSLASH) != 0
+        && classes & (BLANK | LINE) == 0
         && is_text(value)
     {
         hits.add(
@@ -145,8 +157,9 @@ pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, 
         );
         return;
     }
-    // One token, no sentence: what a file parameter holds.
-    let bare = classes & (BLANK | LINE) == 0;
+    // One token, no sentence: what a file parameter holds. A drive may hold names with blanks.
+    let drive = byte(value, 1) == b':' && matches!(byte(value, 2), b'/' | b'\\');
+    let bare = classes & LINE == 0 && (classes & BLANK == 0 || (drive && value.len() < 128));
     if classes & SLASH != 0 {
         wrappers(value, bare, hits);
     }
@@ -157,7 +170,10 @@ pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, 
     if hits.is_decisive(Class::Traversal) {
         return;
     }
-    if contains(value, b"0x2e0x2e") {
+    if [&b"0x2e0x2e"[..], b"..0x2f", b"..0x5c"]
+        .iter()
+        .any(|text| contains(value, text))
+    {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
 }
@@ -240,6 +256,22 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
     let mut before = 0_u8;
     let mut first_up = 0;
     let mut named = 0_u8;
+    let mut climbed = false;
+    // `/usr/local/bin` and lists of such folders name programs; logs, settings and histories are what attackers want.
+    let list = contains(value, b":/usr")
+        || contains(value, b":/bin")
+        || ![
+            &b"log"[..],
+            b"conf",
+            b"history",
+            b".",
+            b"adm",
+            b"mail",
+            b"shadow",
+            b"root",
+        ]
+        .iter()
+        .any(|word| contains(value, word));
     let drive = value.first().is_some_and(u8::is_ascii_alphabetic)
         && byte(value, 1) == b':'
         && matches!(byte(value, 2), b'/' | b'\\');
@@ -258,6 +290,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                 }
                 ups = ups.saturating_add(1);
                 before = 0;
+                climbed = true;
             }
             Segment::Up => {}
             Segment::Name(kind) => {
@@ -270,14 +303,14 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                     (_, FILE) => {
                         ups > 0 || (bare && (named > 0 || absolute)) || own_path || is_ini(text)
                     }
-                    (SYSTEM, _) => bare && absolute && named == 1,
-                    (ETC, _) => bare && absolute && named == 1,
-                    _ => ups > 0 && matches!(kind, ETC | PROC | WINDOWS | SYSTEM | FILE),
+                    (SYSTEM | ETC, _) => bare && absolute && named == 1 && !list,
+                    _ => climbed && matches!(kind, ETC | PROC | WINDOWS | FILE),
                 };
                 if decisive {
                     hits.add(Class::Traversal, Strength::Decisive, start);
                 }
                 before = kind;
+                climbed = false;
                 if !(drive && start == 0) {
                     named = named.saturating_add(1);
                 }

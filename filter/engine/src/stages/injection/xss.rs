@@ -15,6 +15,7 @@ const HARMFUL: u8 = 1;
 const SCRIPT: u8 = 2;
 const LOADING: u8 = 3;
 const STYLE: u8 = 4;
+const LINK: u8 = 5;
 
 /// Tags that load or run something by themselves.
 static TAGS: Words<28> = Words::new([
@@ -28,7 +29,7 @@ static TAGS: Words<28> = Words::new([
     (b"applet", HARMFUL),
     (b"base", HARMFUL),
     (b"meta", HARMFUL),
-    (b"link", HARMFUL),
+    (b"link", LINK),
     (b"bgsound", HARMFUL),
     (b"layer", HARMFUL),
     (b"ilayer", HARMFUL),
@@ -185,6 +186,8 @@ fn tag(value: &[u8], open: usize, name: usize, closing: bool, hits: &mut Hits) -
             };
             hits.add(Class::Xss, strength, open);
         }
+        // A style sheet is a nuisance; what it links to is judged as an attribute.
+        LINK if !closing && worst.is_none() => hits.add(Class::Xss, Strength::Suspicious, open),
         HARMFUL if !closing => {
             let strength = if attributes > 0 {
                 Strength::Decisive
@@ -257,7 +260,7 @@ fn attribute(value: &[u8], at: usize, tag: u8) -> (usize, Option<Strength>) {
     let strength = if name.eq_ignore_ascii_case(b"style") {
         let harmful = [
             &b"expression"[..],
-            b"behavior",
+            b"behavio",
             b"javascript",
             b"-moz-binding",
             b"-o-link",
@@ -423,7 +426,7 @@ fn script(value: &[u8], at: usize) -> Option<Strength> {
         b"window[\"",
         b"self['",
         b"self[\"",
-        b"localstorage.",
+        b"localstorage.getitem",
         b"xmlhttprequest(",
         b"activexobject(",
         b"top['",
@@ -485,6 +488,8 @@ fn script(value: &[u8], at: usize) -> Option<Strength> {
                 b"eval",
                 b"xss",
                 b"origin",
+                b"null",
+                b"undefined",
                 b"'",
             ]
             .iter()
