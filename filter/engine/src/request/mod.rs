@@ -51,7 +51,7 @@ pub struct RequestHead<'a> {
     pub fields: Vec<Field<'a>>,
     /// Faults seen while decoding that the headers stage turns into a denial.
     pub faults: Faults,
-    /// Where each well-known name stands first.
+    /// Where each well-known name stands.
     known: KnownPlaces,
 }
 
@@ -83,7 +83,7 @@ impl<'a> RequestHead<'a> {
             path: Cow::Borrowed(b""),
             fields: Vec::with_capacity(32),
             faults: Faults::default(),
-            known: KnownPlaces([None; KNOWN_COUNT]),
+            known: KnownPlaces([Place::default(); KNOWN_COUNT]),
         };
         let mut pseudo = Pseudo::default();
         let mut left = MAX_PAIRS;
@@ -153,6 +153,12 @@ impl<'a> RequestHead<'a> {
             .map(|field| field.value)
     }
 
+    /// Occurrences of a well-known header.
+    #[inline]
+    pub(crate) fn count(&self, known: Known) -> usize {
+        self.known.place(known).count
+    }
+
     /// Raw names and values of the query, in order, split on `&` only: `;` is data, as in the URL standard
     /// (WHATWG §5.1). A piece without `=` is a name with an empty value; empty pieces are left out.
     pub fn params(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
@@ -165,10 +171,11 @@ impl<'a> RequestHead<'a> {
         let Some(known) = Known::of(name) else {
             return &self.fields;
         };
-        let start = self.known.first(known);
-        start
-            .and_then(|start| self.fields.get(start..))
-            .unwrap_or_default()
+        let place = self.known.place(known);
+        if place.count == 0 {
+            return &[];
+        }
+        self.fields.get(place.first..).unwrap_or_default()
     }
 }
 
@@ -181,7 +188,7 @@ struct Pseudo<'a> {
     protocol: Option<&'a [u8]>,
 }
 
-/// Names that stages ask for in every request.
+/// Names that stages ask for in every request, or that must be single.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
     Accept,
@@ -189,11 +196,20 @@ pub(crate) enum Known {
     Connection,
     ContentEncoding,
     ContentLength,
+    ContentRange,
     ContentType,
     Cookie,
+    Date,
     Expect,
+    From,
     Host,
+    IfModifiedSince,
+    IfRange,
+    IfUnmodifiedSince,
+    MaxForwards,
     Origin,
+    ProxyAuthorization,
+    Range,
     Referer,
     Te,
     TransferEncoding,
@@ -203,7 +219,7 @@ pub(crate) enum Known {
     XRequestId,
 }
 
-const KNOWN_COUNT: usize = 17;
+const KNOWN_COUNT: usize = 26;
 
 impl Known {
     /// The well-known name that `name` is, without regard to ASCII case.
@@ -211,7 +227,12 @@ impl Known {
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
         let candidates: &[(&[u8], Self)] = match name.len() {
             2 => &[(b"te", Self::Te)],
-            4 => &[(b"host", Self::Host)],
+            4 => &[
+                (b"host", Self::Host),
+                (b"date", Self::Date),
+                (b"from", Self::From),
+            ],
+            5 => &[(b"range", Self::Range)],
             6 => &[
                 (b"accept", Self::Accept),
                 (b"cookie", Self::Cookie),
@@ -219,19 +240,31 @@ impl Known {
                 (b"expect", Self::Expect),
             ],
             7 => &[(b"referer", Self::Referer), (b"upgrade", Self::Upgrade)],
+            8 => &[(b"if-range", Self::IfRange)],
             10 => &[
-                (b"user-agent", Self::UserAgent),
                 (b"connection", Self::Connection),
+                (b"user-agent", Self::UserAgent),
             ],
             12 => &[
                 (b"content-type", Self::ContentType),
+                (b"max-forwards", Self::MaxForwards),
                 (b"x-request-id", Self::XRequestId),
             ],
-            13 => &[(b"authorization", Self::Authorization)],
+            13 => &[
+                (b"authorization", Self::Authorization),
+                (b"content-range", Self::ContentRange),
+            ],
             14 => &[(b"content-length", Self::ContentLength)],
             15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
             16 => &[(b"content-encoding", Self::ContentEncoding)],
-            17 => &[(b"transfer-encoding", Self::TransferEncoding)],
+            17 => &[
+                (b"if-modified-since", Self::IfModifiedSince),
+                (b"transfer-encoding", Self::TransferEncoding),
+            ],
+            19 => &[
+                (b"if-unmodified-since", Self::IfUnmodifiedSince),
+                (b"proxy-authorization", Self::ProxyAuthorization),
+            ],
             _ => return None,
         };
         candidates
@@ -247,35 +280,55 @@ impl Known {
             Self::Connection => 2,
             Self::ContentEncoding => 3,
             Self::ContentLength => 4,
-            Self::ContentType => 5,
-            Self::Cookie => 6,
-            Self::Expect => 7,
-            Self::Host => 8,
-            Self::Origin => 9,
-            Self::Referer => 10,
-            Self::Te => 11,
-            Self::TransferEncoding => 12,
-            Self::Upgrade => 13,
-            Self::UserAgent => 14,
-            Self::XForwardedFor => 15,
-            Self::XRequestId => 16,
+            Self::ContentRange => 5,
+            Self::ContentType => 6,
+            Self::Cookie => 7,
+            Self::Date => 8,
+            Self::Expect => 9,
+            Self::From => 10,
+            Self::Host => 11,
+            Self::IfModifiedSince => 12,
+            Self::IfRange => 13,
+            Self::IfUnmodifiedSince => 14,
+            Self::MaxForwards => 15,
+            Self::Origin => 16,
+            Self::ProxyAuthorization => 17,
+            Self::Range => 18,
+            Self::Referer => 19,
+            Self::Te => 20,
+            Self::TransferEncoding => 21,
+            Self::Upgrade => 22,
+            Self::UserAgent => 23,
+            Self::XForwardedFor => 24,
+            Self::XRequestId => 25,
         }
     }
 }
 
-/// Index in `fields` of the first occurrence of each well-known name.
+/// Where a well-known name stands in `fields`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Index of its first occurrence, when there is one.
+    first: usize,
+    /// Number of occurrences.
+    count: usize,
+}
+
 #[derive(Debug, Clone)]
-struct KnownPlaces([Option<usize>; KNOWN_COUNT]);
+struct KnownPlaces([Place; KNOWN_COUNT]);
 
 impl KnownPlaces {
     fn note(&mut self, known: Known, place: usize) {
-        if let Some(slot @ None) = self.0.get_mut(known.index()) {
-            *slot = Some(place);
+        if let Some(slot) = self.0.get_mut(known.index()) {
+            if slot.count == 0 {
+                slot.first = place;
+            }
+            slot.count = slot.count.saturating_add(1);
         }
     }
 
-    fn first(&self, known: Known) -> Option<usize> {
-        self.0.get(known.index()).copied().flatten()
+    fn place(&self, known: Known) -> Place {
+        self.0.get(known.index()).copied().unwrap_or_default()
     }
 }
 
@@ -329,11 +382,20 @@ mod tests {
             "connection",
             "content-encoding",
             "content-length",
+            "content-range",
             "content-type",
             "cookie",
+            "date",
             "expect",
+            "from",
             "host",
+            "if-modified-since",
+            "if-range",
+            "if-unmodified-since",
+            "max-forwards",
             "origin",
+            "proxy-authorization",
+            "range",
             "referer",
             "te",
             "transfer-encoding",
