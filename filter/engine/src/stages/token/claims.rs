@@ -1,0 +1,301 @@
+//! Claims: authenticated JSON → a verified subject, or the reason it is not accepted here.
+//!
+//! **In:** a payload whose signature held, the provider's rules, the wall clock. **Out:** [`VerifiedClaims`].
+//! **Invariant:** names are distinct (RFC 8725 §2.4 in spirit), times are plain NumericDates, a claim that is to
+//! become a header can stand in one unchanged. What cannot be read one way only is refused, never guessed.
+//! **Source:** RFC 7519 §4.1, RFC 8725 §3.8–3.9, RFC 6901, RFC 9110 §5.5.
+//! **Cost:** one pass over the JSON; a pointer below the top level one more over its part.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use super::{Failure, Jwt, Provider, VerifiedClaims, jws, same_text, split_first};
+use crate::json::{self, Event, Member, Reader, Text};
+use crate::units::UnixTime;
+use crate::verdict::Reason;
+
+/// Members of a claims object; more is malformed (distinct names cost the square of it).
+const MAX_CLAIMS: usize = 128;
+
+/// Judges a JWT.
+pub(super) fn verify(
+    index: usize,
+    provider: &Provider,
+    rules: &Jwt,
+    token: &[u8],
+    now: UnixTime,
+) -> Result<VerifiedClaims, Failure> {
+    let payload = jws::verify_compact(&rules.keys, token)
+        .map_err(|error| Failure::new(Reason::TokenInvalid, error.word()))?;
+    let claims = Claims::read(&payload)?;
+    rules.judge(&claims, now)?;
+    let subject = match claims.get(b"sub") {
+        None => Vec::new(),
+        Some(value) => string(value)
+            .ok_or(Failure::claims("sub"))?
+            .decode()
+            .into_owned(),
+    };
+    claims.collect(index, provider, subject)
+}
+
+impl Jwt {
+    fn judge(&self, claims: &Claims<'_>, now: UnixTime) -> Result<(), Failure> {
+        if let Some(issuer) = &self.issuer {
+            let given = claims.get(b"iss").and_then(string);
+            if !given.is_some_and(|given| given.is(issuer)) {
+                return Err(Failure::claims("iss"));
+            }
+        }
+        if !self.audiences.is_empty() && !self.is_audience(claims.get(b"aud")) {
+            return Err(Failure::claims("aud"));
+        }
+        let expires = claims.time(b"exp", "exp")?;
+        let not_before = claims.time(b"nbf", "nbf")?;
+        let issued_at = claims.time(b"iat", "iat")?;
+        let UnixTime(now) = now;
+        match expires {
+            Some(expires) if now >= expires.saturating_add(self.leeway) => {
+                return Err(Failure::new(Reason::TokenExpired, "exp"));
+            }
+            None if self.require_exp => return Err(Failure::claims("exp")),
+            _ => {}
+        }
+        let latest = now.saturating_add(self.leeway);
+        if not_before.is_some_and(|time| time > latest) {
+            return Err(Failure::claims("nbf"));
+        }
+        if issued_at.is_some_and(|time| time > latest) {
+            return Err(Failure::claims("iat"));
+        }
+        let present = |name: &Vec<u8>| claims.get(name).is_some_and(|value| value != b"null");
+        if !self.require.iter().all(present) {
+            return Err(Failure::claims("require"));
+        }
+        Ok(())
+    }
+
+    /// `aud` is a string or an array of strings (RFC 7519 §4.1.3); one of ours must be among them.
+    fn is_audience(&self, value: Option<&[u8]>) -> bool {
+        let ours = |text: Text<'_>| self.audiences.iter().any(|audience| text.is(audience));
+        let Some(value) = value else { return false };
+        if let Some(text) = string(value) {
+            return ours(text);
+        }
+        let mut found = false;
+        each_string(value, |text| {
+            found |= ours(text);
+            Ok(())
+        })
+        .is_ok()
+            && found
+    }
+}
+
+/// The members of a claims object, names distinct.
+pub(super) struct Claims<'a> {
+    whole: &'a [u8],
+    members: Vec<Member<'a>>,
+}
+
+impl<'a> Claims<'a> {
+    /// Reads an object.
+    pub(super) fn read(whole: &'a [u8]) -> Result<Self, Failure> {
+        let malformed = Failure::new(Reason::TokenInvalid, "payload");
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(16);
+        for member in json::members(whole) {
+            let Ok(member) = member else {
+                return Err(malformed);
+            };
+            let (name, _) = &member;
+            if members.len() >= MAX_CLAIMS
+                || members.iter().any(|(other, _)| same_text(name, other))
+            {
+                return Err(malformed);
+            }
+            members.push(member);
+        }
+        Ok(Self { whole, members })
+    }
+
+    /// The value of a top-level member as written.
+    pub(super) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.members
+            .iter()
+            .find(|(other, _)| other.is(name))
+            .map(|(_, value)| *value)
+    }
+
+    /// A NumericDate in whole seconds; a fraction is cut off, the clock has none.
+    pub(super) fn time(&self, name: &[u8], what: &'static str) -> Result<Option<u64>, Failure> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => match numeric_date(value) {
+                None => Err(Failure::claims(what)),
+                time => Ok(time),
+            },
+        }
+    }
+
+    fn pointer(&self, pointer: &[u8]) -> Result<Option<&'a [u8]>, json::JsonError> {
+        let Some(path) = pointer.strip_prefix(b"/") else {
+            return Ok(None);
+        };
+        if path.contains(&b'~') {
+            return json::pointer(self.whole, pointer);
+        }
+        match split_first(path, b'/') {
+            None => Ok(self.get(path)),
+            Some((first, _)) => {
+                let below = path.get(first.len()..).unwrap_or_default();
+                self.get(first)
+                    .map_or(Ok(None), |value| json::pointer(value, below))
+            }
+        }
+    }
+
+    /// Roles and forwarded claims.
+    pub(super) fn collect(
+        &self,
+        index: usize,
+        provider: &Provider,
+        subject: Vec<u8>,
+    ) -> Result<VerifiedClaims, Failure> {
+        let mut roles = Vec::new();
+        if let Ok(value) = self.pointer(&provider.roles) {
+            read_roles(value, &mut roles)?;
+        } else {
+            return Err(Failure::claims("roles"));
+        }
+        let mut forward = Vec::with_capacity(provider.forward.len().min(16));
+        for (name, pointer) in &provider.forward {
+            let value = self
+                .pointer(pointer)
+                .map_err(|_| Failure::claims("forward"))?;
+            let Some(value) = value else { continue };
+            if let Some(value) = header_value(value)? {
+                forward.push((name.clone(), value));
+            }
+        }
+        Ok(VerifiedClaims {
+            provider: index,
+            subject,
+            roles,
+            forward,
+        })
+    }
+}
+
+/// The text of a JSON string.
+pub(super) fn string(value: &[u8]) -> Option<Text<'_>> {
+    match Reader::new(value, 0).next_event() {
+        Ok(Some(Event::String(text))) => Some(text),
+        _ => None,
+    }
+}
+
+/// Calls `visit` with each string of an array; an error for anything else.
+fn each_string<'a>(
+    value: &'a [u8],
+    mut visit: impl FnMut(Text<'a>) -> Result<(), ()>,
+) -> Result<(), ()> {
+    let mut reader = Reader::new(value, 1);
+    if !matches!(reader.next_event(), Ok(Some(Event::ArrayStart))) {
+        return Err(());
+    }
+    loop {
+        match reader.next_event() {
+            Ok(Some(Event::String(text))) => visit(text)?,
+            Ok(Some(Event::ArrayEnd)) => return Ok(()),
+            _ => return Err(()),
+        }
+    }
+}
+
+/// Seconds since 1970: digits, and a fraction that is cut off. No sign, no exponent.
+fn numeric_date(value: &[u8]) -> Option<u64> {
+    let (whole, fraction) = split_first(value, b'.').unwrap_or((value, b"0"));
+    if whole.is_empty() || fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    digits(whole)
+}
+
+/// A decimal number without sign that fits.
+pub(super) fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = char::from(*byte).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// A string with blanks between, or an array of strings; each role is followed by a NUL, which none may contain.
+fn read_roles(value: Option<&[u8]>, roles: &mut Vec<u8>) -> Result<(), Failure> {
+    let Some(value) = value else { return Ok(()) };
+    if value == b"null" {
+        return Ok(());
+    }
+    let mut push = |role: &[u8]| {
+        if role.contains(&0) {
+            return Err(());
+        }
+        roles.extend_from_slice(role);
+        roles.push(0);
+        Ok(())
+    };
+    let result = match string(value) {
+        Some(text) => text
+            .decode()
+            .split(|byte| *byte == b' ')
+            .filter(|role| !role.is_empty())
+            .try_for_each(push),
+        None => each_string(value, |text| push(&text.decode())),
+    };
+    result.map_err(|()| Failure::claims("roles"))
+}
+
+/// A claim as a header value: strings as they are, numbers and booleans as written, arrays of strings joined
+/// with `,`. Nothing for `null` and an empty array. Refused: objects, other arrays, an item with a comma, and
+/// text a recipient could read otherwise: control bytes, blanks at an end.
+fn header_value(value: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    let refused = Failure::claims("forward");
+    match Reader::new(value, 1).next_event() {
+        Ok(Some(Event::String(text))) => match text.decode() {
+            text if can_be_field_value(&text) => Ok(Some(text.into_owned())),
+            _ => Err(refused),
+        },
+        Ok(Some(Event::Number(_) | Event::Bool(_))) => Ok(Some(value.to_vec())),
+        Ok(Some(Event::Null)) => Ok(None),
+        Ok(Some(Event::ArrayStart)) => {
+            let mut joined = Vec::new();
+            let mut first = true;
+            let result = each_string(value, |text| {
+                let item: Cow<'_, [u8]> = text.decode();
+                if item.is_empty() || item.contains(&b',') || !can_be_field_value(&item) {
+                    return Err(());
+                }
+                if !core::mem::replace(&mut first, false) {
+                    joined.push(b',');
+                }
+                joined.extend_from_slice(&item);
+                Ok(())
+            });
+            match result {
+                Ok(()) if first => Ok(None),
+                Ok(()) => Ok(Some(joined)),
+                Err(()) => Err(refused),
+            }
+        }
+        _ => Err(refused),
+    }
+}
+
+/// RFC 9110 §5.5, without tabs: bytes from 0x80 on are text to us and opaque to a recipient.
+pub(super) fn can_be_field_value(text: &[u8]) -> bool {
+    text.first() != Some(&b' ')
+        && text.last() != Some(&b' ')
+        && !text.iter().any(|byte| *byte < 0x20 || *byte == 0x7f)
+}

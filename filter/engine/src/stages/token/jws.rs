@@ -1,0 +1,187 @@
+//! Compact JWS with an HMAC (RFC 7515 §5.2, §7.1): token → authenticated payload.
+//!
+//! **In:** a token and the keys it may be signed with. **Out:** the payload's bytes, not looked at.
+//! **Invariant:** the key chooses the algorithm, the header must agree (RFC 8725 §3.1); key material and
+//! extensions a token brings along (`jku`, `jwk`, `x5u`, `x5c`, `b64`, any `crit`) are refused, never followed;
+//! equal names are refused; the payload is decoded after the signature held.
+//! **Source:** RFC 7515, RFC 7797 (`b64`), RFC 8725, RFC 9068 §2.1 (`at+jwt`).
+//! **Cost:** linear in the token, at most [`MAX_KEYS_TRIED`] MACs.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::base64url;
+use super::mac::{HmacAlgorithm, Key};
+use crate::budget::MAX_TOKEN_BYTES;
+use crate::json::{self, Event, Reader, Text};
+
+/// Keys tried for one token: a rotation needs two, a forged token must not cost more than a few MACs.
+pub const MAX_KEYS_TRIED: usize = 8;
+
+/// Members of a header; registered ones are twelve (RFC 7515 §4.1, RFC 7797).
+const MAX_HEADER_MEMBERS: usize = 16;
+
+/// Bytes of the longest MAC.
+const MAX_MAC_BYTES: usize = 64;
+
+/// Why a token is no JWS of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwsError {
+    /// Not three parts of base64url, or the header is no JSON object with distinct names and an `alg`.
+    Malformed,
+    /// The header has `crit`, `b64`, `jku`, `jwk`, `x5u` or `x5c`.
+    Extension,
+    /// `typ` is neither `JWT` nor `at+jwt`.
+    Type,
+    /// No key serves the header's `alg` and `kid`.
+    UnknownKey,
+    /// No key verifies the signature.
+    Signature,
+}
+
+impl JwsError {
+    /// Its word for findings.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Extension => "extension",
+            Self::Type => "type",
+            Self::UnknownKey => "key",
+            Self::Signature => "signature",
+        }
+    }
+}
+
+/// Verifies a token; the payload when it holds.
+///
+/// # Errors
+/// See [`JwsError`]; the first that applies, in its order.
+pub fn verify_compact(keys: &[Key], token: &[u8]) -> Result<Vec<u8>, JwsError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(JwsError::Malformed);
+    }
+    let (signed, signature) = super::split_last(token, b'.').ok_or(JwsError::Malformed)?;
+    let (header, payload) = super::split_first(signed, b'.').ok_or(JwsError::Malformed)?;
+    let mut room = [0; MAX_MAC_BYTES];
+    let signature = base64url::decode(signature, &mut room).ok_or(JwsError::Malformed)?;
+    let header = base64url::decode_vec(header).ok_or(JwsError::Malformed)?;
+    check_signature(keys, Header::read(&header)?, signed, signature)?;
+    base64url::decode_vec(payload).ok_or(JwsError::Malformed)
+}
+
+fn check_signature(
+    keys: &[Key],
+    header: Header<'_>,
+    signed: &[u8],
+    signature: &[u8],
+) -> Result<(), JwsError> {
+    let kid = header.kid.map(|kid| kid.decode());
+    let mut error = JwsError::UnknownKey;
+    let candidates = keys
+        .iter()
+        .filter(|key| header.algorithm == Some(key.algorithm()) && key.serves(kid.as_deref()));
+    for key in candidates.take(MAX_KEYS_TRIED) {
+        if key.verify(signed, signature) {
+            return Ok(());
+        }
+        error = JwsError::Signature;
+    }
+    Err(error)
+}
+
+/// What counts of a header.
+struct Header<'a> {
+    /// `None`: one we have no key for, `none` among them.
+    algorithm: Option<HmacAlgorithm>,
+    kid: Option<Text<'a>>,
+}
+
+impl<'a> Header<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, JwsError> {
+        let mut names: [Option<Text<'a>>; MAX_HEADER_MEMBERS] = [None; MAX_HEADER_MEMBERS];
+        let mut free = names.iter_mut();
+        let mut seen = 0;
+        let (mut algorithm, mut kid, mut kind) = (None, None, None);
+        let mut extension = false;
+        for member in json::members(bytes) {
+            let (name, value) = member.map_err(|_| JwsError::Malformed)?;
+            let slot = free.next().ok_or(JwsError::Malformed)?;
+            *slot = Some(name);
+            seen = usize::saturating_add(seen, 1);
+            let decoded = name.decode();
+            match &*decoded {
+                b"alg" => algorithm = Some(string(value)?),
+                b"kid" => kid = Some(string(value)?),
+                b"typ" => kind = Some(string(value)?),
+                b"crit" | b"b64" | b"jku" | b"jwk" | b"x5u" | b"x5c" => extension = true,
+                _ => {}
+            }
+        }
+        let mut rest = names.iter().take(seen).flatten();
+        while let Some(name) = rest.next() {
+            if rest.clone().any(|other| super::same_text(name, other)) {
+                return Err(JwsError::Malformed);
+            }
+        }
+        let algorithm = algorithm.ok_or(JwsError::Malformed)?;
+        if extension {
+            return Err(JwsError::Extension);
+        }
+        if kind.is_some_and(|kind| !is_jwt(&kind.decode())) {
+            return Err(JwsError::Type);
+        }
+        let algorithm = match &*algorithm.decode() {
+            b"HS256" => Some(HmacAlgorithm::Sha256),
+            b"HS384" => Some(HmacAlgorithm::Sha384),
+            b"HS512" => Some(HmacAlgorithm::Sha512),
+            _ => None,
+        };
+        Ok(Self { algorithm, kid })
+    }
+}
+
+fn string(value: &[u8]) -> Result<Text<'_>, JwsError> {
+    match Reader::new(value, 0).next_event() {
+        Ok(Some(Event::String(text))) => Ok(text),
+        _ => Err(JwsError::Malformed),
+    }
+}
+
+/// Media types compare without regard to case, `application/` may be left out (RFC 7515 §4.1.9).
+fn is_jwt(kind: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"application/";
+    let short = match kind.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
+        _ => kind,
+    };
+    short.eq_ignore_ascii_case(b"jwt") || short.eq_ignore_ascii_case(b"at+jwt")
+}
+
+/// Signs claims, for tools and tests; no request leads here.
+#[must_use]
+pub fn mint(key: &Key, claims: &str) -> String {
+    let mut header = serde_json::Map::new();
+    header.insert("alg".into(), key.algorithm().name().into());
+    header.insert("typ".into(), "JWT".into());
+    if let Some(id) = key.id() {
+        header.insert("kid".into(), String::from_utf8_lossy(id).into());
+    }
+    let header = serde_json::Value::Object(header);
+    mint_with(key, &alloc::format!("{header}"), claims.as_bytes())
+}
+
+/// Signs any header and payload.
+pub(super) fn mint_with(key: &Key, header: &str, payload: &[u8]) -> String {
+    let mut token = Vec::new();
+    base64url::encode(header.as_bytes(), &mut token);
+    token.push(b'.');
+    base64url::encode(payload, &mut token);
+    let mac = key.with_mac(&[&token], <[u8]>::to_vec);
+    token.push(b'.');
+    base64url::encode(&mac, &mut token);
+    String::from_utf8_lossy(&token).into_owned()
+}
+
+#[cfg(test)]
+mod tests;
