@@ -114,41 +114,83 @@ impl Error {
     /// Whether the guest, and not the caller or the machine, is at fault.
     #[must_use]
     pub const fn is_guest_fault(&self) -> bool {
-        !matches!(self, Self::Misuse { .. } | Self::Host { .. } | Self::Io { .. })
+        !matches!(
+            self,
+            Self::Misuse { .. } | Self::Host { .. } | Self::Io { .. }
+        )
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dead { guest } => write!(f, "guest `{guest}`: the VM died in an earlier callback; start another"),
-            Self::Exit { guest, callback, code } => {
+            Self::Dead { guest } => write!(
+                f,
+                "guest `{guest}`: the VM died in an earlier callback; start another"
+            ),
+            Self::Exit {
+                guest,
+                callback,
+                code,
+            } => {
                 write!(f, "guest `{guest}`, {callback}: called proc_exit({code})")
             }
             Self::Host { why } => write!(f, "host: {why}"),
             Self::Imports { guest, missing } => {
-                write!(f, "guest `{guest}`: imports what a Proxy-Wasm host does not have: {}", missing.join(", "))
+                write!(
+                    f,
+                    "guest `{guest}`: imports what a Proxy-Wasm host does not have: {}",
+                    missing.join(", ")
+                )
             }
             Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Misuse { what } => write!(f, "misuse of the host: {what}"),
-            Self::NotWasm { guest, why } => write!(f, "guest `{guest}`: not a WebAssembly module: {why}"),
+            Self::NotWasm { guest, why } => {
+                write!(f, "guest `{guest}`: not a WebAssembly module: {why}")
+            }
             Self::NotPlugin { guest, missing } => {
-                write!(f, "guest `{guest}`: not a Proxy-Wasm plugin: no export {missing}")
+                write!(
+                    f,
+                    "guest `{guest}`: not a Proxy-Wasm plugin: no export {missing}"
+                )
             }
-            Self::OutOfFuel { guest, callback, limit } => {
-                write!(f, "guest `{guest}`, {callback}: used all its {limit} units of fuel; an endless loop?")
+            Self::OutOfFuel {
+                guest,
+                callback,
+                limit,
+            } => {
+                write!(
+                    f,
+                    "guest `{guest}`, {callback}: used all its {limit} units of fuel; an endless loop?"
+                )
             }
-            Self::OutOfMemory { guest, callback, limit_bytes } => {
-                write!(f, "guest `{guest}`, {callback}: wanted more than its {limit_bytes} bytes of memory")
+            Self::OutOfMemory {
+                guest,
+                callback,
+                limit_bytes,
+            } => {
+                write!(
+                    f,
+                    "guest `{guest}`, {callback}: wanted more than its {limit_bytes} bytes of memory"
+                )
             }
-            Self::Rejected { guest, callback, logs } => {
+            Self::Rejected {
+                guest,
+                callback,
+                logs,
+            } => {
                 write!(f, "guest `{guest}`: {callback} answered false")?;
                 for line in logs {
                     write!(f, "\n  {line}")?;
                 }
                 Ok(())
             }
-            Self::Trap { guest, callback, last_hostcall, why } => {
+            Self::Trap {
+                guest,
+                callback,
+                last_hostcall,
+                why,
+            } => {
                 write!(f, "guest `{guest}`, {callback}: trap: {why}")?;
                 match last_hostcall {
                     Some(call) => write!(f, " (last hostcall: {call})"),

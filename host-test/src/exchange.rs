@@ -55,7 +55,9 @@ impl Request {
     #[must_use]
     pub fn post(path: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
-        Self::new("POST", path).header("content-length", body.len().to_string()).chunk(body)
+        Self::new("POST", path)
+            .header("content-length", body.len().to_string())
+            .chunk(body)
     }
 
     /// Adds a header.
@@ -119,8 +121,16 @@ impl Response {
             ("content-type", "text/plain".to_owned()),
             ("content-length", body.len().to_string()),
         ]);
-        let chunks = if body.is_empty() { Vec::new() } else { vec![body.to_vec()] };
-        Self { headers, chunks, trailers: None }
+        let chunks = if body.is_empty() {
+            Vec::new()
+        } else {
+            vec![body.to_vec()]
+        };
+        Self {
+            headers,
+            chunks,
+            trailers: None,
+        }
     }
 
     /// Adds a header.
@@ -174,6 +184,8 @@ impl Vm {
         _request: &Request,
         _upstream: impl FnOnce(&UpstreamRequest) -> Response,
     ) -> Result<Outcome, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 }

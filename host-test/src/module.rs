@@ -19,7 +19,10 @@ pub struct Limits {
 impl Default for Limits {
     /// 2 billion units a callback, 256 MiB.
     fn default() -> Self {
-        Self { fuel: Some(2_000_000_000), memory_bytes: 256 << 20 }
+        Self {
+            fuel: Some(2_000_000_000),
+            memory_bytes: 256 << 20,
+        }
     }
 }
 
@@ -45,8 +48,14 @@ impl Module {
     /// `Io` and those of [`Module::load`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let name = path.file_stem().map_or_else(|| "guest".to_owned(), |stem| stem.to_string_lossy().into_owned());
+        let bytes = std::fs::read(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let name = path.file_stem().map_or_else(
+            || "guest".to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
         Self::load_named(&name, &bytes, Limits::default())
     }
 
@@ -55,7 +64,10 @@ impl Module {
     /// # Errors
     /// Those of [`Module::load`].
     pub fn load_named(name: &str, _bytes: &[u8], limits: Limits) -> Result<Self, Error> {
-        Ok(Self { name: name.to_owned(), limits })
+        Ok(Self {
+            name: name.to_owned(),
+            limits,
+        })
     }
 
     /// The name used in errors.

@@ -74,7 +74,9 @@ impl Default for VmConfig {
 impl fmt::Debug for VmConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The environment holds secrets.
-        f.debug_struct("VmConfig").field("root_id", &self.root_id).finish_non_exhaustive()
+        f.debug_struct("VmConfig")
+            .field("root_id", &self.root_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +93,10 @@ impl Trace {
     /// How often a hostcall was made.
     #[must_use]
     pub fn count(&self, hostcall: &str) -> usize {
-        self.hostcalls.iter().filter(|name| **name == hostcall).count()
+        self.hostcalls
+            .iter()
+            .filter(|name| **name == hostcall)
+            .count()
     }
 
     /// Fuel of all callbacks.
@@ -108,7 +113,9 @@ pub struct Vm {
 
 impl fmt::Debug for Vm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vm").field("guest", &self.module.name).finish_non_exhaustive()
+        f.debug_struct("Vm")
+            .field("guest", &self.module.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,7 +125,9 @@ impl Vm {
     /// # Errors
     /// `Rejected` with the guest's logs if it says no; the guest's faults.
     pub fn start(_module: &Module, _config: VmConfig) -> Result<Self, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Gives the guest another plugin configuration, as Envoy does on an update: the VM is reused, a new root context starts, and if
@@ -127,7 +136,9 @@ impl Vm {
     /// # Errors
     /// `Rejected` (not fatal: the old configuration stays); the guest's faults.
     pub fn configure(&mut self, _plugin_configuration: &[u8]) -> Result<(), Error> {
-        Err(Error::Misuse { what: "not built yet" })
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// The tick period the guest asked for, if it did.
@@ -141,7 +152,9 @@ impl Vm {
     /// # Errors
     /// The guest's faults.
     pub fn tick(&mut self) -> Result<Vec<(StreamId, Step)>, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Begins a stream.
@@ -149,55 +162,97 @@ impl Vm {
     /// # Errors
     /// The guest's faults.
     pub fn new_stream(&mut self, _info: StreamInfo) -> Result<StreamId, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Request headers, `:method`, `:path`, `:authority`, `:scheme` among them; `end`: no body follows.
     ///
     /// # Errors
     /// The guest's faults; `Misuse` out of order.
-    pub fn request_headers(&mut self, _stream: StreamId, _headers: Headers, _end: bool) -> Result<Step, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn request_headers(
+        &mut self,
+        _stream: StreamId,
+        _headers: Headers,
+        _end: bool,
+    ) -> Result<Step, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// A chunk of request body; `end`: the last one (it may be empty, as it is in Envoy over HTTP/1).
     ///
     /// # Errors
     /// The guest's faults; `Misuse` out of order.
-    pub fn request_body(&mut self, _stream: StreamId, _chunk: &[u8], _end: bool) -> Result<Step, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn request_body(
+        &mut self,
+        _stream: StreamId,
+        _chunk: &[u8],
+        _end: bool,
+    ) -> Result<Step, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Request trailers, which end the request.
     ///
     /// # Errors
     /// The guest's faults; `Misuse` out of order.
-    pub fn request_trailers(&mut self, _stream: StreamId, _trailers: Headers) -> Result<Step, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn request_trailers(
+        &mut self,
+        _stream: StreamId,
+        _trailers: Headers,
+    ) -> Result<Step, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Response headers, `:status` among them.
     ///
     /// # Errors
     /// The guest's faults; `Misuse` out of order.
-    pub fn response_headers(&mut self, _stream: StreamId, _headers: Headers, _end: bool) -> Result<Step, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn response_headers(
+        &mut self,
+        _stream: StreamId,
+        _headers: Headers,
+        _end: bool,
+    ) -> Result<Step, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// A chunk of response body.
     ///
     /// # Errors
     /// The guest's faults; `Misuse` out of order.
-    pub fn response_body(&mut self, _stream: StreamId, _chunk: &[u8], _end: bool) -> Result<Step, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn response_body(
+        &mut self,
+        _stream: StreamId,
+        _chunk: &[u8],
+        _end: bool,
+    ) -> Result<Step, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Response trailers, which end the response.
     ///
     /// # Errors
     /// The guest's faults; `Misuse` out of order.
-    pub fn response_trailers(&mut self, _stream: StreamId, _trailers: Headers) -> Result<Step, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn response_trailers(
+        &mut self,
+        _stream: StreamId,
+        _trailers: Headers,
+    ) -> Result<Step, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Sends a reply of the host's own (502, 503, 413 …) through the guest's response callbacks, as Envoy does, and
@@ -205,8 +260,14 @@ impl Vm {
     ///
     /// # Errors
     /// The guest's faults.
-    pub fn host_reply(&mut self, _stream: StreamId, _reply: LocalReply) -> Result<LocalReply, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+    pub fn host_reply(
+        &mut self,
+        _stream: StreamId,
+        _reply: LocalReply,
+    ) -> Result<LocalReply, Error> {
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Ends a stream, whatever its state: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. Its filter state is returned.
@@ -214,7 +275,9 @@ impl Vm {
     /// # Errors
     /// The guest's faults.
     pub fn finish(&mut self, _stream: StreamId) -> Result<FilterState, Error> {
-        Err(Error::Misuse { what: "not built yet" })
+        Err(Error::Misuse {
+            what: "not built yet",
+        })
     }
 
     /// Log lines since the last call.

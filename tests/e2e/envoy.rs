@@ -23,22 +23,39 @@ fn every_shipped_configuration_boots_and_answers() {
     assert!(names.len() >= 4, "{names:?}");
     for name in names {
         let envoy = start(&shipped(&name, &upstream));
-        assert_eq!(get(envoy.address, "/search?q=red+shoes", &[]).status, 200, "{name}\n{}", envoy.log());
+        assert_eq!(
+            get(envoy.address, "/search?q=red+shoes", &[]).status,
+            200,
+            "{name}\n{}",
+            envoy.log()
+        );
         let denied = get(envoy.address, "/search?q=%27%20OR%201=1--", &[]);
         assert_eq!(denied.status, 403, "{name}\n{}", envoy.log());
-        assert_eq!(denied.header("content-type").as_deref(), Some("application/problem+json"), "{name}");
+        assert_eq!(
+            denied.header("content-type").as_deref(),
+            Some("application/problem+json"),
+            "{name}"
+        );
         // Slack against this machine's noise: the claim is measured by `xtask bench envoy`.
-        assert!(envoy.ready_after < Duration::from_secs(20), "{name}: {:?}", envoy.ready_after);
+        assert!(
+            envoy.ready_after < Duration::from_secs(20),
+            "{name}: {:?}",
+            envoy.ready_after
+        );
     }
 }
 
 #[test]
 fn tls_wants_a_client_certificate() {
     let upstream = Upstream::start().unwrap();
-    let folder = palisade_tests::root().join("target/tls-test").join(std::process::id().to_string());
+    let folder = palisade_tests::root()
+        .join("target/tls-test")
+        .join(std::process::id().to_string());
     palisade_tests::certificates::write(&folder).unwrap();
     let mut setup = shipped("tls.yaml", &upstream);
-    setup.replace.push(("target/tls/".to_owned(), format!("{}/", folder.display())));
+    setup
+        .replace
+        .push(("target/tls/".to_owned(), format!("{}/", folder.display())));
     let envoy = start(&setup);
     let script = r#"
 import ssl, sys, http.client
@@ -60,14 +77,23 @@ except (ssl.SSLError, OSError) as error:
         let out = Command::new("python3")
             .args(["-W", "ignore", "-c", script])
             .arg(&folder)
-            .args([&envoy.address.port().to_string(), with_cert, maximum, target])
+            .args([
+                &envoy.address.port().to_string(),
+                with_cert,
+                maximum,
+                target,
+            ])
             .output()
             .unwrap();
-        String::from_utf8_lossy(&out.stdout).trim().to_owned() + String::from_utf8_lossy(&out.stderr).trim()
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+            + String::from_utf8_lossy(&out.stderr).trim()
     };
     assert_eq!(ask("yes", "1.3", "/search?q=shoes"), "200");
     assert_eq!(ask("yes", "1.3", "/search?q=%27%20OR%201=1--"), "403");
-    assert!(ask("no", "1.3", "/").starts_with("refused"), "no client certificate");
+    assert!(
+        ask("no", "1.3", "/").starts_with("refused"),
+        "no client certificate"
+    );
     assert!(ask("yes", "1.1", "/").starts_with("refused"), "TLS 1.1");
     let _ = std::fs::remove_dir_all(folder);
 }
@@ -81,36 +107,84 @@ fn the_examples_of_the_readme() {
     let envoy = start(&setup);
     let bearer = format!("Bearer {}", token("alice", "admin"));
 
-    let passed = get(envoy.address, "/account/orders", &[("authorization", &bearer), ("X-User", "root")]);
+    let passed = get(
+        envoy.address,
+        "/account/orders",
+        &[("authorization", &bearer), ("X-User", "root")],
+    );
     assert_eq!(passed.status, 200, "{}", envoy.log());
     let seen = upstream.take().pop().unwrap();
-    assert_eq!(seen.all("x-user"), ["alice"], "the client's own copy is stripped");
+    assert_eq!(
+        seen.all("x-user"),
+        ["alice"],
+        "the client's own copy is stripped"
+    );
     assert_eq!(seen.all("x-roles"), ["admin"]);
     // Spoofed copies are stripped on routes without a token, too.
-    assert_eq!(get(envoy.address, "/", &[("x-user", "root"), ("X-USER", "admin")]).status, 200);
+    assert_eq!(
+        get(
+            envoy.address,
+            "/",
+            &[("x-user", "root"), ("X-USER", "admin")]
+        )
+        .status,
+        200
+    );
     assert!(upstream.take().pop().unwrap().all("x-user").is_empty());
 
-    let forged = get(envoy.address, "/account/orders", &[("authorization", &format!("{bearer}x"))]);
+    let forged = get(
+        envoy.address,
+        "/account/orders",
+        &[("authorization", &format!("{bearer}x"))],
+    );
     assert_eq!(forged.status, 401);
-    assert!(forged.header("www-authenticate").unwrap().contains("invalid_token"));
+    assert!(
+        forged
+            .header("www-authenticate")
+            .unwrap()
+            .contains("invalid_token")
+    );
     assert_eq!(forged.header("cache-control").as_deref(), Some("no-store"));
     assert_eq!(get(envoy.address, "/account/orders", &[]).status, 401);
     let user = format!("Bearer {}", token("bob", "user"));
-    assert_eq!(get(envoy.address, "/admin/users", &[("authorization", &user)]).status, 403);
-    assert_eq!(get(envoy.address, "/admin/users", &[("authorization", &bearer)]).status, 200);
+    assert_eq!(
+        get(envoy.address, "/admin/users", &[("authorization", &user)]).status,
+        403
+    );
+    assert_eq!(
+        get(envoy.address, "/admin/users", &[("authorization", &bearer)]).status,
+        200
+    );
 
     let denied = get(envoy.address, "/search?q=%27%20OR%201=1--", &[]);
     assert_eq!(denied.status, 403);
     let problem: serde_json::Value = serde_json::from_slice(&denied.body).unwrap();
     assert_eq!(problem["code"], "injection");
     assert_eq!(denied.count("x-content-type-options"), 1);
-    let head = http::request(envoy.address, "HEAD", "/search?q=%27%20OR%201=1--", &[], b"").unwrap();
+    let head = http::request(
+        envoy.address,
+        "HEAD",
+        "/search?q=%27%20OR%201=1--",
+        &[],
+        b"",
+    )
+    .unwrap();
     assert_eq!((head.status, head.body.len()), (403, 0));
     let json = [("content-type", "application/json")];
     let body = br#"{"name":"<script>alert(1)</script>"}"#;
-    assert_eq!(http::request(envoy.address, "POST", "/comments", &json, body).unwrap().status, 403);
+    assert_eq!(
+        http::request(envoy.address, "POST", "/comments", &json, body)
+            .unwrap()
+            .status,
+        403
+    );
     let body = br#"{"name":"Conan O'Brien"}"#;
-    assert_eq!(http::request(envoy.address, "POST", "/comments", &json, body).unwrap().status, 200);
+    assert_eq!(
+        http::request(envoy.address, "POST", "/comments", &json, body)
+            .unwrap()
+            .status,
+        200
+    );
 
     let mut statuses = Vec::new();
     for _ in 0..110 {
@@ -136,31 +210,63 @@ fn a_body_denied_never_shows_its_head_upstream() {
     connection.send(head.as_bytes()).unwrap();
     for piece in [r#"{"name":"<scr"#, r#"ipt>alert(1)"#, r#"</script>"}"#] {
         std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(upstream.heads(), heads, "the head left before the body was judged");
-        connection.send(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).unwrap();
+        assert_eq!(
+            upstream.heads(),
+            heads,
+            "the head left before the body was judged"
+        );
+        connection
+            .send(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes())
+            .unwrap();
     }
     connection.send(b"0\r\nx-trailer: yes\r\n\r\n").unwrap();
-    assert_eq!(connection.receive(false).unwrap().status, 403, "{}", envoy.log());
+    assert_eq!(
+        connection.receive(false).unwrap().status,
+        403,
+        "{}",
+        envoy.log()
+    );
     assert_eq!(upstream.heads(), heads);
     // A benign one arrives whole.
     let mut connection = Connection::open(envoy.address).unwrap();
     connection.send(head.as_bytes()).unwrap();
     for piece in [r#"{"name":"#, r#""Anna"#, r#""}"#] {
-        connection.send(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes()).unwrap();
+        connection
+            .send(format!("{:x}\r\n{piece}\r\n", piece.len()).as_bytes())
+            .unwrap();
         std::thread::sleep(Duration::from_millis(20));
     }
     connection.send(b"0\r\n\r\n").unwrap();
-    assert_eq!(connection.receive(false).unwrap().status, 200, "{}", envoy.log());
+    assert_eq!(
+        connection.receive(false).unwrap().status,
+        200,
+        "{}",
+        envoy.log()
+    );
     assert_eq!(upstream.take().pop().unwrap().body, br#"{"name":"Anna"}"#);
     // Over the policy's bound: ours answers, declared or not.
     let big = format!(r#"{{"name":"{}"}}"#, "a".repeat(200 * 1024));
     let json = [("content-type", "application/json")];
-    assert_eq!(http::request(envoy.address, "POST", "/comments", &json, big.as_bytes()).unwrap().status, 413);
+    assert_eq!(
+        http::request(envoy.address, "POST", "/comments", &json, big.as_bytes())
+            .unwrap()
+            .status,
+        413
+    );
     let mut connection = Connection::open(envoy.address).unwrap();
     connection.send(head.as_bytes()).unwrap();
     let _ = connection.send(format!("{:x}\r\n{big}\r\n0\r\n\r\n", big.len()).as_bytes());
-    assert_eq!(connection.receive(false).unwrap().status, 413, "{}", envoy.log());
-    assert!(envoy.log().contains("palisade_body_too_large"), "{}", envoy.log());
+    assert_eq!(
+        connection.receive(false).unwrap().status,
+        413,
+        "{}",
+        envoy.log()
+    );
+    assert!(
+        envoy.log().contains("palisade_body_too_large"),
+        "{}",
+        envoy.log()
+    );
 }
 
 /// Without `allow_on_headers_stop_iteration` a held body never comes: the tick answers, naming the flag.
@@ -178,7 +284,11 @@ fn a_held_stream_without_the_flag_is_answered_by_the_tick() {
     let answer = http::request(envoy.address, "POST", "/comments", &json, br#"{"a":1}"#).unwrap();
     assert_eq!(answer.status, 503, "{}", envoy.log());
     assert!(started.elapsed() < Duration::from_secs(8));
-    assert!(envoy.log().contains("allow_on_headers_stop_iteration"), "{}", envoy.log());
+    assert!(
+        envoy.log().contains("allow_on_headers_stop_iteration"),
+        "{}",
+        envoy.log()
+    );
     assert_eq!(upstream.heads(), 0);
     assert_eq!(get(envoy.address, "/", &[]).status, 200);
 }
@@ -197,8 +307,13 @@ fn a_race_of_2000_requests_admits_exactly_the_quota() {
         for _ in 0..64 {
             scope.spawn(|| {
                 let mut connection = Connection::open(envoy.address).unwrap();
-                while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
-                    connection.send(&http::render("GET", "/", &[], b"")).unwrap();
+                while left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                    .is_ok()
+                {
+                    connection
+                        .send(&http::render("GET", "/", &[], b""))
+                        .unwrap();
                     match connection.receive(false).unwrap().status {
                         200 => admitted.fetch_add(1, Ordering::SeqCst),
                         429 => limited.fetch_add(1, Ordering::SeqCst),
@@ -224,7 +339,14 @@ fn of_500_parallel_wrong_passwords_at_most_5_arrive() {
     let form = [("content-type", "application/x-www-form-urlencoded")];
     // Right passwords do not count.
     for _ in 0..12 {
-        let answer = http::request(envoy.address, "POST", "/login", &form, b"user=a&password=correct-horse").unwrap();
+        let answer = http::request(
+            envoy.address,
+            "POST",
+            "/login",
+            &form,
+            b"user=a&password=correct-horse",
+        )
+        .unwrap();
         assert_eq!(answer.status, 200, "{}", envoy.log());
     }
     let before = upstream.heads();
@@ -236,7 +358,9 @@ fn of_500_parallel_wrong_passwords_at_most_5_arrive() {
                 let mut connection = Connection::open(envoy.address).unwrap();
                 for number in 0..10 {
                     let body = format!("user=a&password=wrong-{lane}-{number}");
-                    connection.send(&http::render("POST", "/login", &form, body.as_bytes())).unwrap();
+                    connection
+                        .send(&http::render("POST", "/login", &form, body.as_bytes()))
+                        .unwrap();
                     if connection.receive(false).unwrap().status == 429 {
                         refused.fetch_add(1, Ordering::SeqCst);
                     }
@@ -257,9 +381,32 @@ fn the_path_judged_is_the_path_the_upstream_got() {
     let envoy = start(&with_policy(policy, &upstream));
     let mut passed = 0;
     for (number, path) in [
-        "/", "/a/b", "/a/./b", "/a/../b", "//a///b", "/a/%2e%2e/b", "/%61dmin", "/a%20b", "/caf%C3%A9", "/a/b/", "/a/%2E/b",
-        "/a/..", "/a;x=1/b", "/a%2fb", "/a%5cb", "/a\\b", "/..%2f..%2fetc", "/%252e%252e/x", "/a/..;/b", "/%c0%ae%c0%ae/", "/%00",
-        "/100%25", "/a?b=/../c", "/a/%2e%2e%2fb", "/%zz", "/%",
+        "/",
+        "/a/b",
+        "/a/./b",
+        "/a/../b",
+        "//a///b",
+        "/a/%2e%2e/b",
+        "/%61dmin",
+        "/a%20b",
+        "/caf%C3%A9",
+        "/a/b/",
+        "/a/%2E/b",
+        "/a/..",
+        "/a;x=1/b",
+        "/a%2fb",
+        "/a%5cb",
+        "/a\\b",
+        "/..%2f..%2fetc",
+        "/%252e%252e/x",
+        "/a/..;/b",
+        "/%c0%ae%c0%ae/",
+        "/%00",
+        "/100%25",
+        "/a?b=/../c",
+        "/a/%2e%2e%2fb",
+        "/%zz",
+        "/%",
     ]
     .iter()
     .enumerate()
@@ -271,13 +418,30 @@ fn the_path_judged_is_the_path_the_upstream_got() {
         let status = connection.receive(false).unwrap().status;
         let seen = upstream.take();
         if status != 200 {
-            assert!(seen.is_empty(), "{path}: refused with {status}, yet it arrived");
+            assert!(
+                seen.is_empty(),
+                "{path}: refused with {status}, yet it arrived"
+            );
             assert_eq!(status / 100, 4, "{path}: {status}");
             continue;
         }
         passed += 1;
-        let got = seen.first().unwrap().target.split('?').next().unwrap().to_owned();
-        let id = seen.first().unwrap().all("x-request-id").first().copied().unwrap().to_owned();
+        let got = seen
+            .first()
+            .unwrap()
+            .target
+            .split('?')
+            .next()
+            .unwrap()
+            .to_owned();
+        let id = seen
+            .first()
+            .unwrap()
+            .all("x-request-id")
+            .first()
+            .copied()
+            .unwrap()
+            .to_owned();
         let line = wait_for(&envoy, &id);
         let start = line.find("\"path\":\"").map(|at| at + 8).unwrap();
         let judged = line[start..].split('"').next().unwrap();
@@ -300,7 +464,10 @@ fn wait_for(envoy: &palisade_tests::envoy::Envoy, needle: &str) -> String {
 fn decode(path: &str) -> String {
     let (mut out, mut rest) = (Vec::new(), path.as_bytes());
     while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u8::from_str_radix(d, 16).ok());
+        let hex = tail
+            .get(..2)
+            .and_then(|d| std::str::from_utf8(d).ok())
+            .and_then(|d| u8::from_str_radix(d, 16).ok());
         match (first, hex) {
             (b'%', Some(byte)) => {
                 out.push(byte);
@@ -337,7 +504,12 @@ fn envoy_does_not_choose_the_route_again_when_headers_are_written() {
     let envoy = start(&setup);
     let bearer = format!("Bearer {}", token("alice", "user"));
     // Written by the filter: the route chosen before stands.
-    assert_eq!(get(envoy.address, "/account", &[("authorization", &bearer)]).status, 200, "{}", envoy.log());
+    assert_eq!(
+        get(envoy.address, "/account", &[("authorization", &bearer)]).status,
+        200,
+        "{}",
+        envoy.log()
+    );
     assert_eq!((first.heads(), second.heads()), (1, 0));
     assert_eq!(first.take().pop().unwrap().all("x-user"), ["alice"]);
     // Sent by the client: it chose the route, although the filter stripped it. Do not route on forwarded headers.
@@ -355,7 +527,12 @@ fn monitor_blocks_nothing_and_reports_all() {
     let envoy = start(&with_policy(policy, &upstream));
     assert_eq!(get(envoy.address, "/?q=%27%20OR%201=1--", &[]).status, 200);
     assert_eq!(get(envoy.address, "/", &[]).status, 200);
-    assert_eq!(http::request(envoy.address, "PUT", "/", &[], b"").unwrap().status, 200);
+    assert_eq!(
+        http::request(envoy.address, "PUT", "/", &[], b"")
+            .unwrap()
+            .status,
+        200
+    );
     let mut connection = Connection::open(envoy.address).unwrap();
     let heads = upstream.heads();
     connection.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 36\r\n\r\n").unwrap();
@@ -363,11 +540,21 @@ fn monitor_blocks_nothing_and_reports_all() {
     while upstream.heads() == heads && waited.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(upstream.heads(), heads + 1, "the head was held in monitor mode");
-    connection.send(br#"{"name":"<script>alert(1)</script>"}"#).unwrap();
+    assert_eq!(
+        upstream.heads(),
+        heads + 1,
+        "the head was held in monitor mode"
+    );
+    connection
+        .send(br#"{"name":"<script>alert(1)</script>"}"#)
+        .unwrap();
     assert_eq!(connection.receive(false).unwrap().status, 200);
     for reason in ["injection", "rate_limited", "method_not_allowed"] {
-        assert!(envoy.log().contains(&format!("\"reason\":\"{reason}\"")), "{reason} not reported:\n{}", envoy.log());
+        assert!(
+            envoy.log().contains(&format!("\"reason\":\"{reason}\"")),
+            "{reason} not reported:\n{}",
+            envoy.log()
+        );
     }
     wait_for(&envoy, "body:name");
 }
@@ -376,7 +563,10 @@ fn monitor_blocks_nothing_and_reports_all() {
 #[test]
 fn hostile_heads_get_an_answer_and_the_filter_lives_on() {
     let upstream = Upstream::start().unwrap();
-    let setup = with_policy("injection: { inspect: [target, headers, cookies, body] }", &upstream);
+    let setup = with_policy(
+        "injection: { inspect: [target, headers, cookies, body] }",
+        &upstream,
+    );
     let envoy = start(&setup);
     let mut raw: Vec<Vec<u8>> = Vec::new();
     let mut all_high = b"GET / HTTP/1.1\r\nhost: a\r\nx-high: ".to_vec();
@@ -400,7 +590,19 @@ fn hostile_heads_get_an_answer_and_the_filter_lives_on() {
     ] {
         raw.push(format!("GET /account HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n").into_bytes());
     }
-    for target in ["/%", "/%zz", "/%00", "/%252e%252e/", "/%c0%ae", "*", "/?%", "/?a=%zz", "/?a=%c0%ae%c0%ae/", "http://x/y", "/a#b"] {
+    for target in [
+        "/%",
+        "/%zz",
+        "/%00",
+        "/%252e%252e/",
+        "/%c0%ae",
+        "*",
+        "/?%",
+        "/?a=%zz",
+        "/?a=%c0%ae%c0%ae/",
+        "http://x/y",
+        "/a#b",
+    ] {
         raw.push(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").into_bytes());
     }
     for (number, bytes) in raw.iter().enumerate() {
@@ -408,9 +610,23 @@ fn hostile_heads_get_an_answer_and_the_filter_lives_on() {
         let _ = connection.send(bytes);
         // An answer, or a closed connection by Envoy's own HTTP parser; never a hang, never a 5xx.
         if let Ok(response) = connection.receive(false) {
-            assert!(response.status < 500, "request {number}: {}\n{}", response.status, envoy.log());
+            assert!(
+                response.status < 500,
+                "request {number}: {}\n{}",
+                response.status,
+                envoy.log()
+            );
         }
-        assert_eq!(get(envoy.address, "/", &[]).status, 200, "after request {number}\n{}", envoy.log());
+        assert_eq!(
+            get(envoy.address, "/", &[]).status,
+            200,
+            "after request {number}\n{}",
+            envoy.log()
+        );
     }
-    assert!(!envoy.log().contains("Proxy-Wasm plugin in-VM backtrace"), "{}", envoy.log());
+    assert!(
+        !envoy.log().contains("Proxy-Wasm plugin in-VM backtrace"),
+        "{}",
+        envoy.log()
+    );
 }

@@ -22,7 +22,8 @@ fn filter() -> &'static Module {
 
 /// `examples/policies/shop.yaml` as the JSON text a control plane would send.
 fn shop() -> Vec<u8> {
-    let text = std::fs::read_to_string(palisade_tests::root().join("examples/policies/shop.yaml")).unwrap();
+    let text = std::fs::read_to_string(palisade_tests::root().join("examples/policies/shop.yaml"))
+        .unwrap();
     let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
     serde_json::to_vec(&value).unwrap()
 }
@@ -43,14 +44,29 @@ fn config(policy: &[u8]) -> VmConfig {
 
 fn browser(path: &str) -> Request {
     Request::get(path)
-        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0.0.0 Safari/537.36")
-        .header("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0.0.0 Safari/537.36",
+        )
+        .header(
+            "accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        )
         .header("accept-language", "en-US,en;q=0.9,de;q=0.8")
         .header("accept-encoding", "gzip, deflate, br, zstd")
-        .header("referer", "https://shop.example.com/catalogue/shoes?page=2&sort=price")
+        .header(
+            "referer",
+            "https://shop.example.com/catalogue/shoes?page=2&sort=price",
+        )
         .header("sec-fetch-site", "same-origin")
-        .header("cookie", "theme=dark; cart=8f14e45fceea167a; _ga=GA1.2.1890834871.1718000000")
-        .header("authorization", format!("Bearer {}", token("alice", "admin")))
+        .header(
+            "cookie",
+            "theme=dark; cart=8f14e45fceea167a; _ga=GA1.2.1890834871.1718000000",
+        )
+        .header(
+            "authorization",
+            format!("Bearer {}", token("alice", "admin")),
+        )
         .from_address("192.0.2.7:4711")
 }
 
@@ -59,7 +75,8 @@ fn ok(_: &palisade_host::UpstreamRequest) -> Response {
 }
 
 fn ask(vm: &mut Vm, request: &Request) -> Outcome {
-    vm.exchange(request, ok).unwrap_or_else(|error| panic!("{error}"))
+    vm.exchange(request, ok)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The hostcalls of the allowed GET, by name: at most 8 in all callbacks, at most 3 that return data.
@@ -71,7 +88,11 @@ fn the_allowed_get_makes_these_hostcalls_and_no_others() {
     let outcome = ask(&mut vm, &request);
     assert_eq!(outcome.status, 200);
     let calls = &outcome.trace.hostcalls;
-    let returning = ["proxy_get_header_map_pairs", "proxy_get_property", "proxy_get_shared_data"];
+    let returning = [
+        "proxy_get_header_map_pairs",
+        "proxy_get_property",
+        "proxy_get_shared_data",
+    ];
     let expected: BTreeSet<&str> = [
         "proxy_get_header_map_pairs",
         "proxy_get_property",
@@ -83,13 +104,27 @@ fn the_allowed_get_makes_these_hostcalls_and_no_others() {
         "proxy_add_header_map_value",
     ]
     .into();
-    let unexpected: Vec<_> = calls.iter().filter(|call| !expected.contains(*call)).collect();
+    let unexpected: Vec<_> = calls
+        .iter()
+        .filter(|call| !expected.contains(*call))
+        .collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");
     let data = calls.iter().filter(|call| returning.contains(call)).count();
-    assert!(calls.len() <= 8 && data <= 3, "{} hostcalls, {data} that return data: {calls:?}", calls.len());
-    eprintln!("hostcalls of the allowed GET: {calls:?}; fuel {}", outcome.trace.fuel());
+    assert!(
+        calls.len() <= 8 && data <= 3,
+        "{} hostcalls, {data} that return data: {calls:?}",
+        calls.len()
+    );
+    eprintln!(
+        "hostcalls of the allowed GET: {calls:?}; fuel {}",
+        outcome.trace.fuel()
+    );
     // The deterministic gate on cost; raise it only with a reason in the commit.
-    assert!(outcome.trace.fuel() < FUEL_GET, "fuel {}", outcome.trace.fuel());
+    assert!(
+        outcome.trace.fuel() < FUEL_GET,
+        "fuel {}",
+        outcome.trace.fuel()
+    );
 }
 
 /// Fuel of the allowed GET in all callbacks.
@@ -103,13 +138,22 @@ fn an_empty_policy_reads_the_head_and_nothing_else() {
     ask(&mut vm, &request);
     let outcome = ask(&mut vm, &request);
     assert_eq!(outcome.status, 200);
-    assert!(outcome.trace.count("proxy_get_shared_data") == 0, "{:?}", outcome.trace.hostcalls);
-    assert!(outcome.trace.hostcalls.len() <= 4, "{:?}", outcome.trace.hostcalls);
+    assert!(
+        outcome.trace.count("proxy_get_shared_data") == 0,
+        "{:?}",
+        outcome.trace.hostcalls
+    );
+    assert!(
+        outcome.trace.hostcalls.len() <= 4,
+        "{:?}",
+        outcome.trace.hostcalls
+    );
 }
 
 fn requests() -> Vec<Request> {
     let json = |body: &str| {
-        let mut request = Request::new("POST", "/comments").header("content-type", "application/json");
+        let mut request =
+            Request::new("POST", "/comments").header("content-type", "application/json");
         for chunk in body.as_bytes().chunks(7) {
             request = request.chunk(chunk);
         }
@@ -120,7 +164,9 @@ fn requests() -> Vec<Request> {
         browser("/search?q=%27%20OR%201=1--"),
         json(r#"{"name":"Conan O'Brien"}"#),
         json(r#"{"name":"<script>alert(1)</script>"}"#).trailer("x-end", "1"),
-        Request::new("POST", "/login").header("content-type", "application/x-www-form-urlencoded").chunk("user=a&password=b"),
+        Request::new("POST", "/login")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .chunk("user=a&password=b"),
     ]
 }
 
@@ -163,10 +209,14 @@ fn a_host_that_answers_any_hostcall_with_any_status() {
                     let outcome = vm
                         .exchange(&request, |_| Response::new(401, "wrong"))
                         .unwrap_or_else(|error| panic!("{name} answering {status}: {error}"));
-                    assert!(outcome.status >= 200 || outcome.paused, "{name} answering {status}: {outcome:?}");
+                    assert!(
+                        outcome.status >= 200 || outcome.paused,
+                        "{name} answering {status}: {outcome:?}"
+                    );
                     runs += 1;
                 }
-                vm.tick().unwrap_or_else(|error| panic!("{name} answering {status}, tick: {error}"));
+                vm.tick()
+                    .unwrap_or_else(|error| panic!("{name} answering {status}, tick: {error}"));
             }
         }
     }
@@ -177,17 +227,29 @@ fn a_host_that_answers_any_hostcall_with_any_status() {
 #[test]
 fn a_failing_host_never_opens_the_gate() {
     let policy = br#"{"injection":{"inspect":["target"]},"limits":[{"name":"a","key":["client"],"quota":"5/1m"}]}"#;
-    for name in ["proxy_get_header_map_pairs", "proxy_get_shared_data", "proxy_set_shared_data"] {
+    for name in [
+        "proxy_get_header_map_pairs",
+        "proxy_get_shared_data",
+        "proxy_set_shared_data",
+    ] {
         for status in [1, 2, 6, 7, 10, 12] {
             let armed = Arc::new(AtomicUsize::new(0));
             let trigger = armed.clone();
             let mut faulty = config(policy);
-            faulty.fault =
-                Some(Box::new(move |called| (trigger.load(Ordering::SeqCst) == 1 && called == name).then_some(status)));
+            faulty.fault = Some(Box::new(move |called| {
+                (trigger.load(Ordering::SeqCst) == 1 && called == name).then_some(status)
+            }));
             let mut vm = Vm::start(filter(), faulty).unwrap();
             armed.store(1, Ordering::SeqCst);
-            let attack = ask(&mut vm, &Request::get("/?q=%27%20OR%201=1--").from_address("192.0.2.9:1"));
-            assert!(attack.status >= 400 && attack.upstream.is_none(), "{name} answering {status}: {}", attack.status);
+            let attack = ask(
+                &mut vm,
+                &Request::get("/?q=%27%20OR%201=1--").from_address("192.0.2.9:1"),
+            );
+            assert!(
+                attack.status >= 400 && attack.upstream.is_none(),
+                "{name} answering {status}: {}",
+                attack.status
+            );
         }
     }
 }
@@ -223,14 +285,16 @@ fn four_workers_admit_exactly_the_quota() {
 fn clocks_going_backwards() {
     let clock = Clock::virtual_at(Duration::from_secs(1_800_000_000));
     clock.set_monotonic(Duration::from_secs(100_000));
-    let mut start = config(br#"{"limits":[{"name":"per-client","key":["client"],"quota":"10/1m"}]}"#);
+    let mut start =
+        config(br#"{"limits":[{"name":"per-client","key":["client"],"quota":"10/1m"}]}"#);
     start.clock = clock.clone();
     let mut vm = Vm::start(filter(), start).unwrap();
     let mut admitted = 0;
     for step in 0..200_u64 {
         clock.set_monotonic(Duration::from_millis(100_000_000 - step * 400_000));
         clock.set_wall(Duration::from_secs(1_800_000_000 - step * 400));
-        admitted += usize::from(ask(&mut vm, &Request::get("/").from_address("192.0.2.1:5")).status == 200);
+        admitted +=
+            usize::from(ask(&mut vm, &Request::get("/").from_address("192.0.2.1:5")).status == 200);
     }
     assert_eq!(admitted, 10);
 }
@@ -249,26 +313,74 @@ fn hostile_requests_never_trap() {
     };
     let every: Vec<u8> = (0..=255).collect();
     let high: Vec<u8> = (0x80..=0xFF).collect();
-    let names = ["user-agent", "cookie", "authorization", "x-forwarded-for", "content-type", "content-length", "host", "referer", "x-request-id", "te"];
+    let names = [
+        "user-agent",
+        "cookie",
+        "authorization",
+        "x-forwarded-for",
+        "content-type",
+        "content-length",
+        "host",
+        "referer",
+        "x-request-id",
+        "te",
+    ];
     for name in names {
-        for value in [&every[..], &high[..], b"", b"\0", b"%", b"=;=;", b"Bearer ", b"Bearer a.b.c", b"Bearer ....", b","] {
+        for value in [
+            &every[..],
+            &high[..],
+            b"",
+            b"\0",
+            b"%",
+            b"=;=;",
+            b"Bearer ",
+            b"Bearer a.b.c",
+            b"Bearer ....",
+            b",",
+        ] {
             send(Request::get("/account/x").header(name, value));
-            send(Request::get("/account/x").header(name, value).header(name, value));
+            send(
+                Request::get("/account/x")
+                    .header(name, value)
+                    .header(name, value),
+            );
         }
     }
     for count in [100, 101, 1023, 1024, 1500] {
-        let request = (0..count).fold(Request::get("/"), |request, n| request.header(format!("x-{n}"), "1"));
+        let request = (0..count).fold(Request::get("/"), |request, n| {
+            request.header(format!("x-{n}"), "1")
+        });
         send(request);
     }
     send(Request::get("/").header("cookie", "a".repeat(1 << 20)));
     send(Request::get("/").header("cookie", "a=b; ".repeat(200_000)));
-    for target in ["", "%", "/%", "/%zz", "/%00", "/%252e", "/%c0%ae", "*", "?", "/?%", "/?%zz=%", "http://a/b", "//", "/..", "/../..", "#", "/?a=%u0041"] {
+    for target in [
+        "",
+        "%",
+        "/%",
+        "/%zz",
+        "/%00",
+        "/%252e",
+        "/%c0%ae",
+        "*",
+        "?",
+        "/?%",
+        "/?%zz=%",
+        "http://a/b",
+        "//",
+        "/..",
+        "/../..",
+        "#",
+        "/?a=%u0041",
+    ] {
         send(Request::get(target));
     }
     send(Request::get(&format!("/{}", "%25".repeat(20_000))));
     for byte in 0..=255_u8 {
         let mut request = Request::get("/");
-        request.headers.set(":path", [b"/a?b=".as_slice(), &[byte, b'c']].concat());
+        request
+            .headers
+            .set(":path", [b"/a?b=".as_slice(), &[byte, b'c']].concat());
         send(request);
     }
     let json = || Request::new("POST", "/comments").header("content-type", "application/json");
@@ -290,12 +402,29 @@ fn hostile_requests_never_trap() {
     let whole = send(json().chunk(body));
     for at in 0..body.len() {
         let (first, second) = body.split_at(at);
-        assert_eq!(send(json().chunk(first).chunk(second)), whole, "cut at {at}");
-        assert_eq!(send(json().chunk(first).chunk(second).trailer("x", "y")), whole, "cut at {at}, trailers");
+        assert_eq!(
+            send(json().chunk(first).chunk(second)),
+            whole,
+            "cut at {at}"
+        );
+        assert_eq!(
+            send(json().chunk(first).chunk(second).trailer("x", "y")),
+            whole,
+            "cut at {at}, trailers"
+        );
         send(json().chunk(first));
     }
-    let form = || Request::new("POST", "/login").header("content-type", "application/x-www-form-urlencoded");
-    for body in ["&&&&", "=", "%", "a=%zz&%=", "a=1&a=2&a=%27+OR+1=1--", "a[]=1&a[b]=2"] {
+    let form = || {
+        Request::new("POST", "/login").header("content-type", "application/x-www-form-urlencoded")
+    };
+    for body in [
+        "&&&&",
+        "=",
+        "%",
+        "a=%zz&%=",
+        "a=1&a=2&a=%27+OR+1=1--",
+        "a[]=1&a[b]=2",
+    ] {
         send(form().chunk(body));
     }
     send(form().chunk(&every));
@@ -306,12 +435,38 @@ fn hostile_requests_never_trap() {
 #[test]
 fn a_broken_policy_is_rejected_with_all_its_errors() {
     let policy = br#"{"modes":"enforce","limits":[{"name":"a","key":["client"],"quota":"10x"}],"injection":{"level":9}}"#;
-    let Err(Error::Rejected { logs, .. }) = Vm::start(filter(), config(policy)) else { panic!("it was accepted") };
-    let text: String = logs.iter().map(|line| line.message.clone() + "\n").collect();
-    for needed in ["modes", "`mode`", "limits[0].quota", "`10x`", "injection.level"] {
+    let Err(Error::Rejected { logs, .. }) = Vm::start(filter(), config(policy)) else {
+        panic!("it was accepted")
+    };
+    let text: String = logs
+        .iter()
+        .map(|line| line.message.clone() + "\n")
+        .collect();
+    for needed in [
+        "modes",
+        "`mode`",
+        "limits[0].quota",
+        "`10x`",
+        "injection.level",
+    ] {
         assert!(text.contains(needed), "no {needed} in\n{text}");
     }
-    for garbage in [&b""[..], b"{", b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", &[0x0a; 300], b"[]", b"null", b"\xff\xfe"] {
-        assert!(matches!(Vm::start(filter(), config(garbage)), Err(Error::Rejected { .. })), "{garbage:?}");
+    for garbage in [
+        &b""[..],
+        b"{",
+        b"\x0a",
+        b"\x0a\xff\xff\xff\xff\x0f",
+        &[0x0a; 300],
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+    ] {
+        assert!(
+            matches!(
+                Vm::start(filter(), config(garbage)),
+                Err(Error::Rejected { .. })
+            ),
+            "{garbage:?}"
+        );
     }
 }

@@ -18,10 +18,15 @@ use support::{get, start, with_policy};
 
 /// Moves the filter's configuration of `setup` to a discovery file; returns the file's path and its text.
 fn discovered(mut setup: Setup, name: &str) -> (Setup, PathBuf, String) {
-    let folder = palisade_tests::root().join("target/reload").join(format!("{name}-{}", std::process::id()));
+    let folder = palisade_tests::root()
+        .join("target/reload")
+        .join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("filter.yaml");
-    let (from, to) = ("                  typed_config:\n                    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n", "                - name: envoy.filters.http.router");
+    let (from, to) = (
+        "                  typed_config:\n                    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n",
+        "                - name: envoy.filters.http.router",
+    );
     let at = setup.config.find(from).unwrap();
     let end = at + setup.config[at..].find(to).unwrap();
     let block = setup.config[at..end].to_owned();
@@ -57,8 +62,16 @@ fn policy(methods: &str, clients: u32) -> String {
 /// Waits until `PUT /` gets `expected`.
 fn effective(envoy: &Envoy, expected: u16) {
     let begun = Instant::now();
-    while http::request(envoy.address, "PUT", "/", &[], b"").unwrap().status != expected {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the update did not take effect\n{}", envoy.log());
+    while http::request(envoy.address, "PUT", "/", &[], b"")
+        .unwrap()
+        .status
+        != expected
+    {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the update did not take effect\n{}",
+            envoy.log()
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -80,13 +93,21 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
             scope.spawn(move || {
                 let mut connection = Connection::open(envoy.address).unwrap();
                 while !stop.load(Ordering::SeqCst) {
-                    let (target, expected) =
-                        if lane % 2 == 0 { ("/?q=shoes", 200) } else { ("/?q=%27%20OR%201=1--", 403) };
-                    connection.send(&http::render("GET", target, &[], b"")).unwrap();
+                    let (target, expected) = if lane % 2 == 0 {
+                        ("/?q=shoes", 200)
+                    } else {
+                        ("/?q=%27%20OR%201=1--", 403)
+                    };
+                    connection
+                        .send(&http::render("GET", target, &[], b""))
+                        .unwrap();
                     let answer = connection.receive(false).unwrap();
                     assert_eq!(answer.status, expected, "{target}\n{}", envoy.log());
                     asked.fetch_add(1, Ordering::SeqCst);
-                    if answer.header("connection").is_some_and(|value| value == "close") {
+                    if answer
+                        .header("connection")
+                        .is_some_and(|value| value == "close")
+                    {
                         connection = Connection::open(envoy.address).unwrap();
                     }
                 }
@@ -96,7 +117,14 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
             let put = round % 2 == 0;
             let clients = 1024 << (round % 7);
             let text = first
-                .replace("methods: [GET]", if put { "methods: [GET, PUT]" } else { "methods: [GET]" })
+                .replace(
+                    "methods: [GET]",
+                    if put {
+                        "methods: [GET, PUT]"
+                    } else {
+                        "methods: [GET]"
+                    },
+                )
                 .replace("clients: 4096", &format!("clients: {clients}"));
             write(&path, &text);
             effective(&envoy, if put { 200 } else { 405 });
@@ -106,18 +134,33 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
         }
         stop.store(true, Ordering::SeqCst);
     });
-    eprintln!("{} requests over 50 reloads, RSS in KiB at every tenth: {memory:?}", asked.load(Ordering::SeqCst));
+    eprintln!(
+        "{} requests over 50 reloads, RSS in KiB at every tenth: {memory:?}",
+        asked.load(Ordering::SeqCst)
+    );
     assert!(asked.into_inner() > 500);
     let (early, late) = (memory[1], memory[4]);
-    assert!(late < early + 24 * 1024, "memory grows with reloads: {memory:?}");
+    assert!(
+        late < early + 24 * 1024,
+        "memory grows with reloads: {memory:?}"
+    );
 
     write(&path, &first.replace("quota: 1000000/10m", "quota: 10x"));
     let begun = Instant::now();
     while !envoy.log().contains("limits[0].quota") {
-        assert!(begun.elapsed() < Duration::from_secs(10), "no error for the broken update\n{}", envoy.log());
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "no error for the broken update\n{}",
+            envoy.log()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(get(envoy.address, "/?q=shoes", &[]).status, 200, "{}", envoy.log());
+    assert_eq!(
+        get(envoy.address, "/?q=shoes", &[]).status,
+        200,
+        "{}",
+        envoy.log()
+    );
     assert_eq!(get(envoy.address, "/?q=%27%20OR%201=1--", &[]).status, 403);
 }
 
@@ -125,13 +168,24 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
 #[test]
 fn memory_is_flat_over_distinct_clients() {
     let upstream = Upstream::start().unwrap();
-    let policy = "table: { clients: 4096 }\nlimits: [{ name: per-client, key: [client], quota: 100/10m }]";
+    let policy =
+        "table: { clients: 4096 }\nlimits: [{ name: per-client, key: [client], quota: 100/10m }]";
     let mut setup = with_policy(policy, &upstream);
-    setup.replace.push(("xff_num_trusted_hops: 0".to_owned(), "xff_num_trusted_hops: 1".to_owned()));
-    setup.replace.push(("route: { cluster: upstream }".to_owned(), "direct_response: { status: 200 }".to_owned()));
+    setup.replace.push((
+        "xff_num_trusted_hops: 0".to_owned(),
+        "xff_num_trusted_hops: 1".to_owned(),
+    ));
+    setup.replace.push((
+        "route: { cluster: upstream }".to_owned(),
+        "direct_response: { status: 200 }".to_owned(),
+    ));
     setup.workers = 2;
     let envoy = start(&setup);
-    let clients: u32 = if std::env::var_os("PALISADE_LONG").is_some() { 1_000_000 } else { 60_000 };
+    let clients: u32 = if std::env::var_os("PALISADE_LONG").is_some() {
+        1_000_000
+    } else {
+        60_000
+    };
     let next = AtomicUsize::new(0);
     let mut memory = Vec::new();
     for fifth in 1..=5 {
@@ -147,7 +201,14 @@ fn memory_is_flat_over_distinct_clients() {
                         }
                         let [_, a, b, c] = u32::try_from(number).unwrap().to_be_bytes();
                         let client = format!("11.{a}.{b}.{c}");
-                        connection.send(&http::render("GET", "/", &[("x-forwarded-for", &client)], b"")).unwrap();
+                        connection
+                            .send(&http::render(
+                                "GET",
+                                "/",
+                                &[("x-forwarded-for", &client)],
+                                b"",
+                            ))
+                            .unwrap();
                         let status = connection.receive(false).unwrap().status;
                         assert!(status == 200 || status == 429, "{status}\n{}", envoy.log());
                     }
@@ -158,5 +219,8 @@ fn memory_is_flat_over_distinct_clients() {
         memory.push(envoy.rss_kib());
     }
     eprintln!("{clients} distinct clients, RSS in KiB at every fifth: {memory:?}");
-    assert!(memory[4] < memory[1] + 8 * 1024, "memory grows with clients: {memory:?}");
+    assert!(
+        memory[4] < memory[1] + 8 * 1024,
+        "memory grows with clients: {memory:?}"
+    );
 }

@@ -16,7 +16,11 @@ pub fn module() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let path = palisade_tests::root().join("target/palisade.wasm");
-        assert!(path.is_file(), "{} is missing: `cargo xtask wasm` builds it, `cargo xtask test` does so first", path.display());
+        assert!(
+            path.is_file(),
+            "{} is missing: `cargo xtask wasm` builds it, `cargo xtask test` does so first",
+            path.display()
+        );
     });
 }
 
@@ -35,8 +39,14 @@ pub fn with_policy(policy: &str, upstream: &Upstream) -> Setup {
     let mut setup = shipped("body.yaml", upstream);
     let value = "                        value:\n";
     let at = setup.config.find(value).unwrap() + value.len();
-    let end = at + setup.config[at..].find("                - name: envoy.filters.http.router").unwrap();
-    let indented: String = policy.lines().map(|line| format!("{}{line}\n", " ".repeat(26))).collect();
+    let end = at
+        + setup.config[at..]
+            .find("                - name: envoy.filters.http.router")
+            .unwrap();
+    let indented: String = policy
+        .lines()
+        .map(|line| format!("{}{line}\n", " ".repeat(26)))
+        .collect();
     setup.config.replace_range(at..end, &indented);
     setup
 }
@@ -52,10 +62,15 @@ pub fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Respo
 
 /// A bearer token of the example policy.
 pub fn token(subject: &str, role: &str) -> String {
-    use palisade_engine::stages::token::{HmacAlgorithm, Key, jws};
+    use palisade_engine::stages::token::{HmacAlgorithm, Key, Secret, jws};
     let claims = format!(
         r#"{{"iss":"https://id.example.com","aud":"shop","sub":"{subject}","roles":["{role}"],"exp":4102444800}}"#
     );
-    let key = Key::new(None, HmacAlgorithm::Sha256, JWT_KEY.as_bytes());
-    String::from_utf8(jws::mint(&key, claims.as_bytes())).unwrap()
+    let key = Key::new(
+        None,
+        HmacAlgorithm::Sha256,
+        &Secret(JWT_KEY.as_bytes().to_vec()),
+    )
+    .unwrap();
+    jws::mint(&key, &claims)
 }

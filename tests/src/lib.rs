@@ -22,5 +22,7 @@ pub fn root() -> PathBuf {
 /// # Errors
 /// When the loopback interface gives none.
 pub fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
 }

@@ -24,7 +24,11 @@ impl Seen {
     /// All values of a header.
     #[must_use]
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .collect()
     }
 }
 
@@ -44,8 +48,11 @@ impl Upstream {
     /// As the socket says.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let upstream =
-            Self { address: listener.local_addr()?, heads: Arc::default(), seen: Arc::default() };
+        let upstream = Self {
+            address: listener.local_addr()?,
+            heads: Arc::default(),
+            seen: Arc::default(),
+        };
         let shared = upstream.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -67,16 +74,24 @@ impl Upstream {
     /// Takes the requests recorded so far (the first 10,000).
     #[must_use]
     pub fn take(&self) -> Vec<Seen> {
-        self.seen.lock().map(|mut seen| std::mem::take(&mut *seen)).unwrap_or_default()
+        self.seen
+            .lock()
+            .map(|mut seen| std::mem::take(&mut *seen))
+            .unwrap_or_default()
     }
 
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
         loop {
-            let Some(seen) = self.read(&mut reader)? else { return Ok(()) };
+            let Some(seen) = self.read(&mut reader)? else {
+                return Ok(());
+            };
             let status = if let Some(status) = seen.target.strip_prefix("/status/") {
-                status.get(..3).and_then(|s| s.parse::<u16>().ok()).unwrap_or(200)
+                status
+                    .get(..3)
+                    .and_then(|s| s.parse::<u16>().ok())
+                    .unwrap_or(200)
             } else if seen.target.starts_with("/login") && !contains(&seen.body, b"correct-horse") {
                 401
             } else {
@@ -93,7 +108,10 @@ impl Upstream {
                     list.push(seen);
                 }
             }
-            let mut answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
+            let mut answer = format!(
+                "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             if !head {
                 answer.push_str(&body);
             }
@@ -102,7 +120,9 @@ impl Upstream {
     }
 
     fn read(&self, reader: &mut BufReader<TcpStream>) -> io::Result<Option<Seen>> {
-        let Some(first) = line(reader)? else { return Ok(None) };
+        let Some(first) = line(reader)? else {
+            return Ok(None);
+        };
         let mut words = first.split(' ');
         let mut seen = Seen {
             method: words.next().unwrap_or_default().to_owned(),
@@ -146,9 +166,15 @@ fn line(reader: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
     if reader.read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
     }
-    Ok(Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned()))
+    Ok(Some(
+        String::from_utf8_lossy(&bytes)
+            .trim_end_matches(['\r', '\n'])
+            .to_owned(),
+    ))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }

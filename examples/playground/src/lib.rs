@@ -27,11 +27,17 @@ pub fn decide(policy: &str, request: &str) -> String {
 fn judge(policy: &str, request: &Value) -> Value {
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let secrets = |name: &str| {
-        request.get("env").and_then(|env| env.get(name)).and_then(Value::as_str).map(|value| value.as_bytes().to_vec())
+        request
+            .get("env")
+            .and_then(|env| env.get(name))
+            .and_then(Value::as_str)
+            .map(|value| value.as_bytes().to_vec())
     };
     let policy = match Policy::from_plugin_bytes(policy.as_bytes(), &secrets) {
         Ok(policy) => policy,
-        Err(errors) => return json!({ "errors": errors.iter().map(ToString::to_string).collect::<Vec<_>>() }),
+        Err(errors) => {
+            return json!({ "errors": errors.iter().map(ToString::to_string).collect::<Vec<_>>() });
+        }
     };
     let engine = Engine::new(policy);
     let mut pairs = vec![
@@ -39,16 +45,32 @@ fn judge(policy: &str, request: &Value) -> Value {
         (":path", text("path").unwrap_or("/")),
         (":authority", text("host").unwrap_or("localhost")),
     ];
-    for header in request.get("headers").and_then(Value::as_array).into_iter().flatten() {
-        if let (Some(name), Some(value)) = (header.get(0).and_then(Value::as_str), header.get(1).and_then(Value::as_str)) {
+    for header in request
+        .get("headers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        if let (Some(name), Some(value)) = (
+            header.get(0).and_then(Value::as_str),
+            header.get(1).and_then(Value::as_str),
+        ) {
             pairs.push((name, value));
         }
     }
-    let head = RequestHead::decode(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let head = RequestHead::decode(
+        pairs
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    );
     let peer = client_addr::parse_peer(text("peer").unwrap_or("192.0.2.1").as_bytes());
     let now = request.get("now").and_then(Value::as_u64).unwrap_or(0);
     let mut counters = MemoryStore::default();
-    let mut env = Env { now: Monotonic(now.saturating_mul(1000)), wall: UnixTime(now), counters: &mut counters };
+    let mut env = Env {
+        now: Monotonic(now.saturating_mul(1000)),
+        wall: UnixTime(now),
+        counters: &mut counters,
+    };
     let body = text("body").unwrap_or_default();
     let mut verdict = engine.decide_head(&head, peer, body.is_empty(), &mut env);
     if let Verdict::Need(_, suspended) = verdict {
@@ -56,7 +78,12 @@ fn judge(policy: &str, request: &Value) -> Value {
     }
     match verdict {
         Verdict::Allow(pass) => {
-            let set: Vec<_> = pass.edits.set.iter().map(|(name, value)| json!([show(name), show(value)])).collect();
+            let set: Vec<_> = pass
+                .edits
+                .set
+                .iter()
+                .map(|(name, value)| json!([show(name), show(value)]))
+                .collect();
             json!({ "verdict": "allow", "set": set, "findings": pass.report.as_ref().map(findings) })
         }
         Verdict::Deny(refusal) => {
@@ -90,9 +117,18 @@ mod tests {
     #[test]
     fn decides() {
         for (request, expected) in [
-            (r#"{"method":"GET","path":"/?q=shoes"}"#, r#""verdict":"allow""#),
-            (r#"{"method":"GET","path":"/?q=%27%20OR%201=1--"}"#, r#""reason":"injection""#),
-            (r#"{"method":"PUT","path":"/"}"#, r#""reason":"method_not_allowed""#),
+            (
+                r#"{"method":"GET","path":"/?q=shoes"}"#,
+                r#""verdict":"allow""#,
+            ),
+            (
+                r#"{"method":"GET","path":"/?q=%27%20OR%201=1--"}"#,
+                r#""reason":"injection""#,
+            ),
+            (
+                r#"{"method":"PUT","path":"/"}"#,
+                r#""reason":"method_not_allowed""#,
+            ),
             (
                 r#"{"method":"POST","path":"/","headers":[["content-type","application/json"]],"body":"{\"a\":\"<script>alert(1)</script>\"}"}"#,
                 r#""place":"body:a""#,

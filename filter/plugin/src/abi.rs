@@ -7,7 +7,10 @@
 //! The host re-enters `malloc` inside a hostcall: the arena is a static of its own, borrowed for no longer than one
 //! bump.
 //! **Cost:** results are bump-allocated from 64 KiB and reset at each callback; what does not fit is allocated.
-#![expect(unsafe_code, reason = "the wasm boundary: raw pointers in, raw pointers out")]
+#![expect(
+    unsafe_code,
+    reason = "the wasm boundary: raw pointers in, raw pointers out"
+)]
 
 use core::cell::{Cell, UnsafeCell};
 use core::ptr;
@@ -89,10 +92,21 @@ impl Host {
         })
     }
 
-    pub(crate) fn replace_header(&self, map: Map, name: &[u8], value: &[u8]) -> Result<(), HostError> {
+    pub(crate) fn replace_header(
+        &self,
+        map: Map,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<(), HostError> {
         // SAFETY: both slices are valid for the call.
         status(unsafe {
-            proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            proxy_replace_header_map_value(
+                map as u32,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
         })
     }
 
@@ -104,18 +118,24 @@ impl Host {
     /// A property; its path's parts are joined by NUL.
     pub(crate) fn property(&self, path: &[u8]) -> Result<&[u8], HostError> {
         // SAFETY: `path` and the out-pointers are valid for the call.
-        self.result(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+        self.result(|data, size| unsafe {
+            proxy_get_property(path.as_ptr(), path.len(), data, size)
+        })
     }
 
     pub(crate) fn set_property(&self, path: &[u8], value: &[u8]) -> Result<(), HostError> {
         // SAFETY: both slices are valid for the call.
-        status(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+        status(unsafe {
+            proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len())
+        })
     }
 
     /// The first `size` bytes of a buffer.
     pub(crate) fn buffer(&self, buffer: Buffer, size: usize) -> Result<&[u8], HostError> {
         // SAFETY: the out-pointers are valid for the call.
-        self.result(|data, length| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, size, data, length) })
+        self.result(|data, length| unsafe {
+            proxy_get_buffer_bytes(buffer as u32, 0, size, data, length)
+        })
     }
 
     /// Copies the value of a shared key into `out` and gives its version. The copy in the arena is given back.
@@ -132,9 +152,16 @@ impl Host {
         outcome.map(|()| cas)
     }
 
-    pub(crate) fn set_shared_data(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), HostError> {
+    pub(crate) fn set_shared_data(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        cas: u32,
+    ) -> Result<(), HostError> {
         // SAFETY: both slices are valid for the call.
-        status(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
+        status(unsafe {
+            proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
+        })
     }
 
     pub(crate) fn send_reply(&self, reply: &Reply) -> Result<(), HostError> {
@@ -222,7 +249,10 @@ impl Host {
     }
 
     /// Runs a call that returns memory, and believes it only inside what `malloc` gave out last.
-    fn result(&self, call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<&[u8], HostError> {
+    fn result(
+        &self,
+        call: impl FnOnce(*mut *mut u8, *mut usize) -> u32,
+    ) -> Result<&[u8], HostError> {
         let (mut data, mut size) = (ptr::null_mut::<u8>(), 0_usize);
         ARENA.last.set((ptr::null_mut(), 0));
         status(call(&raw mut data, &raw mut size))?;
@@ -269,10 +299,25 @@ unsafe extern "C" {
         value_size: usize,
     ) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
-    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
-    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize)
-    -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
         key_size: usize,
@@ -428,7 +473,9 @@ extern "C" fn proxy_on_vm_start(_context: u32, _configuration_size: usize) -> u3
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(context: u32, size: usize) -> u32 {
-    enter(0, |plugin, host| u32::from(plugin.configure(host, context, size)))
+    enter(0, |plugin, host| {
+        u32::from(plugin.configure(host, context, size))
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -443,17 +490,23 @@ extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _headers: u32, end: u32) -> u32 {
-    enter(Action::Pause, |plugin, host| plugin.request_headers(host, context, end != 0)) as u32
+    enter(Action::Pause, |plugin, host| {
+        plugin.request_headers(host, context, end != 0)
+    }) as u32
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context: u32, size: usize, end: u32) -> u32 {
-    enter(Action::Pause, |plugin, host| plugin.request_body(host, context, size, end != 0)) as u32
+    enter(Action::Pause, |plugin, host| {
+        plugin.request_body(host, context, size, end != 0)
+    }) as u32
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(context: u32, _trailers: u32) -> u32 {
-    enter(Action::Pause, |plugin, host| plugin.request_trailers(host, context)) as u32
+    enter(Action::Pause, |plugin, host| {
+        plugin.request_trailers(host, context)
+    }) as u32
 }
 
 #[unsafe(no_mangle)]

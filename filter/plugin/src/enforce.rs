@@ -81,11 +81,16 @@ fn build_reply(
     // The host writes the content type of a gRPC reply.
     const GRPC: &[(&[u8], &[u8])] = &[(b"cache-control", b"no-store")];
     let own = if grpc { GRPC } else { PROBLEM };
-    let owed = denial.map(|denial| denial.headers.as_slice()).unwrap_or_default();
+    let owed = denial
+        .map(|denial| denial.headers.as_slice())
+        .unwrap_or_default();
     let headers = own
         .iter()
         .copied()
-        .chain(owed.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))
+        .chain(
+            owed.iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_slice())),
+        )
         .chain(
             security_headers
                 .iter()
@@ -143,7 +148,11 @@ pub fn tell_pass(policy: &Policy, pass: &mut Pass) -> Option<Telling> {
         EventLog::Denied => outcome != Outcome::Allowed,
         EventLog::None => false,
     };
-    Some(Telling { outcome, report, event })
+    Some(Telling {
+        outcome,
+        report,
+        event,
+    })
 }
 
 /// The event line, when one is wanted.

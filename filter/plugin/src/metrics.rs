@@ -165,11 +165,17 @@ mod tests {
                 let (code, name) = (reason.row().code, stage_name(stage));
                 assert_eq!(
                     counted(Count::Denied(stage, reason)),
-                    [format!("palisade.denied.{code}"), format!("palisade.stage.{name}.denied")]
+                    [
+                        format!("palisade.denied.{code}"),
+                        format!("palisade.stage.{name}.denied")
+                    ]
                 );
                 assert_eq!(
                     counted(Count::Monitored(stage, reason)),
-                    [format!("palisade.monitored.{code}"), format!("palisade.stage.{name}.monitored")]
+                    [
+                        format!("palisade.monitored.{code}"),
+                        format!("palisade.stage.{name}.monitored")
+                    ]
                 );
             }
         }

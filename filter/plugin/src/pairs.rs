@@ -133,7 +133,10 @@ mod tests {
         for map in MAPS.iter().filter(|map| !map.is_empty()) {
             let bytes = encoded(map);
             for end in 2..bytes.len() {
-                assert!(Pairs::parse(&bytes[..end]).is_none(), "{map:?} cut at {end}");
+                assert!(
+                    Pairs::parse(&bytes[..end]).is_none(),
+                    "{map:?} cut at {end}"
+                );
             }
             let longer = [bytes.as_slice(), b"x"].concat();
             assert!(Pairs::parse(&longer).is_none());
@@ -143,6 +146,8 @@ mod tests {
     #[test]
     fn hostile_lengths_are_refused() {
         assert!(Pairs::parse(&[0xff; 64]).is_none());
-        assert!(Pairs::parse(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_none());
+        assert!(
+            Pairs::parse(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_none()
+        );
     }
 }

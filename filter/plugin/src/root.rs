@@ -94,7 +94,10 @@ impl Plugin {
     /// Drops an engine nobody needs.
     fn retire(&mut self, index: usize) {
         if let Some(place) = self.engines.get_mut(index) {
-            if place.as_ref().is_some_and(|slot| !slot.current && slot.streams == 0) {
+            if place
+                .as_ref()
+                .is_some_and(|slot| !slot.current && slot.streams == 0)
+            {
                 *place = None;
             }
         }
@@ -128,7 +131,10 @@ impl Plugin {
         let old = match self.roots.iter_mut().find(|root| root.id == id) {
             Some(root) => root.engine.replace(index),
             None => {
-                self.roots.push(Root { id, engine: Some(index) });
+                self.roots.push(Root {
+                    id,
+                    engine: Some(index),
+                });
                 None
             }
         };
@@ -144,7 +150,11 @@ impl Plugin {
             match host.define_counter(name.as_bytes()) {
                 Ok(id) => self.metrics.push(id),
                 Err(error) => {
-                    complain(host, "metrics are off: a counter could not be defined", error);
+                    complain(
+                        host,
+                        "metrics are off: a counter could not be defined",
+                        error,
+                    );
                     self.metrics.clear();
                     return;
                 }
@@ -226,7 +236,10 @@ fn hash_key(host: &Host) -> Result<[u8; 16], HostError> {
 }
 
 fn complain(host: &Host, what: &str, error: HostError) {
-    host.log(Level::Error, format!("palisade: {what} ({error:?})").as_bytes());
+    host.log(
+        Level::Error,
+        format!("palisade: {what} ({error:?})").as_bytes(),
+    );
 }
 
 // STUB until Policy::from_plugin_bytes lands.
@@ -235,8 +248,17 @@ fn policy_of(_host: &Host, bytes: &[u8], environment: &[u8]) -> Option<Policy> {
     use palisade_engine::stages::{headers::*, token::*};
     let _ = variable(environment, "X");
     Some(Policy {
-        mode: if bytes.starts_with(b"enforce") { Mode::Enforce } else { Mode::Monitor },
-        stage_modes: StageModes { access: Mode::Enforce, headers: Mode::Enforce, limits: Mode::Enforce, injection: Mode::Enforce },
+        mode: if bytes.starts_with(b"enforce") {
+            Mode::Enforce
+        } else {
+            Mode::Monitor
+        },
+        stage_modes: StageModes {
+            access: Mode::Enforce,
+            headers: Mode::Enforce,
+            limits: Mode::Enforce,
+            injection: Mode::Enforce,
+        },
         trusted_hops: 0,
         access: Default::default(),
         headers: HeaderPolicy {
@@ -245,7 +267,14 @@ fn policy_of(_host: &Host, bytes: &[u8], environment: &[u8]) -> Option<Policy> {
             content_types: vec![],
             require: vec![],
             forbid: vec![],
-            max: HeaderBounds { count: 100, bytes: 32768, value: 8192, target: 8192, params: 256, cookies: 64 },
+            max: HeaderBounds {
+                count: 100,
+                bytes: 32768,
+                value: 8192,
+                target: 8192,
+                params: 256,
+                cookies: 64,
+            },
             escaped_slash: EscapedSlash::Deny,
         },
         tokens: TokenStage::default(),
@@ -254,6 +283,9 @@ fn policy_of(_host: &Host, bytes: &[u8], environment: &[u8]) -> Option<Policy> {
         body_max: 131_072,
         routes: Vec::new(),
         security_headers: vec![(b"x-content-type-options".to_vec(), b"nosniff".to_vec())],
-        events: Events { log: EventLog::Denied, redact: Vec::new() },
+        events: Events {
+            log: EventLog::Denied,
+            redact: Vec::new(),
+        },
     })
 }

@@ -112,12 +112,14 @@ impl Plugin {
 
     /// `proxy_on_request_body`.
     pub(crate) fn request_body(&mut self, host: &Host, id: u32, size: usize, ends: bool) -> Action {
-        self.turn(host, id).map_or(Action::Pause, |mut turn| turn.body(size, ends))
+        self.turn(host, id)
+            .map_or(Action::Pause, |mut turn| turn.body(size, ends))
     }
 
     /// `proxy_on_request_trailers`: a body ends with them too.
     pub(crate) fn request_trailers(&mut self, host: &Host, id: u32) -> Action {
-        self.turn(host, id).map_or(Action::Pause, |mut turn| turn.trailers())
+        self.turn(host, id)
+            .map_or(Action::Pause, |mut turn| turn.trailers())
     }
 
     /// `proxy_on_response_headers`.
@@ -137,10 +139,15 @@ impl Plugin {
             let Phase::Held(waiting) = &stream.phase else {
                 continue;
             };
-            let Some(Some(slot)) = stream.engine.and_then(|index| self.engines.get_mut(index)) else {
+            let Some(Some(slot)) = stream.engine.and_then(|index| self.engines.get_mut(index))
+            else {
                 continue;
             };
-            let patience = if slot.bodies_arrive { SLOW_BODY_MS } else { FLAG_MISSING_MS };
+            let patience = if slot.bodies_arrive {
+                SLOW_BODY_MS
+            } else {
+                FLAG_MISSING_MS
+            };
             if waiting.body_seen || now_ms.saturating_sub(waiting.since_ms) < patience {
                 continue;
             }
@@ -161,7 +168,8 @@ impl Plugin {
     }
 }
 
-const FLAG_MISSING: &[u8] = b"palisade: a held request was given no body for a second and is answered 503 \
+const FLAG_MISSING: &[u8] =
+    b"palisade: a held request was given no body for a second and is answered 503 \
     body_unavailable; set `allow_on_headers_stop_iteration: true` in the filter's PluginConfig";
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
@@ -439,7 +447,9 @@ impl Turn<'_> {
             return;
         }
         // Access logs lose the word, nobody else anything, when the host has no filter state.
-        let _ = self.host.set_property(VERDICT, &telemetry::verdict(telling.outcome));
+        let _ = self
+            .host
+            .set_property(VERDICT, &telemetry::verdict(telling.outcome));
         if telling.event {
             let wall_ms = self.host.wall_ns().unwrap_or(0) / NS_PER_MS;
             let line = enforce::event_line(policy, telling, wall_ms);
@@ -461,7 +471,9 @@ impl Turn<'_> {
             return Action::Continue;
         }
         *self.phase = Phase::Refused;
-        let _ = self.host.send_reply(&enforce::host_failure(&policy.security_headers));
+        let _ = self
+            .host
+            .send_reply(&enforce::host_failure(&policy.security_headers));
         Action::Pause
     }
 }

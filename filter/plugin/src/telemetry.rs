@@ -108,7 +108,14 @@ fn finding(json: &mut Json, found: &Finding, redact: &[Vec<u8>]) {
     json.text("place", &found.place);
     if !found.evidence.is_empty() {
         let hidden = is_redacted(&found.place, redact);
-        json.text("evidence", if hidden { b"[redacted]" } else { &found.evidence });
+        json.text(
+            "evidence",
+            if hidden {
+                b"[redacted]"
+            } else {
+                &found.evidence
+            },
+        );
     }
     json.key("score");
     decimal(json.value(), u64::from(found.score));
@@ -283,7 +290,12 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
                     out.push(b':');
                 }
                 let mut started = false;
-                for nibble in [group >> 12, (group >> 8) & 15, (group >> 4) & 15, group & 15] {
+                for nibble in [
+                    group >> 12,
+                    (group >> 8) & 15,
+                    (group >> 4) & 15,
+                    group & 15,
+                ] {
                     started |= nibble != 0;
                     if started {
                         hex_digit(out, u8::try_from(nibble).unwrap_or(0));
@@ -453,7 +465,12 @@ mod tests {
             (b"path", false),
         ];
         for (place, hidden) in CASES {
-            assert_eq!(is_redacted(place, &redact), hidden, "{}", place.escape_ascii());
+            assert_eq!(
+                is_redacted(place, &redact),
+                hidden,
+                "{}",
+                place.escape_ascii()
+            );
         }
     }
 

@@ -16,8 +16,13 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    System { started: Instant },
-    Virtual { wall_nanos: Arc<AtomicU64>, monotonic_nanos: Arc<AtomicU64> },
+    System {
+        started: Instant,
+    },
+    Virtual {
+        wall_nanos: Arc<AtomicU64>,
+        monotonic_nanos: Arc<AtomicU64>,
+    },
 }
 
 impl Default for Clock {
@@ -31,7 +36,9 @@ impl Clock {
     /// The clock of this machine.
     #[must_use]
     pub fn system() -> Self {
-        Self(Kind::System { started: Instant::now() })
+        Self(Kind::System {
+            started: Instant::now(),
+        })
     }
 
     /// A clock that stands at `unix` after the epoch until it is moved; its monotonic side starts at one hour.
@@ -45,7 +52,11 @@ impl Clock {
 
     /// Moves both sides of a virtual clock forward. A system clock does not move.
     pub fn advance(&self, by: Duration) {
-        if let Kind::Virtual { wall_nanos, monotonic_nanos } = &self.0 {
+        if let Kind::Virtual {
+            wall_nanos,
+            monotonic_nanos,
+        } = &self.0
+        {
             wall_nanos.fetch_add(nanos(by), Relaxed);
             monotonic_nanos.fetch_add(nanos(by), Relaxed);
         }
@@ -60,7 +71,10 @@ impl Clock {
 
     /// Sets the monotonic side of a virtual clock: a host whose clock misbehaves.
     pub fn set_monotonic(&self, since_start: Duration) {
-        if let Kind::Virtual { monotonic_nanos, .. } = &self.0 {
+        if let Kind::Virtual {
+            monotonic_nanos, ..
+        } = &self.0
+        {
             monotonic_nanos.store(nanos(since_start), Relaxed);
         }
     }
@@ -69,7 +83,11 @@ impl Clock {
     #[must_use]
     pub fn wall_nanos(&self) -> u64 {
         match &self.0 {
-            Kind::System { .. } => nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            Kind::System { .. } => nanos(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default(),
+            ),
             Kind::Virtual { wall_nanos, .. } => wall_nanos.load(Relaxed),
         }
     }
@@ -80,7 +98,9 @@ impl Clock {
         match &self.0 {
             // An hour ahead, so that a guest can look back over a window that began before it.
             Kind::System { started } => nanos(started.elapsed() + Duration::from_secs(3600)),
-            Kind::Virtual { monotonic_nanos, .. } => monotonic_nanos.load(Relaxed),
+            Kind::Virtual {
+                monotonic_nanos, ..
+            } => monotonic_nanos.load(Relaxed),
         }
     }
 }

@@ -24,17 +24,22 @@ impl Headers {
     /// The first value of a field as text; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn text(&self, name: impl AsRef<[u8]>) -> Option<String> {
-        self.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
+        self.get(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     /// All values of a field, in order.
     pub fn get_all(&self, name: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name.as_ref())).map(|(_, value)| value.as_slice())
+        self.0
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name.as_ref()))
+            .map(|(_, value)| value.as_slice())
     }
 
     /// Adds a field at the end.
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.0.push((name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec()));
+        self.0
+            .push((name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec()));
     }
 
     /// Sets a field: its first occurrence is rewritten in place, the others go; added at the end if there is none.
@@ -57,13 +62,16 @@ impl Headers {
     /// Removes every occurrence of a field; says whether there was one.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) -> bool {
         let before = self.0.len();
-        self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name.as_ref()));
+        self.0
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(name.as_ref()));
         self.0.len() != before
     }
 
     /// All fields, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
     /// Number of fields, each repeat counted.
@@ -81,7 +89,10 @@ impl Headers {
     /// Names and values added up, as Envoy counts the size of a map.
     #[must_use]
     pub fn byte_size(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.0
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
     }
 
     /// The `:status` of response headers.
@@ -110,7 +121,13 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>, const C: usize> From<[(N, V); C]> for Heade
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        f.debug_list().entries(self.0.iter().map(|(name, value)| format!("{}: {}", text(name), text(value)))).finish()
+        f.debug_list()
+            .entries(
+                self.0
+                    .iter()
+                    .map(|(name, value)| format!("{}: {}", text(name), text(value))),
+            )
+            .finish()
     }
 }
 
@@ -123,7 +140,10 @@ mod tests {
         let mut headers = Headers::from([("A", "1"), ("b", "2"), ("a", "3")]);
         assert_eq!(headers.get_all("a").collect::<Vec<_>>(), [b"1", b"3"]);
         headers.set("A", [0xff, 0]);
-        assert_eq!(headers.iter().collect::<Vec<_>>(), [(&b"a"[..], &[0xff, 0][..]), (b"b", b"2")]);
+        assert_eq!(
+            headers.iter().collect::<Vec<_>>(),
+            [(&b"a"[..], &[0xff, 0][..]), (b"b", b"2")]
+        );
         assert!(headers.remove("B"));
         assert!(!headers.remove("b"));
         headers.set("c", "");

@@ -75,14 +75,21 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(level: LogLevel, sink: Option<LogSink>) -> Self {
-        Self { level, sink, lines: VecDeque::new() }
+        Self {
+            level,
+            sink,
+            lines: VecDeque::new(),
+        }
     }
 
     pub(crate) fn write(&mut self, level: LogLevel, message: &[u8]) {
         if level < self.level {
             return;
         }
-        let line = LogLine { level, message: String::from_utf8_lossy(message).into_owned() };
+        let line = LogLine {
+            level,
+            message: String::from_utf8_lossy(message).into_owned(),
+        };
         if let Some(sink) = &mut self.sink {
             sink(&line);
         }

@@ -74,7 +74,11 @@ impl Shared {
     pub fn set(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         let mut inner = self.lock();
         // Numbers start at 1 and skip 0, which means "unconditional".
-        let next = inner.next_cas.checked_add(1).filter(|next| *next != u32::MAX).unwrap_or(1);
+        let next = inner
+            .next_cas
+            .checked_add(1)
+            .filter(|next| *next != u32::MAX)
+            .unwrap_or(1);
         if let Some((held, held_cas)) = inner.data.get_mut(key) {
             if cas != 0 && cas != *held_cas {
                 return Err(Status::CasMismatch);
@@ -92,23 +96,40 @@ impl Shared {
     /// All shared data in the order of the keys.
     #[must_use]
     pub fn data(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        self.lock().data.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+        self.lock()
+            .data
+            .iter()
+            .map(|(key, (value, _))| (key.clone(), value.clone()))
+            .collect()
     }
 
     /// Number of keys and bytes of keys and values: what never shrinks.
     #[must_use]
     pub fn data_size(&self) -> (usize, usize) {
         let inner = self.lock();
-        (inner.data.len(), inner.data.iter().map(|(key, (value, _))| key.len() + value.len()).sum())
+        (
+            inner.data.len(),
+            inner
+                .data
+                .iter()
+                .map(|(key, (value, _))| key.len() + value.len())
+                .sum(),
+        )
     }
 
     /// The number of a queue, made if it is new.
     pub fn register_queue(&self, vm_id: &[u8], name: &[u8]) -> u32 {
         let mut inner = self.lock();
-        if let Some(at) = inner.queues.iter().position(|(vm, queue, _)| vm == vm_id && queue == name) {
+        if let Some(at) = inner
+            .queues
+            .iter()
+            .position(|(vm, queue, _)| vm == vm_id && queue == name)
+        {
             return number(at);
         }
-        inner.queues.push((vm_id.to_vec(), name.to_vec(), VecDeque::new()));
+        inner
+            .queues
+            .push((vm_id.to_vec(), name.to_vec(), VecDeque::new()));
         number(inner.queues.len() - 1)
     }
 
@@ -118,7 +139,10 @@ impl Shared {
     /// `NotFound`.
     pub fn resolve_queue(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
         let inner = self.lock();
-        let at = inner.queues.iter().position(|(vm, queue, _)| vm == vm_id && queue == name);
+        let at = inner
+            .queues
+            .iter()
+            .position(|(vm, queue, _)| vm == vm_id && queue == name);
         at.map(number).ok_or(Status::NotFound)
     }
 
@@ -128,7 +152,9 @@ impl Shared {
     /// `NotFound` for a number never handed out.
     pub fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         let mut inner = self.lock();
-        let (_, _, values) = index(queue).and_then(|at| inner.queues.get_mut(at)).ok_or(Status::NotFound)?;
+        let (_, _, values) = index(queue)
+            .and_then(|at| inner.queues.get_mut(at))
+            .ok_or(Status::NotFound)?;
         values.push_back(value.to_vec());
         Ok(())
     }
@@ -139,17 +165,28 @@ impl Shared {
     /// `NotFound` for a number never handed out, `Empty` if nothing waits.
     pub fn dequeue(&self, queue: u32) -> Result<Vec<u8>, Status> {
         let mut inner = self.lock();
-        let (_, _, values) = index(queue).and_then(|at| inner.queues.get_mut(at)).ok_or(Status::NotFound)?;
+        let (_, _, values) = index(queue)
+            .and_then(|at| inner.queues.get_mut(at))
+            .ok_or(Status::NotFound)?;
         values.pop_front().ok_or(Status::Empty)
     }
 
     /// The number of a metric, made if it is new; the same name and kind give the same number in every VM.
     pub fn define_metric(&self, kind: MetricKind, name: &str) -> u32 {
         let mut inner = self.lock();
-        if let Some(at) = inner.metrics.iter().position(|metric| metric.kind == kind && metric.name == name) {
+        if let Some(at) = inner
+            .metrics
+            .iter()
+            .position(|metric| metric.kind == kind && metric.name == name)
+        {
             return number(at);
         }
-        inner.metrics.push(Metric { name: name.to_owned(), kind, value: 0, sum: 0 });
+        inner.metrics.push(Metric {
+            name: name.to_owned(),
+            kind,
+            value: 0,
+            sum: 0,
+        });
         number(inner.metrics.len() - 1)
     }
 
@@ -159,7 +196,9 @@ impl Shared {
     /// `NotFound` for a number never handed out.
     pub fn record_metric(&self, metric: u32, value: u64) -> Result<(), Status> {
         let mut inner = self.lock();
-        let metric = index(metric).and_then(|at| inner.metrics.get_mut(at)).ok_or(Status::NotFound)?;
+        let metric = index(metric)
+            .and_then(|at| inner.metrics.get_mut(at))
+            .ok_or(Status::NotFound)?;
         match metric.kind {
             MetricKind::Counter => metric.value = metric.value.wrapping_add(value),
             MetricKind::Gauge => metric.value = value,
@@ -177,7 +216,9 @@ impl Shared {
     /// `NotFound` for a number never handed out, `BadArgument` for a counter going down or a histogram.
     pub fn increment_metric(&self, metric: u32, delta: i64) -> Result<(), Status> {
         let mut inner = self.lock();
-        let metric = index(metric).and_then(|at| inner.metrics.get_mut(at)).ok_or(Status::NotFound)?;
+        let metric = index(metric)
+            .and_then(|at| inner.metrics.get_mut(at))
+            .ok_or(Status::NotFound)?;
         match (metric.kind, delta) {
             (MetricKind::Counter, 0..) | (MetricKind::Gauge, _) => {
                 metric.value = metric.value.wrapping_add_signed(delta);
@@ -193,8 +234,14 @@ impl Shared {
     /// `NotFound` for a number never handed out, `BadArgument` for a histogram.
     pub fn read_metric(&self, metric: u32) -> Result<u64, Status> {
         let inner = self.lock();
-        let metric = index(metric).and_then(|at| inner.metrics.get(at)).ok_or(Status::NotFound)?;
-        if metric.kind == MetricKind::Histogram { Err(Status::BadArgument) } else { Ok(metric.value) }
+        let metric = index(metric)
+            .and_then(|at| inner.metrics.get(at))
+            .ok_or(Status::NotFound)?;
+        if metric.kind == MetricKind::Histogram {
+            Err(Status::BadArgument)
+        } else {
+            Ok(metric.value)
+        }
     }
 
     /// All metrics as they stand, in the order they were defined.
@@ -206,7 +253,11 @@ impl Shared {
     /// The value of the metric of this name, if one was defined.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<u64> {
-        self.lock().metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
+        self.lock()
+            .metrics
+            .iter()
+            .find(|metric| metric.name == name)
+            .map(|metric| metric.value)
     }
 }
 
@@ -253,7 +304,10 @@ mod tests {
         let counter = shared.define_metric(MetricKind::Counter, "c");
         assert_eq!(shared.define_metric(MetricKind::Counter, "c"), counter);
         shared.increment_metric(counter, 2).unwrap();
-        assert_eq!(shared.increment_metric(counter, -1), Err(Status::BadArgument));
+        assert_eq!(
+            shared.increment_metric(counter, -1),
+            Err(Status::BadArgument)
+        );
         assert_eq!(shared.read_metric(counter), Ok(2));
         let gauge = shared.define_metric(MetricKind::Gauge, "g");
         shared.record_metric(gauge, 5).unwrap();

@@ -28,7 +28,12 @@ const CLIENTS: usize = 10_000;
 
 /// Adds up to the same header bytes whatever the client: `10.1.000.000`-style addresses of one length.
 fn client(index: usize) -> String {
-    format!("10.{}.{}.{}", 100 + index / 10_000 % 100, 100 + index / 100 % 100, 100 + index % 100)
+    format!(
+        "10.{}.{}.{}",
+        100 + index / 10_000 % 100,
+        100 + index / 100 % 100,
+        100 + index % 100
+    )
 }
 
 struct Case {
@@ -46,24 +51,49 @@ enum Change {
     Payload,
 }
 
-const CASES: [Case; 2] =
-    [Case { name: "get_full", request: get_full, target_us: 8.0 }, Case { name: "post_1k", request: post_1k, target_us: 25.0 }];
+const CASES: [Case; 2] = [
+    Case {
+        name: "get_full",
+        request: get_full,
+        target_us: 8.0,
+    },
+    Case {
+        name: "post_1k",
+        request: post_1k,
+        target_us: 25.0,
+    },
+];
 
 /// Headers of a desktop browser.
 const BROWSER: [(&str, &str); 13] = [
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"),
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    ),
+    (
+        "accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    ),
     ("accept-language", "en-US,en;q=0.9,de;q=0.8"),
     ("accept-encoding", "gzip, deflate, br, zstd"),
-    ("referer", "https://shop.example.com/catalogue/shoes?page=2&sort=price"),
-    ("sec-ch-ua", "\"Chromium\";v=\"126\", \"Not.A/Brand\";v=\"24\""),
+    (
+        "referer",
+        "https://shop.example.com/catalogue/shoes?page=2&sort=price",
+    ),
+    (
+        "sec-ch-ua",
+        "\"Chromium\";v=\"126\", \"Not.A/Brand\";v=\"24\"",
+    ),
     ("sec-ch-ua-mobile", "?0"),
     ("sec-ch-ua-platform", "\"Linux\""),
     ("sec-fetch-dest", "document"),
     ("sec-fetch-mode", "navigate"),
     ("sec-fetch-site", "same-origin"),
     ("upgrade-insecure-requests", "1"),
-    ("cookie", "theme=dark; cart=8f14e45fceea167a; _ga=GA1.2.1890834871.1718000000"),
+    (
+        "cookie",
+        "theme=dark; cart=8f14e45fceea167a; _ga=GA1.2.1890834871.1718000000",
+    ),
 ];
 
 fn get_full(address: &str, token: &str, change: Change) -> Vec<u8> {
@@ -83,7 +113,9 @@ fn post_1k(address: &str, token: &str, change: Change) -> Vec<u8> {
     let mut number = 0;
     while body.len() < 960 {
         number += 1;
-        body.push_str(&format!(r#"{{"sku":"SHOE-{number:04}","size":42,"colour":"dark red"}},"#));
+        body.push_str(&format!(
+            r#"{{"sku":"SHOE-{number:04}","size":42,"colour":"dark red"}},"#
+        ));
     }
     body.push_str(r#"{"sku":"LACE-0001"}],"gift":false}"#);
     let mut headers = BROWSER.to_vec();
@@ -99,7 +131,11 @@ fn changed_token(token: &str, change: Change) -> String {
         // The first character of the signature: the last one may hold unused bits.
         if let Some(dot) = token.rfind('.') {
             let at = dot + 1;
-            let other = if token[at..].starts_with('A') { "B" } else { "A" };
+            let other = if token[at..].starts_with('A') {
+                "B"
+            } else {
+                "A"
+            };
             token.replace_range(at..=at, other);
         }
     }
@@ -143,7 +179,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
                 continue; // warm-up: V8 optimises what it has run often
             }
             let [plain, with_empty, with_ours] = us;
-            eprint!("\r{} round {round}/{ROUNDS}: base {plain:.1} µs, +{:.2}, +{:.2}   ", case.name, with_empty - plain, with_ours - plain);
+            eprint!(
+                "\r{} round {round}/{ROUNDS}: base {plain:.1} µs, +{:.2}, +{:.2}   ",
+                case.name,
+                with_empty - plain,
+                with_ours - plain
+            );
             base_us.push(plain);
             empty_us.push(with_empty - plain);
             added.push(with_ours - plain);
@@ -166,7 +207,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let ready = json!({ "base_ms": base.ready_after.as_millis() as u64, "palisade_ms": ours.ready_after.as_millis() as u64 });
     println!("RSS {rss}, ready {ready}");
     if let Some(out) = out {
-        let text = serde_json::to_string_pretty(&json!({ "cases": report, "rss": rss, "ready": ready }))?;
+        let text =
+            serde_json::to_string_pretty(&json!({ "cases": report, "rss": rss, "ready": ready }))?;
         std::fs::write(out, text + "\n").with_context(|| format!("write {out}"))?;
     }
     Ok(())
@@ -183,16 +225,31 @@ fn prove(envoy: &Envoy, case: &Case, token: &str, number: usize) -> Result<()> {
     };
     for sent in 0..100 {
         let status = ask(&(case.request)(&spent, token, Change::None))?;
-        ensure!(status == 200, "{}: request {sent} of a fresh client got {status}, not 200\n{}", case.name, envoy.log());
+        ensure!(
+            status == 200,
+            "{}: request {sent} of a fresh client got {status}, not 200\n{}",
+            case.name,
+            envoy.log()
+        );
     }
     for (what, address, change, expected) in [
         ("the spent client", &spent, Change::None, 429),
         ("one changed byte of the address", &fresh, Change::None, 200),
         ("one changed byte of the token", &fresh, Change::Token, 401),
-        ("one changed byte of the payload", &fresh, Change::Payload, 403),
+        (
+            "one changed byte of the payload",
+            &fresh,
+            Change::Payload,
+            403,
+        ),
     ] {
         let status = ask(&(case.request)(address, token, change))?;
-        ensure!(status == expected, "{}: {what} got {status}, not {expected}\n{}", case.name, envoy.log());
+        ensure!(
+            status == expected,
+            "{}: {what} got {status}, not {expected}\n{}",
+            case.name,
+            envoy.log()
+        );
     }
     eprintln!("{}: 200, and by one changed byte 401, 403, 429", case.name);
     Ok(())
@@ -204,7 +261,13 @@ fn time(envoy: &Envoy, case: &Case, token: &str, offset: usize) -> Result<f64> {
     let mut work: Vec<(Connection, Vec<Vec<u8>>)> = Vec::new();
     for lane in 0..CONNECTIONS {
         let requests = (0..share)
-            .map(|at| (case.request)(&client((offset + lane * share + at) % CLIENTS), token, Change::None))
+            .map(|at| {
+                (case.request)(
+                    &client((offset + lane * share + at) % CLIENTS),
+                    token,
+                    Change::None,
+                )
+            })
             .collect();
         work.push((Connection::open(envoy.address)?, requests));
     }
@@ -241,24 +304,43 @@ enum Filter<'a> {
 /// `envoy/body.yaml` without its access log, with one trusted hop so that `x-forwarded-for` names the client.
 fn setup(upstream: SocketAddr, filter: &Filter<'_>) -> Result<Setup> {
     let mut setup = Setup::shipped("body.yaml", upstream)?;
-    setup.environment = demo::KEYS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    setup.config = cut(&setup.config, "                access_log:\n", "                http_filters:\n")?;
-    setup.replace.push(("xff_num_trusted_hops: 0".to_owned(), "xff_num_trusted_hops: 1".to_owned()));
-    let (from, to) = ("                - name: palisade\n", "                - name: envoy.filters.http.router\n");
+    setup.environment = demo::KEYS
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    setup.config = cut(
+        &setup.config,
+        "                access_log:\n",
+        "                http_filters:\n",
+    )?;
+    setup.replace.push((
+        "xff_num_trusted_hops: 0".to_owned(),
+        "xff_num_trusted_hops: 1".to_owned(),
+    ));
+    let (from, to) = (
+        "                - name: palisade\n",
+        "                - name: envoy.filters.http.router\n",
+    );
     match filter {
         Filter::Palisade => {}
         Filter::None => setup.config = cut(&setup.config, from, to)?,
         Filter::Module(path) => {
             setup.config = cut(&setup.config, "                      configuration:\n", to)?;
-            setup.replace.push(("target/palisade.wasm".to_owned(), path.display().to_string()));
+            setup.replace.push((
+                "target/palisade.wasm".to_owned(),
+                path.display().to_string(),
+            ));
         }
     }
     Ok(setup)
 }
 
 fn cut(text: &str, from: &str, to: &str) -> Result<String> {
-    let (before, rest) = text.split_once(from).with_context(|| format!("no `{}` in the configuration", from.trim()))?;
-    let (_, after) = rest.split_once(to).with_context(|| format!("no `{}` in the configuration", to.trim()))?;
+    let (before, rest) = text
+        .split_once(from)
+        .with_context(|| format!("no `{}` in the configuration", from.trim()))?;
+    let (_, after) = rest
+        .split_once(to)
+        .with_context(|| format!("no `{}` in the configuration", to.trim()))?;
     Ok(format!("{before}{to}{after}"))
 }
 
@@ -275,7 +357,16 @@ fn start_upstream() -> Result<Envoy> {
 fn build_empty() -> Result<std::path::PathBuf> {
     crate::run(
         "cargo",
-        &["build", "--package", "sdk-empty", "--target", "wasm32-unknown-unknown", "--release", "--target-dir", "target/guests"],
+        &[
+            "build",
+            "--package",
+            "sdk-empty",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--release",
+            "--target-dir",
+            "target/guests",
+        ],
     )?;
     Ok(palisade_tests::root().join("target/guests/wasm32-unknown-unknown/release/sdk_empty.wasm"))
 }
@@ -288,5 +379,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn sha256(path: &Path) -> Result<Value> {
     use sha2::Digest as _;
     let hash = sha2::Sha256::digest(std::fs::read(path)?);
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+    Ok(hash
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into())
 }

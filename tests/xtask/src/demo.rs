@@ -1,12 +1,18 @@
 //! The demo: its keys, its token, and the curl lines that `serve` prints and the README shows.
 
 use palisade_engine::stages::token::jws;
-use palisade_engine::stages::token::{HmacAlgorithm, Key};
+use palisade_engine::stages::token::{HmacAlgorithm, Key, Secret};
 
 /// Keys of the demo, as VM environment variables. Public: they protect nothing.
 pub(crate) const KEYS: [(&str, &str); 2] = [
-    ("PALISADE_JWT_KEY", "demo-jwt-key-demo-jwt-key-demo-jwt-key-0"),
-    ("PALISADE_SESSION_KEY", "demo-session-key-demo-session-key-demo-0"),
+    (
+        "PALISADE_JWT_KEY",
+        "demo-jwt-key-demo-jwt-key-demo-jwt-key-0",
+    ),
+    (
+        "PALISADE_SESSION_KEY",
+        "demo-session-key-demo-session-key-demo-0",
+    ),
 ];
 
 /// A bearer token of the example policy for `alice`, role `admin`, good for ten years.
@@ -18,8 +24,10 @@ pub(crate) fn token() -> String {
         r#"{{"iss":"https://id.example.com","aud":"shop","sub":"alice","roles":["admin"],"iat":{issued},"exp":{}}}"#,
         issued.saturating_add(315_360_000)
     );
-    let key = Key::new(None, HmacAlgorithm::Sha256, KEYS[0].1.as_bytes());
-    String::from_utf8_lossy(&jws::mint(&key, claims.as_bytes())).into_owned()
+    let secret = Secret(KEYS[0].1.as_bytes().to_vec());
+    Key::new(None, HmacAlgorithm::Sha256, &secret)
+        .map(|key| jws::mint(&key, &claims))
+        .unwrap_or_default()
 }
 
 /// What to try against `address`.

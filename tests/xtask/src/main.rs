@@ -30,7 +30,9 @@ fn main() -> ExitCode {
         ["test", steps @ ..] => test::run_steps(steps),
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),
-        ["certificates"] => palisade_tests::certificates::write(&palisade_tests::root().join("target/tls")),
+        ["certificates"] => {
+            palisade_tests::certificates::write(&palisade_tests::root().join("target/tls"))
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -16,21 +16,33 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         match *argument {
             "--envoy" => envoy = true,
             "--listen" => {
-                let Some(address) = rest.next() else { bail!("`--listen` takes an address such as 127.0.0.1:10000") };
+                let Some(address) = rest.next() else {
+                    bail!("`--listen` takes an address such as 127.0.0.1:10000")
+                };
                 listen = address;
             }
             other => bail!("`{other}`: serve takes --envoy and --listen ADDR"),
         }
     }
     wasm_build()?;
-    if envoy { in_envoy() } else { in_gateway(listen) }
+    if envoy {
+        in_envoy()
+    } else {
+        in_gateway(listen)
+    }
 }
 
 fn in_gateway(listen: &str) -> Result<()> {
     crate::run("cargo", &["build", "--package", "palisade-cli"])?;
     println!("\n{}", demo::examples(listen));
     let [jwt, session] = demo::KEYS.map(|(name, value)| format!("{name}={value}"));
-    let policy = ["serve", "--policy", "examples/policies/shop.yaml", "--module", "target/palisade.wasm"];
+    let policy = [
+        "serve",
+        "--policy",
+        "examples/policies/shop.yaml",
+        "--module",
+        "target/palisade.wasm",
+    ];
     let more = ["--listen", listen, "--env", &jwt, "--env", &session];
     crate::run("target/debug/palisade", &[&policy[..], &more[..]].concat())
 }
@@ -39,10 +51,20 @@ fn in_envoy() -> Result<()> {
     let upstream = Upstream::start()?;
     let mut setup = Setup::shipped("body.yaml", upstream.address)?;
     setup.workers = 2;
-    setup.environment = demo::KEYS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    setup.environment = demo::KEYS
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
     let mut envoy = Envoy::start(&setup)?;
-    println!("\nEnvoy {} on {}, admin on {}", palisade_tests::envoy::VERSION, envoy.address, envoy.admin);
-    println!("envoy/body.yaml, ports changed: {}\n", envoy.folder().join("envoy.yaml").display());
+    println!(
+        "\nEnvoy {} on {}, admin on {}",
+        palisade_tests::envoy::VERSION,
+        envoy.address,
+        envoy.admin
+    );
+    println!(
+        "envoy/body.yaml, ports changed: {}\n",
+        envoy.folder().join("envoy.yaml").display()
+    );
     println!("{}", demo::examples(&envoy.address.to_string()));
     // Its log (events of the filter, access log) follows here until Ctrl-C.
     let path = envoy.folder().join("log");

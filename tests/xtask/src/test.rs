@@ -9,17 +9,47 @@ use crate::{run, wasm_build};
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 6] = [
-    ("format", "rustfmt agrees", || run("cargo", &["fmt", "--all", "--check"])),
-    ("wasm", "the filter builds, fits, and no panic is reachable from a request", || wasm_build().map(|_| ())),
+    ("format", "rustfmt agrees", || {
+        run("cargo", &["fmt", "--all", "--check"])
+    }),
+    (
+        "wasm",
+        "the filter builds, fits, and no panic is reachable from a request",
+        || wasm_build().map(|_| ()),
+    ),
     ("lint", "clippy, warnings denied", || {
-        run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+        run(
+            "cargo",
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "--deny",
+                "warnings",
+            ],
+        )
     }),
-    ("envoy", "a real Envoy is here", || palisade_tests::envoy::install().map(|_| ())),
-    ("unit", "unit tests, the host's, and the suites over native, harness and real Envoy", || {
-        run("cargo", &["test", "--workspace"])
+    ("envoy", "a real Envoy is here", || {
+        palisade_tests::envoy::install().map(|_| ())
     }),
+    (
+        "unit",
+        "unit tests, the host's, and the suites over native, harness and real Envoy",
+        || run("cargo", &["test", "--workspace"]),
+    ),
     ("playground", "the engine builds for the browser", || {
-        run("cargo", &["build", "--package", "palisade-playground", "--target", "wasm32-unknown-unknown", "--release"])
+        run(
+            "cargo",
+            &[
+                "build",
+                "--package",
+                "palisade-playground",
+                "--target",
+                "wasm32-unknown-unknown",
+                "--release",
+            ],
+        )
     }),
 ];
 
@@ -31,14 +61,25 @@ pub(crate) fn run_steps(names: &[&str]) -> Result<()> {
         }
     }
     let started = Instant::now();
-    let chosen = || STEPS.iter().filter(|(name, _, _)| names.is_empty() || names.contains(name));
+    let chosen = || {
+        STEPS
+            .iter()
+            .filter(|(name, _, _)| names.is_empty() || names.contains(name))
+    };
     let all = chosen().count();
     for (at, (name, what, step)) in chosen().enumerate() {
         let begun = Instant::now();
         eprintln!("\n[{}/{all}] {name}: {what}", at.saturating_add(1));
         step().with_context(|| format!("step `{name}`"))?;
-        eprintln!("[{}/{all}] {name}: ok in {} s", at.saturating_add(1), begun.elapsed().as_secs());
+        eprintln!(
+            "[{}/{all}] {name}: ok in {} s",
+            at.saturating_add(1),
+            begun.elapsed().as_secs()
+        );
     }
-    eprintln!("\nall {all} steps passed in {} s", started.elapsed().as_secs());
+    eprintln!(
+        "\nall {all} steps passed in {} s",
+        started.elapsed().as_secs()
+    );
     Ok(())
 }
