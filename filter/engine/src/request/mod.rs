@@ -225,52 +225,57 @@ impl Known {
     /// The well-known name that `name` is, without regard to ASCII case.
     #[inline]
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
-        let candidates: &[(&[u8], Self)] = match name.len() {
-            2 => &[(b"te", Self::Te)],
-            4 => &[
-                (b"host", Self::Host),
-                (b"date", Self::Date),
-                (b"from", Self::From),
-            ],
-            5 => &[(b"range", Self::Range)],
-            6 => &[
-                (b"accept", Self::Accept),
-                (b"cookie", Self::Cookie),
-                (b"origin", Self::Origin),
-                (b"expect", Self::Expect),
-            ],
-            7 => &[(b"referer", Self::Referer), (b"upgrade", Self::Upgrade)],
-            8 => &[(b"if-range", Self::IfRange)],
-            10 => &[
-                (b"connection", Self::Connection),
-                (b"user-agent", Self::UserAgent),
-            ],
-            12 => &[
-                (b"content-type", Self::ContentType),
-                (b"max-forwards", Self::MaxForwards),
-                (b"x-request-id", Self::XRequestId),
-            ],
-            13 => &[
-                (b"authorization", Self::Authorization),
-                (b"content-range", Self::ContentRange),
-            ],
-            14 => &[(b"content-length", Self::ContentLength)],
-            15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
-            16 => &[(b"content-encoding", Self::ContentEncoding)],
-            17 => &[
-                (b"if-modified-since", Self::IfModifiedSince),
-                (b"transfer-encoding", Self::TransferEncoding),
-            ],
-            19 => &[
-                (b"if-unmodified-since", Self::IfUnmodifiedSince),
-                (b"proxy-authorization", Self::ProxyAuthorization),
-            ],
+        let exact = Self::of_lower_case(name);
+        if exact.is_none() && name.iter().any(u8::is_ascii_uppercase) {
+            return Self::of_mixed_case(name);
+        }
+        exact
+    }
+
+    /// Hosts give lower case: this compares words, not bytes.
+    fn of_lower_case(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"accept" => Self::Accept,
+            b"authorization" => Self::Authorization,
+            b"connection" => Self::Connection,
+            b"content-encoding" => Self::ContentEncoding,
+            b"content-length" => Self::ContentLength,
+            b"content-range" => Self::ContentRange,
+            b"content-type" => Self::ContentType,
+            b"cookie" => Self::Cookie,
+            b"date" => Self::Date,
+            b"expect" => Self::Expect,
+            b"from" => Self::From,
+            b"host" => Self::Host,
+            b"if-modified-since" => Self::IfModifiedSince,
+            b"if-range" => Self::IfRange,
+            b"if-unmodified-since" => Self::IfUnmodifiedSince,
+            b"max-forwards" => Self::MaxForwards,
+            b"origin" => Self::Origin,
+            b"proxy-authorization" => Self::ProxyAuthorization,
+            b"range" => Self::Range,
+            b"referer" => Self::Referer,
+            b"te" => Self::Te,
+            b"transfer-encoding" => Self::TransferEncoding,
+            b"upgrade" => Self::Upgrade,
+            b"user-agent" => Self::UserAgent,
+            b"x-forwarded-for" => Self::XForwardedFor,
+            b"x-request-id" => Self::XRequestId,
             _ => return None,
-        };
-        candidates
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, known)| *known)
+        })
+    }
+
+    #[cold]
+    fn of_mixed_case(name: &[u8]) -> Option<Self> {
+        const LONGEST: usize = 19;
+        if name.len() > LONGEST {
+            return None;
+        }
+        let mut lower = [0; LONGEST];
+        for (slot, byte) in lower.iter_mut().zip(name) {
+            *slot = byte.to_ascii_lowercase();
+        }
+        Self::of_lower_case(lower.get(..name.len())?)
     }
 
     const fn index(self) -> usize {

@@ -44,11 +44,14 @@ impl AccessPolicy {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
     fn lists() {
-        const CASES: &[(&[&str], &[&str], &str, Option<&[u8]>)] = &[
+        type List = &'static [&'static str];
+        const CASES: &[(List, List, &str, Option<&[u8]>)] = &[
             (&[], &[], "1.2.3.4", None),
             (&["1.2.3.0/24"], &[], "1.2.3.4", Some(b"deny")),
             (&["1.2.3.0/24"], &[], "::ffff:1.2.3.4", Some(b"deny")),
@@ -70,7 +73,7 @@ mod tests {
                 allow: read(allow),
             };
             let mut found = Findings::default();
-            let client = client.parse().unwrap_or(IpAddr::from([0; 4]));
+            let client = client.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             let denial = policy.inspect(client, &mut found).err();
             assert_eq!(
                 denial.map(|denial| denial.reason),
