@@ -8,9 +8,9 @@
 
 use alloc::vec::Vec;
 
-use super::RequestHead;
 use super::cookie::trim;
 use super::target::hex;
+use super::{Known, RequestHead};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
 
@@ -66,10 +66,16 @@ pub fn is_grpc(head: &RequestHead<'_>) -> bool {
 }
 
 /// gRPC, CONNECT (plain or extended) or an upgrade: never held. An event stream is an answer: a request
-/// that accepts one has an ordinary body.
+/// that accepts one has an ordinary body. A request that announces a body is no upgrade whatever its header
+/// says, or one `upgrade: x` would hide every body.
 #[must_use]
 pub fn is_streaming(head: &RequestHead<'_>) -> bool {
-    head.method == b"CONNECT" || head.first(b"upgrade").is_some() || is_grpc(head)
+    let upgrades = head.count(Known::Upgrade) > 0
+        && head.count(Known::TransferEncoding) == 0
+        && head
+            .all(b"content-length")
+            .all(|value| length(value) == Some(0));
+    upgrades || head.method == b"CONNECT" || is_grpc(head)
 }
 
 /// `content-length`, when it is sent once and is one number.
@@ -325,6 +331,22 @@ mod tests {
                 ],
                 false,
                 true,
+            ),
+            (&[("upgrade", b"x"), ("content-length", b"0")], false, true),
+            (&[("upgrade", b"x"), ("content-length", b"5")], false, false),
+            (
+                &[
+                    ("upgrade", b"x"),
+                    ("content-length", b"0"),
+                    ("content-length", b"5"),
+                ],
+                false,
+                false,
+            ),
+            (
+                &[("upgrade", b"x"), ("transfer-encoding", b"chunked")],
+                false,
+                false,
             ),
             (
                 &[(":method", b"GET"), ("upgrade", b"websocket")],
