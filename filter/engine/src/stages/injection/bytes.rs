@@ -5,40 +5,46 @@
 //! **Cost:** [`classes`] is one table look-up and one `or` a byte: what proves that most values are plain.
 
 /// `%`: something may be URL-encoded.
-pub(super) const PERCENT: u16 = 1;
+pub(super) const PERCENT: u32 = 1;
 /// `+`: a blank in forms.
-pub(super) const PLUS: u16 = 1 << 1;
+pub(super) const PLUS: u32 = 1 << 1;
 /// `&`.
-pub(super) const AMP: u16 = 1 << 2;
+pub(super) const AMP: u32 = 1 << 2;
 /// `\`.
-pub(super) const BACKSLASH: u16 = 1 << 3;
+pub(super) const BACKSLASH: u32 = 1 << 3;
 /// Lead bytes of overlong and full-width UTF-8.
-pub(super) const WIDE: u16 = 1 << 4;
+pub(super) const WIDE: u32 = 1 << 4;
 /// `'`, `"`, backtick.
-pub(super) const QUOTE: u16 = 1 << 5;
+pub(super) const QUOTE: u32 = 1 << 5;
 /// `<`, `>`.
-pub(super) const ANGLE: u16 = 1 << 6;
+pub(super) const ANGLE: u32 = 1 << 6;
 /// `(`, `)`, `{`, `}`, `[`, `]`.
-pub(super) const PAREN: u16 = 1 << 7;
-/// `=`, `*`, `!`, `^`, `?`.
-pub(super) const OPERATOR: u16 = 1 << 8;
-/// `;`, `|`, `$`.
-pub(super) const SHELL: u16 = 1 << 9;
+pub(super) const PAREN: u32 = 1 << 7;
+/// `=`, `!`, `^`, `?`.
+pub(super) const OPERATOR: u32 = 1 << 8;
+/// `;`, `|`.
+pub(super) const SHELL: u32 = 1 << 9;
 /// `/`.
-pub(super) const SLASH: u16 = 1 << 10;
+pub(super) const SLASH: u32 = 1 << 10;
 /// Blank.
-pub(super) const BLANK: u16 = 1 << 11;
+pub(super) const BLANK: u32 = 1 << 11;
 /// `#`.
-pub(super) const HASH: u16 = 1 << 12;
+pub(super) const HASH: u32 = 1 << 12;
 /// Line ends and tabs.
-pub(super) const LINE: u16 = 1 << 13;
+pub(super) const LINE: u32 = 1 << 13;
 /// Other control bytes.
-pub(super) const CONTROL: u16 = 1 << 14;
+pub(super) const CONTROL: u32 = 1 << 14;
+/// `*`.
+pub(super) const STAR: u32 = 1 << 15;
+/// `|`, beside [`SHELL`].
+pub(super) const PIPE: u32 = 1 << 17;
+/// `$`.
+pub(super) const DOLLAR: u32 = 1 << 16;
 
 /// What may hide other bytes.
-pub(super) const ENCODED: u16 = PERCENT | AMP | BACKSLASH | WIDE;
+pub(super) const ENCODED: u32 = PERCENT | AMP | BACKSLASH | WIDE;
 
-const fn class(byte: u8) -> u16 {
+const fn class(byte: u8) -> u32 {
     match byte {
         b'%' => PERCENT,
         b'+' => PLUS,
@@ -48,8 +54,11 @@ const fn class(byte: u8) -> u16 {
         b'\'' | b'"' | b'`' => QUOTE,
         b'<' | b'>' => ANGLE,
         b'(' | b')' | b'{' | b'}' | b'[' | b']' => PAREN,
-        b'=' | b'*' | b'!' | b'^' | b'?' => OPERATOR,
-        b';' | b'|' | b'$' => SHELL,
+        b'=' | b'!' | b'^' | b'?' => OPERATOR,
+        b'*' => STAR,
+        b'$' => DOLLAR,
+        b';' => SHELL,
+        b'|' => SHELL | PIPE,
         b'/' => SLASH,
         b' ' => BLANK,
         b'#' => HASH,
@@ -65,7 +74,7 @@ const fn class(byte: u8) -> u16 {
     clippy::as_conversions,
     reason = "runs while compiling: a fault is a build error"
 )]
-static CLASSES: [u16; 256] = {
+static CLASSES: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -76,7 +85,7 @@ static CLASSES: [u16; 256] = {
 };
 
 /// The union of the classes of all bytes.
-pub(super) fn classes(bytes: &[u8]) -> u16 {
+pub(super) fn classes(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |all, &byte| {
         all | CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
     })
@@ -101,10 +110,52 @@ pub(super) fn has_at(bytes: &[u8], at: usize, word: &[u8]) -> bool {
 
 /// Whether `bytes` contains `word` (lower case), ASCII case ignored. `word` is short and constant.
 pub(super) fn contains(bytes: &[u8], word: &[u8]) -> bool {
-    !word.is_empty()
-        && bytes
-            .windows(word.len())
-            .any(|part| part.eq_ignore_ascii_case(word))
+    let Some((&first, tail)) = word.split_first() else {
+        return false;
+    };
+    let upper = first.to_ascii_uppercase();
+    let mut left = bytes;
+    while let Some((&head, after)) = left.split_first() {
+        if (head == first || head == upper) && has_at(after, 0, tail) {
+            return true;
+        }
+        left = after;
+    }
+    false
+}
+
+/// Whether `byte` stands twice in a row.
+pub(super) fn doubled(bytes: &[u8], byte: u8) -> bool {
+    let mut before = 0;
+    bytes.iter().any(|&here| {
+        let twice = here == byte && before == byte;
+        before = here;
+        twice
+    })
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "runs while compiling: a fault is a build error"
+)]
+static FOLDED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if is_word(byte as u8) || byte as u8 == b'$' {
+            table[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// The byte in lower case when it belongs to a word (or is `$`), else 0.
+pub(super) fn folded(byte: u8) -> u8 {
+    FOLDED.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
 /// A byte of a word: letter, digit, `_`, or not ASCII.

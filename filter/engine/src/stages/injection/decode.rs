@@ -62,25 +62,34 @@ fn url_encoded(input: &[u8]) -> bool {
         .any(|(at, &head)| head == b'%' && percent(input, at).is_some())
 }
 
-/// One round over all encodings; whether anything changed.
+/// One round over all encodings; whether anything changed (`out` is empty if not).
 fn round(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    let mut changed = false;
-    let mut at = 0;
+    let first = input
+        .iter()
+        .enumerate()
+        .position(|(at, &head)| undo(input, at, head).is_some());
+    let Some(mut at) = first else {
+        return false;
+    };
+    out.extend_from_slice(input.get(..at).unwrap_or(&[]));
     while let Some(&head) = input.get(at) {
-        let undone = match head {
-            b'%' => percent_or_unicode(input, at),
-            b'&' => entity(input, at),
-            b'\\' => escape(input, at),
-            0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0 => wide(input, at),
-            _ => None,
-        };
-        let (value, taken) = undone.unwrap_or((head, 1));
-        changed |= undone.is_some();
+        let (value, taken) = undo(input, at, head).unwrap_or((head, 1));
         out.push(value);
         at = at.saturating_add(taken);
     }
-    changed
+    true
+}
+
+/// What the encoding that starts at `at` stands for, and its length.
+fn undo(input: &[u8], at: usize, head: u8) -> Option<(u8, usize)> {
+    match head {
+        b'%' => percent_or_unicode(input, at),
+        b'&' => entity(input, at),
+        b'\\' => escape(input, at),
+        0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0 => wide(input, at),
+        _ => None,
+    }
 }
 
 const fn hex(digit: u8) -> Option<u8> {
@@ -144,6 +153,12 @@ fn escape(input: &[u8], at: usize) -> Option<(u8, usize)> {
 fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
     if byte(input, at.saturating_add(1)) == b'#' {
         return numeric(input, at);
+    }
+    let name = input
+        .get(at..at.saturating_add(9))
+        .unwrap_or_else(|| rest(input, at));
+    if !name.contains(&b';') {
+        return None;
     }
     const NAMED: [(&[u8], u8); 17] = [
         (b"lt;", b'<'),

@@ -6,10 +6,10 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, BACKSLASH, BLANK, ENCODED, LINE, PERCENT, PLUS, classes};
+use super::bytes::{self, BLANK, ENCODED, PERCENT, PLUS, classes};
 use super::decode::{self, Deep};
 use super::sql_tokens::Token;
-use super::{Class, Hits, InjectionStage, shell, spend, sqli, traversal, xss};
+use super::{Class, Hits, InjectionStage, shell, spend, sqli, traversal, triggers, xss};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
 
@@ -96,7 +96,7 @@ impl<'a> Inspection<'a> {
         spend(self.steps, raw.len());
         self.value = [0; 6];
         let mut seen = classes(raw);
-        if seen & !bytes::SLASH == 0 && !has_dashes(raw, seen) && self.stage.patterns.is_empty() {
+        if seen == 0 && self.stage.patterns.is_empty() {
             return;
         }
         let mut natural = core::mem::take(&mut self.natural);
@@ -141,25 +141,21 @@ impl<'a> Inspection<'a> {
     }
 
     /// All detectors over one view.
-    fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u16) {
+    fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u32) {
         let mut hits = Hits::default();
-        sqli::scan(view, seen, &mut self.tokens, self.steps, &mut hits);
-        xss::scan(view, seen, self.steps, &mut hits);
-        traversal::scan(view, seen, place == Place::Path, self.steps, &mut hits);
-        if seen
-            & (BACKSLASH
-                | LINE
-                | bytes::SHELL
-                | bytes::AMP
-                | bytes::QUOTE
-                | bytes::SLASH
-                | bytes::PAREN
-                | BLANK
-                | bytes::ANGLE)
-            != 0
-        {
-            shell::scan(view, seen, self.steps, &mut hits);
-        }
+        spend(self.steps, view.len());
+        let words = triggers::words(view);
+        sqli::scan(view, seen, words, &mut self.tokens, self.steps, &mut hits);
+        xss::scan(view, seen, words, self.steps, &mut hits);
+        traversal::scan(
+            view,
+            seen,
+            words,
+            place == Place::Path,
+            self.steps,
+            &mut hits,
+        );
+        shell::scan(view, seen, words, self.steps, &mut hits);
         self.report(place, name, view, &hits);
         self.patterns(place, name, view);
     }
@@ -274,9 +270,4 @@ impl<'a> Inspection<'a> {
         found.push(Finding::new(Stage::Body, Reason::MalformedBody));
         Err(Denial::new(Stage::Body, Reason::MalformedBody))
     }
-}
-
-/// `--` or `..` where the classes alone would call the value plain.
-fn has_dashes(raw: &[u8], seen: u16) -> bool {
-    seen & bytes::SLASH != 0 && raw.contains(&b'.') || seen & bytes::SLASH != 0 && raw.len() > 4
 }

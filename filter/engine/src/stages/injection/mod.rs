@@ -16,6 +16,7 @@ mod sqli;
 #[cfg(test)]
 mod tests;
 mod traversal;
+mod triggers;
 mod words;
 mod xss;
 

@@ -6,9 +6,10 @@
 //! **Cost:** one pass; a word that is no command, or an English word without an argument's shape, forms no hit.
 
 use super::bytes::{
-    AMP, BACKSLASH, BLANK, LINE, PAREN, QUOTE, SHELL, SLASH, byte, contains, has_at, is_space,
+    AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, contains, has_at, is_space,
     is_word, rest, skip_space,
 };
+use super::triggers::COMMAND;
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength};
 
@@ -19,7 +20,7 @@ const MAYBE: u8 = 2;
 /// Runs what follows it.
 const RUNNER: u8 = 3;
 
-static COMMANDS: Words<137> = Words::new([
+pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"whoami", SURE),
     (b"ifconfig", SURE),
     (b"ipconfig", SURE),
@@ -157,7 +158,9 @@ static COMMANDS: Words<137> = Words::new([
     (b"source", MAYBE),
     (b"arp", MAYBE),
     (b"route", MAYBE),
-]);
+];
+
+static COMMANDS: Words<512> = Words::new(LIST);
 
 /// How a command came into its position.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -175,8 +178,16 @@ enum Before {
 }
 
 /// Scans one value.
-pub(super) fn scan(value: &[u8], classes: u16, steps: &mut u64, hits: &mut Hits) {
-    if classes & (SHELL | AMP | LINE | QUOTE | SLASH | PAREN | BACKSLASH | BLANK) == 0 {
+pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits: &mut Hits) {
+    // Quotes and backslashes may tear a command apart; a value that starts with a separator is odd by itself.
+    let torn = classes & (SHELL | AMP | LINE | PAREN) != 0 && classes & (QUOTE | BACKSLASH) != 0;
+    let leads = value
+        .iter()
+        .find(|&&byte| !is_space(byte))
+        .is_some_and(|byte| matches!(byte, b';' | b'|' | b'&' | b'`'));
+    let function =
+        classes & (PAREN | SHELL) == PAREN | SHELL && value.windows(2).any(|pair| pair == b"()");
+    if words & COMMAND == 0 && classes & (DOLLAR | ANGLE) == 0 && !torn && !leads && !function {
         return;
     }
     super::spend(steps, value.len());
@@ -235,7 +246,7 @@ pub(super) fn scan(value: &[u8], classes: u16, steps: &mut u64, hits: &mut Hits)
 
 /// The command word at `at`: blanks, quotes, backslashes and a path before its name are read through.
 fn read_command(value: &[u8], at: usize) -> (u8, usize) {
-    let mut key = Key::default();
+    let mut key = Key::EMPTY;
     let mut end = at;
     let mut length = 0_u8;
     let mut quotes = 0_u8;
@@ -247,7 +258,7 @@ fn read_command(value: &[u8], at: usize) -> (u8, usize) {
             b'/' => {
                 // Only what lies in a folder of programs is one.
                 let folder = rest(value, end.saturating_sub(3)).starts_with(b"bin/");
-                key = Key::default();
+                key = Key::EMPTY;
                 length = 0;
                 programs = folder;
                 path = true;

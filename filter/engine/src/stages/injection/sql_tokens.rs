@@ -186,7 +186,7 @@ const W_TIMED: u8 = 30;
 const W_FUNC: u8 = 31;
 const W_DIV: u8 = 32;
 
-static WORDS: Words<181> = Words::new([
+pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"and", W_LOGIC),
     (b"or", W_LOGIC),
     (b"xor", W_LOGIC),
@@ -368,7 +368,35 @@ static WORDS: Words<181> = Words::new([
     (b"bin", W_FUNC),
     (b"object_id", W_FUNC),
     (b"last_insert_id", W_FUNC),
-]);
+];
+
+static WORDS: Words<1024> = Words::new(LIST);
+
+/// What a word needs beside it to take part in a pattern.
+pub(super) enum Need {
+    /// Nothing.
+    Always,
+    /// An operator.
+    Logic,
+    /// A logic word.
+    Like,
+    /// A bracket.
+    Call,
+    /// It never starts one.
+    Never,
+}
+
+/// The need of a listed word.
+pub(super) const fn need(word: u8) -> Need {
+    match word {
+        W_LOGIC => Need::Logic,
+        W_LIKE => Need::Like,
+        W_FUNC | W_TIMED => Need::Call,
+        W_ALL | W_FROM | W_WHERE | W_BY | W_LIMIT | W_OBJECT | W_SET | W_DELAY | W_NOT | W_LIT
+        | W_DIV | W_INTO | W_EXISTS => Need::Never,
+        _ => Need::Always,
+    }
+}
 
 fn kind_of(word: u8, calls: bool) -> Kind {
     match word {
@@ -714,7 +742,7 @@ fn number(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
 }
 
 fn read_word(value: &[u8], at: usize) -> (Kind, u8, usize) {
-    let mut key = Key::default();
+    let mut key = Key::EMPTY;
     let mut length = 0_usize;
     for &letter in rest(value, at) {
         if !is_word(letter) && letter != b'$' {

@@ -7,27 +7,34 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, BLANK, HASH, LINE, OPERATOR, PAREN, PLUS, QUOTE, SHELL};
+use super::bytes::{self, AMP, ANGLE, HASH, OPERATOR, PAREN, PIPE, QUOTE, STAR};
 use super::sql_tokens::{Flags, Kind, Token, tokenize};
+use super::triggers::{LIKE, LOGIC, SQL};
 use super::{Class, Hits, Strength};
-
-/// Classes one of which any SQL fragment has.
-const NEEDED: u16 =
-    QUOTE | PAREN | OPERATOR | SHELL | BLANK | LINE | HASH | bytes::ANGLE | bytes::SLASH | PLUS;
 
 /// Scans one value.
 pub(super) fn scan(
     value: &[u8],
-    classes: u16,
+    classes: u32,
+    words: u8,
     tokens: &mut Vec<Token>,
     steps: &mut u64,
     hits: &mut Hits,
 ) {
-    if classes & NEEDED == 0 && !bytes::contains(value, b"--") {
-        return;
-    }
+    let logic = words & LOGIC != 0
+        || (classes & PIPE != 0 && bytes::doubled(value, b'|'))
+        || (classes & AMP != 0 && bytes::doubled(value, b'&'));
+    let operator = classes & (OPERATOR | ANGLE | STAR | HASH | QUOTE | PAREN) != 0;
+    let bare = words & SQL != 0
+        || (logic && (operator || words & LIKE != 0))
+        || (words & LOGIC != 0 && bytes::doubled(value, b'-'));
     for context in [0, b'\'', b'"'] {
-        if context != 0 && (classes & QUOTE == 0 || !value.contains(&context)) {
+        let needed = if context == 0 {
+            bare
+        } else {
+            classes & QUOTE != 0 && value.contains(&context)
+        };
+        if !needed {
             continue;
         }
         super::spend(steps, value.len());

@@ -5,8 +5,9 @@
 //! **Cost:** one pass, only when there is a separator, a NUL or a wrapper's colon.
 
 use super::bytes::{
-    self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, byte, contains, has_at, is_space, rest,
+    self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, WIDE, byte, contains, has_at, is_space, rest,
 };
+use super::triggers::{PATH, WRAPPER};
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength};
 
@@ -26,7 +27,7 @@ const SYSTEM32: u8 = 9;
 /// Second after PROC.
 const PROCESS: u8 = 10;
 
-static SEGMENTS: Words<89> = Words::new([
+static SEGMENTS: Words<256> = Words::new(&[
     (b"etc", ETC),
     (b"proc", PROC),
     (b".ssh", DOT_DIR),
@@ -139,8 +140,19 @@ const WRAPPERS: [&[u8]; 16] = [
 ];
 
 /// Scans one value.
-pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, hits: &mut Hits) {
+pub(super) fn scan(
+    value: &[u8],
+    classes: u32,
+    words: u8,
+    own_path: bool,
+    steps: &mut u64,
+    hits: &mut Hits,
+) {
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
+        return;
+    }
+    let named = words & (PATH | WRAPPER) != 0 || classes & (BACKSLASH | CONTROL | WIDE) != 0;
+    if !named && !climbs(value) {
         return;
     }
     super::spend(steps, value.len());
@@ -160,7 +172,7 @@ pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, 
     // One token, no sentence: what a file parameter holds. A drive may hold names with blanks.
     let drive = byte(value, 1) == b':' && matches!(byte(value, 2), b'/' | b'\\');
     let bare = classes & LINE == 0 && (classes & BLANK == 0 || (drive && value.len() < 128));
-    if classes & SLASH != 0 {
+    if words & WRAPPER != 0 {
         wrappers(value, bare, hits);
     }
     if classes & BACKSLASH != 0 {
@@ -170,12 +182,21 @@ pub(super) fn scan(value: &[u8], classes: u16, own_path: bool, steps: &mut u64, 
     if hits.is_decisive(Class::Traversal) {
         return;
     }
-    if [&b"0x2e0x2e"[..], b"..0x2f", b"..0x5c"]
-        .iter()
-        .any(|text| contains(value, text))
+    if bare
+        && contains(value, b"0x2")
+        && [&b"0x2e0x2e"[..], b"..0x2f", b"..0x5c"]
+            .iter()
+            .any(|text| contains(value, text))
     {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
+}
+
+/// Two dots, or one that something hides, in front of a separator.
+fn climbs(value: &[u8]) -> bool {
+    value
+        .windows(2)
+        .any(|pair| matches!(pair, b".." | b".;" | b".?" | b"?." | b";."))
 }
 
 /// Mostly printable: a NUL in binary data means nothing.
@@ -257,21 +278,6 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
     let mut first_up = 0;
     let mut named = 0_u8;
     let mut climbed = false;
-    // `/usr/local/bin` and lists of such folders name programs; logs, settings and histories are what attackers want.
-    let list = contains(value, b":/usr")
-        || contains(value, b":/bin")
-        || ![
-            &b"log"[..],
-            b"conf",
-            b"history",
-            b".",
-            b"adm",
-            b"mail",
-            b"shadow",
-            b"root",
-        ]
-        .iter()
-        .any(|word| contains(value, word));
     let drive = value.first().is_some_and(u8::is_ascii_alphabetic)
         && byte(value, 1) == b':'
         && matches!(byte(value, 2), b'/' | b'\\');
@@ -303,7 +309,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                     (_, FILE) => {
                         ups > 0 || (bare && (named > 0 || absolute)) || own_path || is_ini(text)
                     }
-                    (SYSTEM | ETC, _) => bare && absolute && named == 1 && !list,
+                    (SYSTEM | ETC, _) => bare && absolute && named == 1 && is_wanted(value),
                     _ => climbed && matches!(kind, ETC | PROC | WINDOWS | FILE),
                 };
                 if decisive {
@@ -330,6 +336,24 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
     if ups == 1 {
         hits.add(Class::Traversal, Strength::Suspicious, first_up);
     }
+}
+
+/// `/usr/local/bin` and lists of such folders name programs; logs, settings and histories are what attackers want.
+fn is_wanted(value: &[u8]) -> bool {
+    !contains(value, b":/usr")
+        && !contains(value, b":/bin")
+        && [
+            &b"log"[..],
+            b"conf",
+            b"history",
+            b".",
+            b"adm",
+            b"mail",
+            b"shadow",
+            b"root",
+        ]
+        .iter()
+        .any(|word| contains(value, word))
 }
 
 /// `/etc/passwd` and its like are no topic of prose; `/etc/hosts` is.
@@ -387,7 +411,7 @@ fn segment(text: &[u8]) -> Segment {
             return Segment::Here;
         }
     }
-    let mut key = Key::default();
+    let mut key = Key::EMPTY;
     for &letter in text.iter().take(24) {
         if matches!(letter, b';' | b'?' | b'#' | b'%' | b':') {
             break;

@@ -1,103 +1,104 @@
-//! Words by table: a case-folded key is built while a tokenizer reads a word and looked up once.
+//! Words by table: a case-folded hash is built while a tokenizer reads a word and looked up once.
 //!
-//! **In:** a list of lower-case words with a kind each, sorted while compiling. **Out:** the kind of a word.
-//! **Invariant:** keys of words up to 16 bytes are exact; longer ones fold by rotation, and no two listed words share a key.
-//! **Cost:** a rotation per byte; a word whose length never starts with that letter costs no search.
+//! **In:** lists of lower-case words with a kind each, hashed while compiling. **Out:** the kind of a word.
+//! **Invariant:** no two listed words share a hash and no probe is longer than [`PROBES`], or the build fails.
+//! **Source:** FNV-1a, 64 bits. A word that is not listed but hashes like one is read as that one: it can only cost its sender.
+//! **Cost:** a multiplication per byte, one or two probes per word.
+
+/// Slots looked at for a word.
+const PROBES: usize = 6;
 
 /// A case-folded word being read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Key {
-    bits: u128,
-    len: u8,
-    first: u8,
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key(u64);
 
 impl Key {
+    /// No byte read.
+    pub(super) const EMPTY: Self = Self(0xcbf2_9ce4_8422_2325);
+
+    /// Adds a byte that is folded already.
+    pub(super) const fn push_folded(&mut self, byte: u8) {
+        self.0 = (self.0 ^ widen(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+
     /// Adds a byte, ASCII case folded.
     pub(super) const fn push(&mut self, byte: u8) {
-        let byte = byte.to_ascii_lowercase();
-        if self.len == 0 {
-            self.first = byte;
-        }
-        self.bits = self.bits.rotate_left(8) ^ widen(byte);
-        self.len = self.len.saturating_add(1);
+        self.0 = (self.0 ^ widen(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3);
     }
 }
 
 #[expect(clippy::as_conversions, reason = "widening in a const fn")]
-const fn widen(byte: u8) -> u128 {
-    byte as u128
+const fn widen(byte: u8) -> u64 {
+    byte as u64
 }
 
-/// A compiled word list; kinds are the caller's, 0 is "not listed".
+/// A compiled word list of `S` slots (a power of two); kinds are the caller's, 0 is "not listed".
 #[derive(Debug)]
-pub(super) struct Words<const N: usize> {
-    entries: [(u128, u8); N],
-    lengths: [u32; 32],
+pub(super) struct Words<const S: usize> {
+    slots: [(u64, u8); S],
 }
 
-impl<const N: usize> Words<N> {
-    /// Sorts the list; for `const` items only.
+impl<const S: usize> Words<S> {
+    /// No words.
+    pub(super) const fn empty() -> Self {
+        Self { slots: [(0, 0); S] }
+    }
+
+    /// A table of one list; for `static` items only.
+    pub(super) const fn new(list: &[(&[u8], u8)]) -> Self {
+        Self::empty().with(list)
+    }
+
+    /// Adds a list; a word listed twice gets the bits of both kinds. For `static` items only.
     #[expect(
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
         reason = "runs while compiling: a fault is a build error"
     )]
-    pub(super) const fn new(list: [(&[u8], u8); N]) -> Self {
-        let mut entries = [(0_u128, 0_u8); N];
-        let mut lengths = [0_u32; 32];
+    pub(super) const fn with(mut self, list: &[(&[u8], u8)]) -> Self {
         let mut index = 0;
-        while index < N {
+        while index < list.len() {
             let (word, kind) = list[index];
-            let mut key = Key {
-                bits: 0,
-                len: 0,
-                first: 0,
-            };
+            let mut key = Key::EMPTY;
             let mut at = 0;
             while at < word.len() {
                 key.push(word[at]);
                 at += 1;
             }
-            lengths[(key.first & 31) as usize] |= 1 << (key.len & 31);
-            let mut slot = index;
-            while slot > 0 && entries[slot - 1].0 > key.bits {
-                entries[slot] = entries[slot - 1];
-                slot -= 1;
+            let mut slot = home(key.0, S);
+            let mut probes = 0;
+            while self.slots[slot].1 != 0 && self.slots[slot].0 != key.0 {
+                slot = (slot + 1) % S;
+                probes += 1;
+                assert!(probes < PROBES, "the table is too full");
             }
-            assert!(
-                slot == 0 || entries[slot - 1].0 != key.bits,
-                "a word is listed twice"
-            );
-            entries[slot] = (key.bits, kind);
+            self.slots[slot] = (key.0, self.slots[slot].1 | kind);
             index += 1;
         }
-        Self { entries, lengths }
+        self
     }
 
     /// The kind of a word, 0 when it is not listed.
     pub(super) fn kind(&self, key: Key) -> u8 {
-        let lengths = self
-            .lengths
-            .get(usize::from(key.first & 31))
-            .copied()
-            .unwrap_or(0);
-        if lengths & (1_u32 << (key.len & 31)) == 0 || key.len > 31 {
-            return 0;
-        }
-        let mut low = 0_usize;
-        let mut high = N;
-        while low < high {
-            let middle = low.midpoint(high);
-            let Some(&(bits, kind)) = self.entries.get(middle) else {
+        let mut slot = home(key.0, S);
+        for _ in 0..PROBES {
+            let Some(&(hash, kind)) = self.slots.get(slot) else {
                 return 0;
             };
-            match bits.cmp(&key.bits) {
-                core::cmp::Ordering::Equal => return kind,
-                core::cmp::Ordering::Less => low = middle.saturating_add(1),
-                core::cmp::Ordering::Greater => high = middle,
+            if kind == 0 || hash == key.0 {
+                return kind;
             }
+            slot = slot.wrapping_add(1) & S.wrapping_sub(1);
         }
         0
     }
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "masked below the table's size; usable in a const fn"
+)]
+const fn home(hash: u64, slots: usize) -> usize {
+    ((hash ^ (hash >> 29)) as usize) & slots.wrapping_sub(1)
 }

@@ -6,20 +6,21 @@
 //! **Cost:** one pass; words of prose and harmless mark-up form no hit.
 
 use super::bytes::{
-    self, ANGLE, OPERATOR, PAREN, QUOTE, byte, contains, has_at, is_space, is_word, rest,
+    self, ANGLE, BACKSLASH, CONTROL, LINE, QUOTE, byte, contains, has_at, is_space, is_word, rest,
 };
+use super::triggers::SCRIPT;
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength};
 
 const HARMFUL: u8 = 1;
-const SCRIPT: u8 = 2;
+const RUNS: u8 = 2;
 const LOADING: u8 = 3;
 const STYLE: u8 = 4;
 const LINK: u8 = 5;
 
 /// Tags that load or run something by themselves.
-static TAGS: Words<28> = Words::new([
-    (b"script", SCRIPT),
+static TAGS: Words<64> = Words::new(&[
+    (b"script", RUNS),
     (b"style", STYLE),
     (b"iframe", HARMFUL),
     (b"frame", HARMFUL),
@@ -50,17 +51,17 @@ static TAGS: Words<28> = Words::new([
 ]);
 
 /// Scans one value.
-pub(super) fn scan(value: &[u8], classes: u16, steps: &mut u64, hits: &mut Hits) {
-    if classes & (ANGLE | QUOTE | OPERATOR | PAREN) == 0 {
+pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits: &mut Hits) {
+    if classes & ANGLE != 0 {
+        super::spend(steps, value.len());
+        tags(value, steps, hits);
+    }
+    // A scheme's letters may be torn apart by what browsers drop.
+    let torn = classes & (LINE | CONTROL | BACKSLASH) != 0 && value.contains(&b':');
+    if hits.is_decisive(Class::Xss) || (words & SCRIPT == 0 && !torn) {
         return;
     }
     super::spend(steps, value.len());
-    if classes & ANGLE != 0 {
-        tags(value, steps, hits);
-    }
-    if hits.is_decisive(Class::Xss) {
-        return;
-    }
     let mut at = 0;
     while let Some(&head) = value.get(at) {
         let previous = at.checked_sub(1).map_or(0, |at| byte(value, at));
@@ -131,7 +132,7 @@ fn tags(value: &[u8], steps: &mut u64, hits: &mut Hits) {
 
 /// Reads a tag; returns where to go on (never before its name).
 fn tag(value: &[u8], open: usize, name: usize, closing: bool, hits: &mut Hits) -> usize {
-    let mut key = Key::default();
+    let mut key = Key::EMPTY;
     let mut end = name;
     let mut length = 0_u8;
     while let Some(&letter) = value.get(end) {
@@ -146,7 +147,7 @@ fn tag(value: &[u8], open: usize, name: usize, closing: bool, hits: &mut Hits) -
         }
         // A prefix (`svg:script`) does not change what a tag does.
         if letter == b'_' {
-            key = Key::default();
+            key = Key::EMPTY;
         }
         end = end.saturating_add(1);
     }
@@ -172,7 +173,7 @@ fn tag(value: &[u8], open: usize, name: usize, closing: bool, hits: &mut Hits) -
     }
     let closed = byte(value, at) == b'>';
     match kind {
-        SCRIPT => {
+        RUNS => {
             // `<script>` in a sentence is a word; with an attribute or code behind it, it runs.
             let tail = rest(value, at.saturating_add(1));
             let code = tail
@@ -272,7 +273,7 @@ fn attribute(value: &[u8], at: usize, tag: u8) -> (usize, Option<Strength>) {
         harmful.then_some(Strength::Decisive)
     } else if name.eq_ignore_ascii_case(b"srcdoc") || name.eq_ignore_ascii_case(b"formaction") {
         Some(Strength::Decisive)
-    } else if tag == SCRIPT {
+    } else if tag == RUNS {
         Some(Strength::Decisive)
     } else {
         let start = content
@@ -302,7 +303,7 @@ fn is_handler(name: &[u8]) -> bool {
 }
 
 /// `onfoo=` outside a tag: decisive after a quote, or with a call right behind it.
-fn handler(value: &[u8], at: usize, classes: u16) -> Option<Strength> {
+fn handler(value: &[u8], at: usize, classes: u32) -> Option<Strength> {
     if !has_at(value, at, b"on") {
         return None;
     }
@@ -383,10 +384,16 @@ fn scheme(value: &[u8], at: usize) -> Option<Strength> {
     }
     let tail = rest(value, at.saturating_add(9));
     let tail = tail.get(..256).unwrap_or(tail);
+    // `JavaScript: The Good Parts` is a title.
+    let colon = tail
+        .iter()
+        .position(|&byte| byte == b':')
+        .map_or(0, |colon| colon.saturating_add(1));
+    let title = byte(tail, colon) == b' ';
     let code = tail
         .iter()
         .any(|byte| matches!(byte, b'(' | b'`' | b'=' | b'<' | b'['))
-        || at == 0;
+        || (at == 0 && !title);
     Some(if code {
         Strength::Decisive
     } else {

@@ -1,0 +1,231 @@
+//! Which languages' words a value has: one pass that spares most values every tokenizer.
+//!
+//! **In:** a decoded value. **Out:** bits per language.
+//! **Invariant:** every word a detector's pattern cannot do without is listed here; patterns without words are found by byte classes.
+//! **Cost:** a multiplication a byte, a probe a word; runs only on values that are not plain.
+
+use super::bytes::{folded, is_space};
+use super::words::{Key, Words};
+use super::{shell, sql_tokens};
+
+/// A statement, a call or a name that SQL patterns are made of.
+pub(super) const SQL: u8 = 1;
+/// `AND`, `OR`, …: a pattern only beside an operator.
+pub(super) const LOGIC: u8 = 2;
+/// `LIKE`, …: the same.
+pub(super) const LIKE: u8 = 4;
+/// A function's name; counts when a bracket follows.
+const CALL: u8 = 8;
+/// A command.
+pub(super) const COMMAND: u8 = 16;
+/// A name of scripts, or a handler.
+pub(super) const SCRIPT: u8 = 32;
+/// A folder, file or extension worth a look.
+pub(super) const PATH: u8 = 64;
+/// A stream wrapper.
+pub(super) const WRAPPER: u8 = 128;
+
+const SCRIPTS: &[(&[u8], u8)] = &[
+    (b"alert", SCRIPT),
+    (b"prompt", SCRIPT),
+    (b"confirm", SCRIPT),
+    (b"eval", SCRIPT),
+    (b"atob", SCRIPT),
+    (b"settimeout", SCRIPT),
+    (b"setinterval", SCRIPT),
+    (b"fetch", SCRIPT),
+    (b"function", SCRIPT),
+    (b"expression", SCRIPT),
+    (b"fromcharcode", SCRIPT),
+    (b"constructor", SCRIPT),
+    (b"document", SCRIPT),
+    (b"window", SCRIPT),
+    (b"self", SCRIPT),
+    (b"top", SCRIPT),
+    (b"localstorage", SCRIPT),
+    (b"xmlhttprequest", SCRIPT),
+    (b"activexobject", SCRIPT),
+    (b"innerhtml", SCRIPT),
+    (b"outerhtml", SCRIPT),
+    (b"appendchild", SCRIPT),
+    (b"parentnode", SCRIPT),
+    (b"javascript", SCRIPT),
+    (b"vbscript", SCRIPT),
+    (b"livescript", SCRIPT),
+    (b"mocha", SCRIPT),
+    (b"data", SCRIPT | WRAPPER),
+    (b"binding", SCRIPT),
+    (b"$on", SCRIPT),
+    (b"$eval", SCRIPT),
+];
+
+const PATHS: &[(&[u8], u8)] = &[
+    (b"php", WRAPPER | PATH),
+    (b"file", WRAPPER),
+    (b"zip", WRAPPER),
+    (b"phar", WRAPPER),
+    (b"expect", WRAPPER),
+    (b"glob", WRAPPER),
+    (b"zlib", WRAPPER),
+    (b"bzip2", WRAPPER),
+    (b"ssh2", WRAPPER),
+    (b"ogg", WRAPPER),
+    (b"rar", WRAPPER),
+    (b"netdoc", WRAPPER),
+    (b"jar", WRAPPER),
+    (b"etc", PATH),
+    (b"proc", PATH),
+    (b"ssh", PATH),
+    (b"aws", PATH),
+    (b"git", PATH),
+    (b"svn", PATH),
+    (b"docker", PATH),
+    (b"kube", PATH),
+    (b"gnupg", PATH),
+    (b"system32", PATH),
+    (b"repair", PATH),
+    (b"passwd", PATH),
+    (b"shadow", PATH),
+    (b"ini", PATH),
+    (b"conf", PATH),
+    (b"config", PATH),
+    (b"xml", PATH),
+    (b"htpasswd", PATH),
+    (b"htaccess", PATH),
+    (b"id_rsa", PATH),
+    (b"id_dsa", PATH),
+    (b"authorized_keys", PATH),
+    (b"known_hosts", PATH),
+    (b"bash_history", PATH),
+    (b"mysql_history", PATH),
+    (b"bashrc", PATH),
+    (b"dat", PATH),
+    (b"asa", PATH),
+    (b"inf", PATH),
+    (b"unattend", PATH),
+    (b"log", PATH),
+    (b"access_log", PATH),
+    (b"error_log", PATH),
+    (b"err", PATH),
+    (b"var", PATH),
+    (b"usr", PATH),
+    (b"root", PATH),
+    (b"boot", PATH),
+    (b"dev", PATH),
+    (b"sys", PATH),
+    (b"opt", PATH),
+    (b"lib", PATH),
+    (b"inetpub", PATH),
+];
+
+/// Words of shell patterns that are no commands.
+const CALLS: &[(&[u8], u8)] = &[
+    (b"tcp", COMMAND),
+    (b"udp", COMMAND),
+    (b"system", COMMAND),
+    (b"shell_exec", COMMAND),
+    (b"passthru", COMMAND),
+    (b"popen", COMMAND),
+    (b"proc_open", COMMAND),
+    (b"pcntl_exec", COMMAND),
+    (b"execsync", COMMAND),
+    (b"spawn", COMMAND),
+    (b"spawnsync", COMMAND),
+    (b"check_output", COMMAND),
+    (b"subprocess", COMMAND),
+    (b"runtime", COMMAND),
+    (b"getruntime", COMMAND),
+    (b"exe", COMMAND),
+];
+
+static TABLE: Words<2048> = {
+    let table = Words::new(SCRIPTS).with(PATHS).with(CALLS);
+    let table = same(table, shell::LIST, COMMAND);
+    mapped(table, sql_tokens::LIST)
+};
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn same(mut table: Words<2048>, list: &[(&[u8], u8)], bit: u8) -> Words<2048> {
+    let mut index = 0;
+    while index < list.len() {
+        table = table.with(&[(list[index].0, bit)]);
+        index += 1;
+    }
+    table
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn mapped(mut table: Words<2048>, list: &[(&[u8], u8)]) -> Words<2048> {
+    let mut index = 0;
+    while index < list.len() {
+        let bit = match sql_tokens::need(list[index].1) {
+            sql_tokens::Need::Always => SQL,
+            sql_tokens::Need::Logic => LOGIC,
+            sql_tokens::Need::Like => LIKE,
+            sql_tokens::Need::Call => CALL,
+            sql_tokens::Need::Never => 0,
+        };
+        if bit != 0 {
+            table = table.with(&[(list[index].0, bit)]);
+        }
+        index += 1;
+    }
+    table
+}
+
+/// The bits of all words of a value.
+pub(super) fn words(value: &[u8]) -> u8 {
+    let mut all = 0;
+    let mut left = value;
+    while let Some((&head, after)) = left.split_first() {
+        left = after;
+        let head = folded(head);
+        // `1union`, `00000and`: a word starts behind its number.
+        if head == 0 || head.is_ascii_digit() {
+            continue;
+        }
+        let mut key = Key::EMPTY;
+        key.push_folded(head);
+        let second = after.first().copied().unwrap_or(0) | 0x20;
+        let mut length = 1_usize;
+        while let Some((&next, after)) = left.split_first() {
+            let next = folded(next);
+            if next == 0 {
+                break;
+            }
+            key.push_folded(next);
+            length = length.wrapping_add(1);
+            left = after;
+        }
+        if length < 2 {
+            continue;
+        }
+        let bits = TABLE.kind(key);
+        if bits & CALL != 0 {
+            let called = match left.split_first() {
+                Some((&(b'(' | b'/'), _)) => true,
+                Some((&blank, after)) => is_space(blank) && after.first() == Some(&b'('),
+                None => false,
+            };
+            all |= if called { SQL } else { 0 };
+        }
+        all |= bits & !CALL;
+        if head == b'o' && second == b'n' && length >= 5 {
+            let next = left.first().copied().unwrap_or(0);
+            all |= if next == b'=' || is_space(next) {
+                SCRIPT
+            } else {
+                0
+            };
+        }
+    }
+    all
+}
