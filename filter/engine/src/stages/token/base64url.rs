@@ -82,8 +82,7 @@ pub(super) fn decode<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
 
 /// Decodes into a vector.
 pub(super) fn decode_vec(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    out.resize(decoded_len(text), 0);
+    let mut out = alloc::vec![0; decoded_len(text)];
     decode(text, &mut out)?;
     Some(out)
 }

@@ -177,7 +177,8 @@ fn one_credential() {
     let other = jws::mint(&key(None, "other secret"), r#"{"sub":"eve"}"#).into_bytes();
     let app: &[usize] = &[0];
     let both: &[usize] = &[0, 1];
-    let cases: &[(Need, &[usize], &[(&str, &[u8])], &str)] = &[
+    type Fields<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: &[(Need, &[usize], Fields<'_>, &str)] = &[
         (Need::Required, app, &[("authorization", &good)], "0 ann"),
         (Need::Required, app, &[("Authorization", &lower)], "0 ann"),
         (Need::Optional, app, &[("authorization", &good)], "0 ann"),

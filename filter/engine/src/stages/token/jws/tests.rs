@@ -125,7 +125,7 @@ fn which_keys_are_tried() {
     let token = mint_with(&right, r#"{"alg":"HS256","kid":"x"}"#, b"p");
     let wrong = |id| key(HmacAlgorithm::Sha256, id, b"wrong");
     let mut keys = alloc::vec![wrong(None); MAX_KEYS_TRIED - 1];
-    keys.push(right.clone());
+    keys.push(right);
     assert!(
         verify_compact(&keys, token.as_bytes()).is_ok(),
         "the last that is tried"
