@@ -9,7 +9,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::{Failure, Jwt, Provider, VerifiedClaims, jws, same_text, split_first};
+use super::{Failure, Jwt, Provider, VerifiedClaims, copy, jws, same_text, split_first};
 use crate::json::{self, Event, Member, Reader, Text};
 use crate::units::UnixTime;
 use crate::verdict::Reason;
@@ -31,10 +31,7 @@ pub(super) fn verify(
     rules.judge(&claims, now)?;
     let subject = match claims.get(b"sub") {
         None => Vec::new(),
-        Some(value) => string(value)
-            .ok_or(Failure::claims("sub"))?
-            .decode()
-            .into_owned(),
+        Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),
     };
     claims.collect(index, provider, subject)
 }
@@ -167,14 +164,14 @@ impl<'a> Claims<'a> {
         } else {
             return Err(Failure::claims("roles"));
         }
-        let mut forward = Vec::with_capacity(provider.forward.len().min(16));
+        let mut forward = Vec::new();
         for (name, pointer) in &provider.forward {
             let value = self
                 .pointer(pointer)
                 .map_err(|_| Failure::claims("forward"))?;
             let Some(value) = value else { continue };
             if let Some(value) = header_value(value)? {
-                forward.push((name.clone(), value));
+                forward.push((copy(name), value));
             }
         }
         Ok(VerifiedClaims {
@@ -191,6 +188,14 @@ pub(super) fn string(value: &[u8]) -> Option<Text<'_>> {
     match Reader::new(value, 0).next_event() {
         Ok(Some(Event::String(text))) => Some(text),
         _ => None,
+    }
+}
+
+/// The bytes of a decoded text.
+pub(super) fn owned(text: Cow<'_, [u8]>) -> Vec<u8> {
+    match text {
+        Cow::Borrowed(bytes) => copy(bytes),
+        Cow::Owned(bytes) => bytes,
     }
 }
 
@@ -264,10 +269,10 @@ fn header_value(value: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let refused = Failure::claims("forward");
     match Reader::new(value, 1).next_event() {
         Ok(Some(Event::String(text))) => match text.decode() {
-            text if can_be_field_value(&text) => Ok(Some(text.into_owned())),
+            text if can_be_field_value(&text) => Ok(Some(owned(text))),
             _ => Err(refused),
         },
-        Ok(Some(Event::Number(_) | Event::Bool(_))) => Ok(Some(value.to_vec())),
+        Ok(Some(Event::Number(_) | Event::Bool(_))) => Ok(Some(copy(value))),
         Ok(Some(Event::Null)) => Ok(None),
         Ok(Some(Event::ArrayStart)) => {
             let mut joined = Vec::new();

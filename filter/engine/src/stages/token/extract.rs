@@ -37,7 +37,10 @@ pub(super) fn credential<'a, 'p>(
     if head.all(AUTHORIZATION).nth(1).is_some() {
         return Carried::Several(&Source::Bearer);
     }
-    for (place, index) in route.any.iter().enumerate() {
+    let mut earlier = 0_usize;
+    for index in &route.any {
+        let place = earlier;
+        earlier = earlier.saturating_add(1);
         let Some(provider) = providers.get(*index) else {
             continue;
         };

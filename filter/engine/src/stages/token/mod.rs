@@ -285,12 +285,14 @@ impl TokenStage {
                 if same_header(field.name, name)
                     && !edits.remove.iter().any(|removed| removed == field.name)
                 {
-                    edits.remove.push(field.name.to_vec());
+                    edits.remove.push(copy(field.name));
                 }
             }
         }
         if let Subject::Verified(claims) = subject {
-            edits.set.extend_from_slice(&claims.forward);
+            for (name, value) in &claims.forward {
+                edits.set.push((copy(name), copy(value)));
+            }
         }
     }
 }
@@ -375,9 +377,7 @@ fn refusal(stage: Stage, reason: Reason) -> Denial {
         _ => b"Bearer realm=\"palisade\", error=\"invalid_token\", error_description=\"the token is not valid\"",
     };
     let mut denial = Denial::new(stage, reason);
-    denial
-        .headers
-        .push(("www-authenticate", challenge.to_vec()));
+    denial.headers.push(("www-authenticate", copy(challenge)));
     denial
 }
 
@@ -399,6 +399,13 @@ fn same_text(one: &Text<'_>, other: &Text<'_>) -> bool {
     } else {
         one.raw == other.raw
     }
+}
+
+/// A copy by growing: `to_vec` and `clone` bring a way into a panic (a capacity that overflows) along.
+fn copy(bytes: &[u8]) -> Vec<u8> {
+    let mut copied = Vec::new();
+    copied.extend_from_slice(bytes);
+    copied
 }
 
 /// Around the first `byte`.

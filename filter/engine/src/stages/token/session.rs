@@ -16,10 +16,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::claims::{Claims, can_be_field_value, digits, string};
+use super::claims::{Claims, can_be_field_value, digits, owned, string};
 use super::jws::MAX_KEYS_TRIED;
 use super::mac::Key;
-use super::{Failure, Provider, Session, SessionFormat, VerifiedClaims, base64url, split_last};
+use super::{
+    Failure, Provider, Session, SessionFormat, VerifiedClaims, base64url, copy, split_last,
+};
 use crate::units::UnixTime;
 use crate::verdict::Reason;
 
@@ -85,7 +87,7 @@ fn verify_v1(
     {
         return Err(Failure::new(Reason::TokenNotBound, "client"));
     }
-    claims.collect(index, provider, subject.into_owned())
+    claims.collect(index, provider, owned(subject))
 }
 
 fn verify_colon(
@@ -111,7 +113,7 @@ fn verify_colon(
         // The format has no place for a binding: what cannot be shown to be bound is not.
         return Err(Failure::new(Reason::TokenNotBound, "client"));
     }
-    let mut forward = Vec::with_capacity(provider.forward.len().min(16));
+    let mut forward = Vec::new();
     for (name, pointer) in &provider.forward {
         let value = match pointer.as_slice() {
             b"/sub" => subject,
@@ -121,11 +123,11 @@ fn verify_colon(
         if !can_be_field_value(value) {
             return Err(Failure::claims("forward"));
         }
-        forward.push((name.clone(), value.to_vec()));
+        forward.push((copy(name), copy(value)));
     }
     Ok(VerifiedClaims {
         provider: index,
-        subject: subject.to_vec(),
+        subject: copy(subject),
         roles: Vec::new(),
         forward,
     })
