@@ -179,6 +179,9 @@ impl<'a> Inspection<'a> {
     }
 
     fn report(&mut self, place: Place, name: &[u8], view: &[u8], hits: &Hits) {
+        if hits.is_empty() {
+            return;
+        }
         for class in Class::ALL {
             let Some((strength, at)) = hits.get(class) else {
                 continue;

@@ -174,6 +174,11 @@ impl Hits {
         }
     }
 
+    /// Whether there is no hit.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.best.iter().all(Option::is_none)
+    }
+
     fn get(&self, class: Class) -> Option<(Strength, usize)> {
         self.best.get(Self::slot(class)).copied().flatten()
     }

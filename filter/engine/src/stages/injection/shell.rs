@@ -21,6 +21,13 @@ const MAYBE: u8 = 2;
 const RUNNER: u8 = 3;
 
 pub(super) const LIST: &[(&[u8], u8)] = &[
+    (b"reg", MAYBE),
+    (b"alias", MAYBE),
+    (b"which", MAYBE),
+    (b"htop", SURE),
+    (b"visudo", SURE),
+    (b"regedit", SURE),
+    (b"lastlog", SURE),
     (b"whoami", SURE),
     (b"ifconfig", SURE),
     (b"ipconfig", SURE),
@@ -186,7 +193,7 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
         .find(|&&byte| !is_space(byte))
         .is_some_and(|byte| matches!(byte, b';' | b'|' | b'&' | b'`'));
     let function =
-        classes & (PAREN | SHELL) == PAREN | SHELL && value.windows(2).any(|pair| pair == b"()");
+        classes & PAREN != 0 && value.windows(2).any(|pair| pair == b"()" || pair == b"@{");
     if words & COMMAND == 0 && classes & (DOLLAR | ANGLE) == 0 && !torn && !leads && !function {
         return;
     }
@@ -230,7 +237,12 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
             b'(' => opened(value, at),
             b'<' | b'>' => redirection(value, at),
             b'/' => path(value, at),
-            b'{' if next == b',' => braces(value, at),
+            b'{' => braces(value, at),
+            b'@' if next == b'{'
+                && byte(value, skip_space(value, at.saturating_add(2))) == b'[' =>
+            {
+                Some(Strength::Decisive)
+            }
             _ => None,
         };
         if let Some(strength) = strength {
@@ -285,7 +297,7 @@ fn read_command(value: &[u8], at: usize) -> (u8, usize) {
         end = end.saturating_add(1);
     }
     // `Sed modi`, `Touch;`: a name or the start of a sentence, no command.
-    let odd = quotes > 8 || (path && !programs) || (capital && length > 1);
+    let odd = quotes > 24 || (path && !programs) || (capital && length > 1);
     let kind = if odd { 0 } else { COMMANDS.kind(key) };
     (kind, end)
 }
@@ -298,7 +310,8 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
     }
     let (mut kind, mut end) = read_command(value, at);
     let path = byte(value, at) == b'/' || byte(value, at) == b'\\';
-    if kind == RUNNER {
+    let runner = kind == RUNNER;
+    if runner {
         let (inner, inner_end) = read_command(value, skip_space(value, end));
         if inner == 0 && byte(value, skip_space(value, end)) != b'-' {
             return None;
@@ -307,10 +320,23 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
             (kind, end) = (inner, inner_end);
         }
     }
+    let name = value.get(at..end).unwrap_or(&[]);
     if kind == 0 {
-        return None;
+        if matches!(before, Before::Start | Before::Leading | Before::Separator)
+            && construct(value, at)
+        {
+            return Some(Strength::Decisive);
+        }
+        // A value that begins with a separator and goes on like a command line is one, whatever the command.
+        let word = before == Before::Leading
+            && name.len() > 1
+            && name.iter().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+            });
+        return (word && argument(value, end, name) == Shape::Argument)
+            .then_some(Strength::Decisive);
     }
-    let shape = argument(value, end, value.get(at..end).unwrap_or(&[]));
+    let shape = argument(value, end, name);
     // `x; id` is a payload, `U; id) Presto` and `a cat; who` are not.
     let single_segment =
         skip_space(value, end) >= value.len() && !value.get(..from).unwrap_or(&[]).contains(&b' ');
@@ -341,11 +367,49 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
         (Before::Ampersand, SURE, shape) if shape != Shape::Prose => Strength::Decisive,
         (Before::Ampersand, MAYBE, Shape::Argument) => Strength::Decisive,
         (Before::Ampersand, MAYBE, Shape::Ends) if path => Strength::Decisive,
-        (Before::Start, SURE | MAYBE, Shape::Argument) => Strength::Decisive,
+        (Before::Start, SURE | MAYBE | RUNNER, Shape::Argument) => Strength::Decisive,
+        (Before::Start, SURE, Shape::Ends | Shape::Word) if runner => Strength::Decisive,
         (Before::Start, _, Shape::Ends) if path => Strength::Decisive,
         (_, SURE, _) => Strength::Suspicious,
         _ => return None,
     })
+}
+
+/// `for /f … in (`, `for %i in (`, `if [not] exist …`: cmd's own grammar.
+fn construct(value: &[u8], at: usize) -> bool {
+    let tail = rest(value, at);
+    let tail = tail.get(..96).unwrap_or(tail);
+    if has_at(tail, 0, b"for") && is_space(byte(tail, 3)) {
+        let next = skip_space(tail, 3);
+        let switch =
+            byte(tail, next) == b'/' && byte(tail, next.saturating_add(1)).is_ascii_alphabetic();
+        return (switch || byte(tail, next) == b'%')
+            && contains(tail, b"%")
+            && (contains(tail, b" in (")
+                || contains(tail, b" in  ")
+                || contains(tail, b" in \"("));
+    }
+    if !has_at(tail, 0, b"if") || !is_space(byte(tail, 2)) {
+        return false;
+    }
+    let mut next = skip_space(tail, 2);
+    for word in [&b"/i"[..], b"not"] {
+        if has_at(tail, next, word) && is_space(byte(tail, next.saturating_add(word.len()))) {
+            next = skip_space(tail, next.saturating_add(word.len()));
+        }
+    }
+    let tested = [
+        &b"exist "[..],
+        b"defined ",
+        b"errorlevel ",
+        b"cmdextversion ",
+    ]
+    .iter()
+    .any(|word| has_at(tail, next, word));
+    tested
+        && tail
+            .iter()
+            .any(|byte| matches!(byte, b'(' | b'\\' | b'%' | b'.'))
 }
 
 /// What stands behind a command.
@@ -392,8 +456,20 @@ fn argument(value: &[u8], end: usize, name: &[u8]) -> Shape {
     let word = tail.get(..word_length).unwrap_or(tail);
     let last = next.saturating_add(word_length);
     let closes = last >= value.len()
-        || matches!(byte(value, last), b';' | b'|' | b'&' | b'`' | b')' | b'\n');
+        || matches!(
+            byte(value, last),
+            b';' | b'|' | b'&' | b'`' | b')' | b'\n' | b'\r'
+        );
     match head {
+        // An interpreter without a program.
+        b'-' if word == b"-c"
+            && !rest(value, last)
+                .iter()
+                .take(64)
+                .any(u8::is_ascii_alphanumeric) =>
+        {
+            Shape::Prose
+        }
         b';' | b'|' | b'`' | b')' | b'#' | b'&' => Shape::Ends,
         b'-' if byte(value, next.saturating_add(1)).is_ascii_alphanumeric()
             || byte(value, next.saturating_add(1)) == b'-' =>
@@ -431,15 +507,21 @@ fn argument(value: &[u8], end: usize, name: &[u8]) -> Shape {
                 b"accounts",
             ]
             .iter()
-            .any(|verb| word.eq_ignore_ascii_case(verb))
-            && !closes =>
+            .any(|verb| word.eq_ignore_ascii_case(verb)) =>
         {
             let after = skip_space(value, last);
             let verb_end = rest(value, after)
                 .iter()
                 .position(|&byte| is_space(byte))
                 .map_or(value.len(), |step| after.saturating_add(step));
-            if contains(rest(value, verb_end), b"/") {
+            if closes
+                || contains(
+                    rest(value, verb_end)
+                        .get(..128)
+                        .unwrap_or_else(|| rest(value, verb_end)),
+                    b"/",
+                )
+            {
                 Shape::Argument
             } else {
                 Shape::Word
@@ -505,11 +587,22 @@ fn dollar(value: &[u8], at: usize) -> Option<Strength> {
     if byte(value, one) == b'(' {
         let two = at.saturating_add(2);
         if byte(value, two) == b'(' {
-            return Some(Strength::Suspicious);
+            let sum = byte(value, two.saturating_add(1));
+            let sums = sum.is_ascii_digit() || sum == b'$';
+            return Some(if sums {
+                Strength::Decisive
+            } else {
+                Strength::Suspicious
+            });
         }
         return command(value, two, Before::Substitution);
     }
-    None
+    // `c$@at`, `who$*ami`: empty parameters inside a word; `$[2+2]`.
+    let inside = at > 0 && byte(value, at.saturating_sub(1)).is_ascii_lowercase();
+    let empty = matches!(byte(value, one), b'@' | b'*' | b'!' | b'?')
+        && byte(value, one.saturating_add(1)).is_ascii_lowercase();
+    let sum = byte(value, one) == b'[' && byte(value, one.saturating_add(1)).is_ascii_digit();
+    ((inside && empty) || sum).then_some(Strength::Decisive)
 }
 
 /// `() { :;};`, `<(cmd)`, `system('…')`.
@@ -630,5 +723,20 @@ fn path(value: &[u8], at: usize) -> Option<Strength> {
 
 /// `{cat,/etc/passwd}`: brace expansion as blanks, from its comma.
 fn braces(value: &[u8], at: usize) -> Option<Strength> {
-    command(value, at.saturating_add(2), Before::Substitution)
+    let one = at.saturating_add(1);
+    let start = if byte(value, one) == b',' {
+        at.saturating_add(2)
+    } else {
+        one
+    };
+    let (kind, end) = read_command(value, start);
+    let next = byte(value, end);
+    // `{id,name}` lists fields; `{cat,/etc/…}`, `{id,}` and `{,ls}` run.
+    let after = byte(value, end.saturating_add(1));
+    let listed = match next {
+        b',' => start > one || matches!(after, b'/' | b'-' | b'$' | b'~' | b'.' | b'}' | b'*'),
+        b'}' => start > one,
+        _ => false,
+    };
+    (kind != 0 && listed).then_some(Strength::Decisive)
 }

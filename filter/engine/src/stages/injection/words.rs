@@ -6,7 +6,7 @@
 //! **Cost:** a multiplication per byte, one or two probes per word.
 
 /// Slots looked at for a word.
-const PROBES: usize = 6;
+const PROBES: usize = 8;
 
 /// A case-folded word being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,5 +100,5 @@ impl<const S: usize> Words<S> {
     reason = "masked below the table's size; usable in a const fn"
 )]
 const fn home(hash: u64, slots: usize) -> usize {
-    ((hash ^ (hash >> 29)) as usize) & slots.wrapping_sub(1)
+    ((hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize) & slots.wrapping_sub(1)
 }

@@ -94,6 +94,8 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
 }
 
 fn tags(value: &[u8], steps: &mut u64, hits: &mut Hits) {
+    // What follows the first style sheet follows every later one: it is read once.
+    let mut styled = false;
     let mut at = 0;
     while let Some(step) = rest(value, at).iter().position(|&byte| byte == b'<') {
         let open = at.saturating_add(step);
@@ -108,7 +110,7 @@ fn tags(value: &[u8], steps: &mut u64, hits: &mut Hits) {
         let closing = byte(value, at) == b'/';
         match byte(value, name) {
             letter if letter.is_ascii_alphabetic() => {
-                at = tag(value, open, name, closing, hits);
+                at = tag(value, open, name, closing, &mut styled, hits);
             }
             b'!' => {
                 if has_at(value, name, b"![cdata[") {
@@ -131,7 +133,14 @@ fn tags(value: &[u8], steps: &mut u64, hits: &mut Hits) {
 }
 
 /// Reads a tag; returns where to go on (never before its name).
-fn tag(value: &[u8], open: usize, name: usize, closing: bool, hits: &mut Hits) -> usize {
+fn tag(
+    value: &[u8],
+    open: usize,
+    name: usize,
+    closing: bool,
+    styled: &mut bool,
+    hits: &mut Hits,
+) -> usize {
     let mut key = Key::EMPTY;
     let mut end = name;
     let mut length = 0_u8;
@@ -198,7 +207,8 @@ fn tag(value: &[u8], open: usize, name: usize, closing: bool, hits: &mut Hits) -
             hits.add(Class::Xss, strength, open);
         }
         STYLE if !closing => {
-            let tail = rest(value, at);
+            let tail = if *styled { &[] } else { rest(value, at) };
+            *styled = true;
             let loads = contains(tail, b"@import")
                 || contains(tail, b"expression")
                 || contains(tail, b"behavior")
