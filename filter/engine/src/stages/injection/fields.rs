@@ -106,6 +106,9 @@ pub(super) fn cookies(text: &[u8], inspection: &mut Inspection<'_>) {
 
 /// Strings and names of a JSON text; `false` when it is none.
 pub(super) fn json(text: &[u8], inspection: &mut Inspection<'_>) -> bool {
+    if text.trim_ascii().is_empty() {
+        return true;
+    }
     let mut reader = Reader::new(text, MAX_JSON_DEPTH);
     let mut path: Vec<u8> = Vec::new();
     let mut starts: Vec<usize> = Vec::new();

@@ -163,9 +163,11 @@ impl<'a> Inspection<'a> {
     fn patterns(&mut self, place: Place, name: &[u8], view: &[u8]) {
         let stage = self.stage;
         for pattern in &stage.patterns {
-            if pattern.pattern.is_match(view, self.steps) == Some(true)
-                && !self.is_excepted(name, Class::Custom)
-            {
+            let matched = pattern.pattern.is_match(view, self.steps);
+            if matched.is_none() {
+                *self.steps = 0;
+            }
+            if matched == Some(true) && !self.is_excepted(name, Class::Custom) {
                 self.push(
                     place,
                     name,

@@ -470,7 +470,7 @@ pub(super) fn tokenize(value: &[u8], context: u8, tokens: &mut Vec<Token>) {
         if inside.is_empty() {
             flags |= Flags::EMPTY.0;
         }
-        if !inside.iter().any(|&byte| is_space(byte)) {
+        if !inside.trim_ascii().iter().any(|&byte| is_space(byte)) {
             flags |= Flags::SHORT.0;
         }
         builder.push(Kind::Prefix, flags, at.saturating_sub(1));

