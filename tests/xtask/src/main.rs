@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod serve;
 mod test;
+mod wasm;
 
 use std::process::{Command, ExitCode};
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 
 /// The filter, built and checked.
 fn wasm_build() -> Result<std::path::PathBuf> {
-    bail!("not here yet")
+    wasm::build(&palisade_tests::root())
 }
 
 /// Runs a command in the repository's root, its output on ours; an error when it fails.

@@ -1,0 +1,495 @@
+//! The call-graph walk: what a request can reach in a module (DESIGN §3.1).
+//!
+//! **In:** an unstripped module and the names of its root exports. **Out:** a line per way into a panic.
+//! Edges are direct calls, and for each indirect call every table element of its type. A forbidden function is
+//! a panic entry of `core`, `alloc` or `std` by name; a live `unreachable` instruction in a reached function is
+//! forbidden too. Code after a call that provably never returns is dead, so its `unreachable` does not count.
+//! **Invariant:** allocation failure is the one trap let through ([`ALLOWED`]).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use anyhow::{Context as _, Result, bail};
+use wasmparser::{ElementItems, ExternalKind, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
+
+/// Not descended into, with the reason.
+const ALLOWED: [(&str, &str); 5] = [
+    ("alloc::raw_vec::handle_error", "no memory, or a length no memory can hold: every input is bounded below it"),
+    ("alloc::alloc::handle_alloc_error", "no memory"),
+    ("__rust_alloc_error_handler", "no memory"),
+    ("__rustc::__rust_alloc_error_handler", "no memory"),
+    ("alloc::alloc::handle_alloc_error::rt_error", "no memory"),
+];
+
+/// Parts of demangled names that are ways into a panic.
+const FORBIDDEN: [&str; 24] = [
+    "core::panicking::",
+    "core::option::unwrap_failed",
+    "core::option::expect_failed",
+    "core::result::unwrap_failed",
+    "core::slice::index::slice_",
+    "core::slice::copy_from_slice_impl::len_mismatch_fail",
+    "core::str::slice_error_fail",
+    "core::cell::panic_",
+    "core::num::int_log10::panic_",
+    "core::hint::unreachable_unchecked::precondition_check",
+    "alloc::raw_vec::capacity_overflow",
+    "alloc::vec::Vec<T,A>::swap_remove::assert_failed",
+    "::assert_failed",
+    "alloc::sync::abort",
+    "std::panicking::",
+    "std::process::abort",
+    "std::thread::",
+    "std::alloc::rust_oom",
+    "panic_bounds_check",
+    "rust_panic",
+    "rust_begin_unwind",
+    "__rust_start_panic",
+    "panic_fmt",
+    "panic_const",
+];
+
+/// What the walk found.
+pub(crate) struct Report {
+    /// Functions with code.
+    pub(crate) functions: usize,
+    /// Those a root can reach.
+    pub(crate) reached: usize,
+    /// A shortest call path each, root first.
+    pub(crate) findings: Vec<String>,
+}
+
+/// Walks `module` from the exported functions named in `roots`.
+///
+/// # Errors
+/// The module cannot be read, or a root is missing.
+pub(crate) fn walk(module: &[u8], roots: &[&str]) -> Result<Report> {
+    let graph = Graph::read(module)?;
+    let never = graph.never_returning();
+    let mut parent: BTreeMap<u32, Option<u32>> = BTreeMap::new();
+    let mut queue = VecDeque::new();
+    for root in roots {
+        let function = *graph
+            .exports
+            .get(*root)
+            .with_context(|| format!("the module does not export `{root}`"))?;
+        if parent.insert(function, None).is_none() {
+            queue.push_back(function);
+        }
+    }
+    let mut findings = BTreeSet::new();
+    let mut reached = 0;
+    while let Some(function) = queue.pop_front() {
+        let Some(body) = graph.bodies.get(&function) else {
+            continue; // an import: the host's own affair
+        };
+        reached += 1;
+        let flow = flow(body, &never);
+        if flow.traps {
+            findings.insert(format!("{} ▸ an `unreachable` instruction", graph.path(&parent, function)));
+        }
+        for callee in graph.callees(&flow) {
+            let name = graph.name(callee);
+            if is_allowed(&name) {
+                continue;
+            }
+            if is_forbidden(&name) {
+                findings.insert(format!("{} ▸ {name}", graph.path(&parent, function)));
+                continue;
+            }
+            parent.entry(callee).or_insert_with(|| {
+                queue.push_back(callee);
+                Some(function)
+            });
+        }
+    }
+    Ok(Report {
+        functions: graph.bodies.len(),
+        reached,
+        findings: findings.into_iter().map(|path| format!("  {path}")).collect(),
+    })
+}
+
+fn is_allowed(name: &str) -> bool {
+    ALLOWED.iter().any(|(allowed, _)| name == *allowed)
+}
+
+fn is_forbidden(name: &str) -> bool {
+    FORBIDDEN.iter().any(|part| name.contains(part))
+}
+
+/// What matters of an instruction.
+enum Step {
+    Call(u32),
+    CallIndirect(u32),
+    Tail(Box<Step>),
+    Block,
+    Loop,
+    If,
+    Else,
+    End,
+    /// Branches to these depths and does not fall through.
+    Jump(Vec<u32>),
+    /// Branches to these depths or falls through.
+    MayJump(u32),
+    Return,
+    Unreachable,
+}
+
+#[derive(Default)]
+struct Graph {
+    /// Type of every function, imports first.
+    types: Vec<u32>,
+    exports: BTreeMap<String, u32>,
+    bodies: BTreeMap<u32, Vec<Step>>,
+    names: BTreeMap<u32, String>,
+    /// Functions in tables (or named by `ref.func`), by type.
+    table: BTreeMap<u32, BTreeSet<u32>>,
+}
+
+impl Graph {
+    fn read(module: &[u8]) -> Result<Self> {
+        let mut graph = Self::default();
+        let mut elements = BTreeSet::new();
+        let mut imports = 0_u32;
+        for payload in Parser::new(0).parse_all(module) {
+            match payload? {
+                Payload::ImportSection(section) => {
+                    for import in section.into_imports() {
+                        if let TypeRef::Func(kind) | TypeRef::FuncExact(kind) = import?.ty {
+                            graph.types.push(kind);
+                            imports += 1;
+                        }
+                    }
+                }
+                Payload::FunctionSection(section) => {
+                    for kind in section {
+                        graph.types.push(kind?);
+                    }
+                }
+                Payload::ExportSection(section) => {
+                    for export in section {
+                        let export = export?;
+                        if export.kind == ExternalKind::Func {
+                            graph.exports.insert(export.name.to_owned(), export.index);
+                        }
+                    }
+                }
+                Payload::ElementSection(section) => {
+                    for element in section {
+                        match element?.items {
+                            ElementItems::Functions(functions) => {
+                                for function in functions {
+                                    elements.insert(function?);
+                                }
+                            }
+                            ElementItems::Expressions(_, expressions) => {
+                                for expression in expressions {
+                                    for operator in expression?.get_operators_reader() {
+                                        if let Operator::RefFunc { function_index } = operator? {
+                                            elements.insert(function_index);
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                Payload::CodeSectionEntry(body) => {
+                    let index = imports + u32::try_from(graph.bodies.len())?;
+                    let mut steps = Vec::new();
+                    for operator in body.get_operators_reader()? {
+                        let operator = operator?;
+                        if let Operator::RefFunc { function_index } = operator {
+                            elements.insert(function_index);
+                        }
+                        steps.extend(step(&operator)?);
+                    }
+                    graph.bodies.insert(index, steps);
+                }
+                Payload::CustomSection(section) => {
+                    if let KnownCustom::Name(names) = section.as_known() {
+                        for name in names {
+                            if let Name::Function(map) = name? {
+                                for naming in map {
+                                    let naming = naming?;
+                                    let text = format!("{:#}", rustc_demangle::demangle(naming.name));
+                                    graph.names.insert(naming.index, text);
+                                }
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for function in elements {
+            if let Some(kind) = graph.types.get(usize::try_from(function)?) {
+                graph.table.entry(*kind).or_default().insert(function);
+            }
+        }
+        Ok(graph)
+    }
+
+    fn name(&self, function: u32) -> String {
+        let name = self.names.get(&function);
+        name.cloned().unwrap_or_else(|| format!("function {function}"))
+    }
+
+    fn path(&self, parent: &BTreeMap<u32, Option<u32>>, function: u32) -> String {
+        let mut names = vec![self.name(function)];
+        let mut at = function;
+        while let Some(Some(caller)) = parent.get(&at) {
+            at = *caller;
+            names.push(self.name(at));
+        }
+        names.reverse();
+        names.join(" ▸ ")
+    }
+
+    fn callees(&self, flow: &Flow) -> BTreeSet<u32> {
+        let by_table = flow.indirect.iter().filter_map(|kind| self.table.get(kind)).flatten();
+        flow.calls.iter().chain(by_table).copied().collect()
+    }
+
+    /// Functions from which no return can be reached: the least set closed under "all ways end in one of them".
+    fn never_returning(&self) -> BTreeSet<u32> {
+        let mut never = BTreeSet::new();
+        loop {
+            let before = never.len();
+            for (function, body) in &self.bodies {
+                if !never.contains(function) && !flow(body, &never).returns {
+                    never.insert(*function);
+                }
+            }
+            if never.len() == before {
+                return never;
+            }
+        }
+    }
+}
+
+fn step(operator: &Operator<'_>) -> Result<Option<Step>> {
+    Ok(Some(match operator {
+        Operator::Call { function_index } => Step::Call(*function_index),
+        Operator::CallIndirect { type_index, .. } => Step::CallIndirect(*type_index),
+        Operator::ReturnCall { function_index } => Step::Tail(Box::new(Step::Call(*function_index))),
+        Operator::ReturnCallIndirect { type_index, .. } => Step::Tail(Box::new(Step::CallIndirect(*type_index))),
+        Operator::CallRef { .. } | Operator::ReturnCallRef { .. } | Operator::TryTable { .. } => {
+            bail!("the walk does not know typed references or exceptions")
+        }
+        Operator::Block { .. } => Step::Block,
+        Operator::Loop { .. } => Step::Loop,
+        Operator::If { .. } => Step::If,
+        Operator::Else => Step::Else,
+        Operator::End => Step::End,
+        Operator::Br { relative_depth } => Step::Jump(vec![*relative_depth]),
+        Operator::BrIf { relative_depth } => Step::MayJump(*relative_depth),
+        Operator::BrTable { targets } => {
+            let mut depths = vec![targets.default()];
+            for depth in targets.targets() {
+                depths.push(depth?);
+            }
+            Step::Jump(depths)
+        }
+        Operator::Return => Step::Return,
+        Operator::Unreachable => Step::Unreachable,
+        _ => return Ok(None),
+    }))
+}
+
+/// What the live code of a body does.
+#[derive(Default)]
+struct Flow {
+    calls: BTreeSet<u32>,
+    indirect: BTreeSet<u32>,
+    traps: bool,
+    returns: bool,
+}
+
+/// An open block.
+struct Frame {
+    is_loop: bool,
+    is_if: bool,
+    entry_live: bool,
+    /// A live branch goes to its end.
+    end_live: bool,
+}
+
+fn flow(body: &[Step], never: &BTreeSet<u32>) -> Flow {
+    let mut flow = Flow::default();
+    let mut live = true;
+    let mut frames = vec![Frame { is_loop: false, is_if: false, entry_live: true, end_live: false }];
+    for step in body {
+        match step {
+            Step::Block | Step::Loop | Step::If => frames.push(Frame {
+                is_loop: matches!(step, Step::Loop),
+                is_if: matches!(step, Step::If),
+                entry_live: live,
+                end_live: false,
+            }),
+            Step::Else => {
+                if let Some(frame) = frames.last_mut() {
+                    frame.end_live |= live;
+                    frame.is_if = false;
+                    live = frame.entry_live;
+                }
+            }
+            Step::End => {
+                if let Some(frame) = frames.pop() {
+                    live |= frame.end_live || (frame.is_if && frame.entry_live);
+                }
+                if frames.is_empty() {
+                    flow.returns |= live;
+                }
+            }
+            _ if !live => {}
+            Step::Call(function) => {
+                flow.calls.insert(*function);
+                live = !never.contains(function);
+            }
+            Step::CallIndirect(kind) => {
+                flow.indirect.insert(*kind);
+            }
+            Step::Tail(inner) => {
+                match inner.as_ref() {
+                    Step::Call(function) => {
+                        flow.calls.insert(*function);
+                        flow.returns |= !never.contains(function);
+                    }
+                    Step::CallIndirect(kind) => {
+                        flow.indirect.insert(*kind);
+                        flow.returns = true;
+                    }
+                    _ => {}
+                }
+                live = false;
+            }
+            Step::Jump(depths) => {
+                for depth in depths {
+                    branch(&mut frames, *depth);
+                }
+                live = false;
+            }
+            Step::MayJump(depth) => branch(&mut frames, *depth),
+            Step::Return => {
+                flow.returns = true;
+                live = false;
+            }
+            Step::Unreachable => {
+                flow.traps = true;
+                live = false;
+            }
+        }
+    }
+    flow
+}
+
+fn branch(frames: &mut [Frame], depth: u32) {
+    let at = frames.len().checked_sub(1).and_then(|last| last.checked_sub(usize::try_from(depth).ok()?));
+    if let Some(frame) = at.and_then(|at| frames.get_mut(at)) {
+        frame.end_live |= !frame.is_loop;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Name, module, what must be found (part of a line; none: nothing).
+    const CASES: [(&str, &str, Option<&str>); 12] = [
+        (
+            "a panic two calls away, with its path",
+            r#"(func $root (export "root") call $middle) (func $middle call $core::panicking::panic)
+               (func $core::panicking::panic unreachable)"#,
+            Some("root ▸ middle ▸ core::panicking::panic"),
+        ),
+        (
+            "a panic behind an indirect call of its type",
+            r#"(type $t (func (param i32))) (table funcref (elem $hidden))
+               (func $root (export "root") (call_indirect (type $t) (i32.const 0) (i32.const 0)))
+               (func $hidden (type $t) call $core::panicking::panic_fmt)
+               (func $core::panicking::panic_fmt unreachable)"#,
+            Some("root ▸ hidden ▸ core::panicking::panic_fmt"),
+        ),
+        (
+            "a table function of another type is not reached",
+            r#"(type $t (func (param i32))) (type $u (func)) (table funcref (elem $other))
+               (func $root (export "root") (call_indirect (type $t) (i32.const 0) (i32.const 0)))
+               (func $other (type $u) call $core::panicking::panic)
+               (func $core::panicking::panic unreachable)"#,
+            None,
+        ),
+        (
+            "a panic no root reaches",
+            r#"(func $root (export "root")) (func $configure (export "configure") call $core::panicking::panic)
+               (func $core::panicking::panic unreachable)"#,
+            None,
+        ),
+        (
+            "a trap without a call",
+            r#"(func $root (export "root") (param i32) (if (local.get 0) (then unreachable)))"#,
+            Some("root ▸ an `unreachable` instruction"),
+        ),
+        (
+            "the trap after a call that returns is live",
+            r#"(func $root (export "root") call $f unreachable) (func $f)"#,
+            Some("an `unreachable` instruction"),
+        ),
+        (
+            "allocation failure is let through, and the mark behind it is dead",
+            r#"(func $root (export "root") (param i32)
+                 (if (local.get 0) (then call $alloc::raw_vec::handle_error unreachable)))
+               (func $alloc::raw_vec::handle_error call $core::panicking::panic)
+               (func $core::panicking::panic unreachable)"#,
+            None,
+        ),
+        (
+            "the mark behind a loop without end is dead",
+            r#"(func $root (export "root") (result i32) (local i32)
+                 (loop (if (local.get 0) (then (return (i32.const 1)))) (br 0)) unreachable)"#,
+            None,
+        ),
+        (
+            "a block left by a branch goes on",
+            r#"(func $root (export "root") (param i32) (block (br_if 0 (local.get 0)) (return)) unreachable)"#,
+            Some("an `unreachable` instruction"),
+        ),
+        (
+            "an if without else goes on",
+            r#"(func $root (export "root") (param i32) (if (local.get 0) (then return)) unreachable)"#,
+            Some("an `unreachable` instruction"),
+        ),
+        (
+            "a branch table reaches each target",
+            r#"(func $root (export "root") (param i32)
+                 (block (block (br_table 0 1 (local.get 0))) unreachable))"#,
+            Some("an `unreachable` instruction"),
+        ),
+        (
+            "a recursion ends",
+            r#"(func $root (export "root") (param i32) (if (local.get 0) (then (call $root (i32.const 0)))))"#,
+            None,
+        ),
+    ];
+
+    #[test]
+    fn cases() {
+        for (name, text, expected) in CASES {
+            let module = wat::parse_str(format!("(module {text})")).expect(name);
+            let findings = walk(&module, &["root"]).expect(name).findings;
+            match expected {
+                Some(part) => {
+                    assert_eq!(findings.len(), 1, "{name}: {findings:?}");
+                    assert!(findings[0].contains(part), "{name}: {findings:?}");
+                }
+                None => assert_eq!(findings, Vec::<String>::new(), "{name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_root_is_an_error() {
+        let module = wat::parse_str("(module)").unwrap();
+        assert!(walk(&module, &["root"]).is_err());
+    }
+}
