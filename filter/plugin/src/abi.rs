@@ -435,6 +435,115 @@ extern "C" fn malloc(size: usize) -> *mut u8 {
     ARENA.allocate(size)
 }
 
+// --- the allocator -------------------------------------------------------------------------------------------------
+
+/// Power-of-two size classes with a free list each, over `memory.grow`. Ours because the allocator of `std` for this
+/// target asserts in `free` and `realloc`: panics every request could reach. Never coalesces: memory stays at the peak
+/// of each class, at most twice what was asked for.
+struct Classes {
+    /// First free block of each class (16 bytes shifted by the index); a free block holds the address of the next.
+    free: UnsafeCell<[*mut u8; CLASSES]>,
+    /// Fresh memory: where it starts and how much is left.
+    fresh: Cell<(*mut u8, usize)>,
+}
+
+/// Classes from 16 bytes to 512 MiB.
+const CLASSES: usize = 26;
+/// Alignment of every block; nothing asks for more.
+const BLOCK_ALIGN: usize = 16;
+const PAGE: usize = 64 * 1024;
+/// Pages fetched at once for small blocks; a larger block gets pages of its own.
+const CHUNK_PAGES: usize = 4;
+
+// SAFETY: a wasm module without threads has one thread.
+unsafe impl Sync for Classes {}
+
+#[global_allocator]
+static CLASSES_IN_USE: Classes = Classes {
+    free: UnsafeCell::new([ptr::null_mut(); CLASSES]),
+    fresh: Cell::new((ptr::null_mut(), 0)),
+};
+
+/// Class of a size and the bytes of its blocks.
+fn class_of(size: usize) -> (usize, usize) {
+    let class = usize::BITS.wrapping_sub(size.saturating_sub(1).leading_zeros()).saturating_sub(4);
+    let class = usize::try_from(class).unwrap_or(CLASSES);
+    (class, 16_usize.wrapping_shl(u32::try_from(class).unwrap_or(0)))
+}
+
+impl Classes {
+    fn carve(&self, bytes: usize) -> *mut u8 {
+        let (start, left) = self.fresh.get();
+        if bytes <= left {
+            // SAFETY: `start` begins `left >= bytes` bytes of fresh memory.
+            self.fresh.set((unsafe { start.add(bytes) }, left.wrapping_sub(bytes)));
+            return start;
+        }
+        let small = bytes <= PAGE / 2;
+        let pages = if small { CHUNK_PAGES } else { bytes.div_ceil(PAGE) };
+        let before = core::arch::wasm32::memory_grow(0, pages);
+        if before == usize::MAX {
+            return ptr::null_mut();
+        }
+        let start = ptr::with_exposed_provenance_mut::<u8>(before.wrapping_mul(PAGE));
+        if small {
+            let left = pages.wrapping_mul(PAGE).wrapping_sub(bytes);
+            // SAFETY: the new pages hold more than `bytes`.
+            self.fresh.set((unsafe { start.add(bytes) }, left));
+        }
+        start
+    }
+}
+
+// SAFETY: a block of a class is at least as large as the layout that chose the class, 16-aligned, and on no free list
+// while it is handed out; size and so class of a block are the same when it comes back.
+unsafe impl core::alloc::GlobalAlloc for Classes {
+    unsafe fn alloc(&self, layout: core::alloc::Layout) -> *mut u8 {
+        let (class, bytes) = class_of(layout.size());
+        if layout.align() > BLOCK_ALIGN {
+            return ptr::null_mut();
+        }
+        // SAFETY: single thread, and nothing below calls back.
+        let free = unsafe { &mut *self.free.get() };
+        let Some(first) = free.get_mut(class) else {
+            return ptr::null_mut();
+        };
+        let block = *first;
+        if block.is_null() {
+            return self.carve(bytes);
+        }
+        // SAFETY: a free block holds the address of the next one in its first bytes, and is 16-aligned.
+        *first = unsafe { block.cast::<*mut u8>().read() };
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: core::alloc::Layout) {
+        let (class, _) = class_of(layout.size());
+        // SAFETY: single thread, and nothing below calls back.
+        let free = unsafe { &mut *self.free.get() };
+        if let Some(first) = free.get_mut(class) {
+            // SAFETY: the block is ours again, 16-aligned and at least 16 bytes long.
+            unsafe { block.cast::<*mut u8>().write(*first) };
+            *first = block;
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: core::alloc::Layout, size: usize) -> *mut u8 {
+        if class_of(layout.size()).0 == class_of(size).0 {
+            return block;
+        }
+        // SAFETY: the caller keeps the contract of `realloc`: `size` is not zero and fits the alignment.
+        unsafe {
+            let moved = self.alloc(core::alloc::Layout::from_size_align_unchecked(size, layout.align()));
+            if !moved.is_null() {
+                ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+            moved
+        }
+    }
+}
+
 // --- exports -------------------------------------------------------------------------------------------------------
 
 struct Cellar {

@@ -54,7 +54,11 @@ impl<'a> Iterator for Pairs<'a> {
 #[must_use]
 pub fn encode<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
     let mut out = Vec::new();
-    put_u32(&mut out, pairs.clone().count());
+    let mut count = 0_usize; // not `count()`: it adds with a check
+    for _ in pairs.clone() {
+        count = count.saturating_add(1);
+    }
+    put_u32(&mut out, count);
     for (name, value) in pairs.clone() {
         put_u32(&mut out, name.len());
         put_u32(&mut out, value.len());

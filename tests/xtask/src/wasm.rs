@@ -51,17 +51,17 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     print!("{}", weigh(&sections, stripped.len())?);
     let report = walk::walk(&module, &ROOTS)?;
     println!("walk: {} of {} functions reachable from a request", report.reached, report.functions);
+    let shipped = target.join("palisade.wasm");
+    // A process that has the old module mapped or half read must not see a mixture.
+    let partial = target.join("palisade.wasm.partial");
+    fs::write(&partial, &stripped)?;
+    fs::rename(&partial, &shipped)?;
     if !report.findings.is_empty() {
         bail!("a request can reach a panic:\n{}", report.findings.join("\n"));
     }
     let code = size_of(&sections, 10);
     ensure!(code <= MAX_CODE, "the code section has {code} bytes, over {MAX_CODE}");
     ensure!(stripped.len() <= MAX_MODULE, "the module has {} bytes, over {MAX_MODULE}", stripped.len());
-    let shipped = target.join("palisade.wasm");
-    // A process that has the old module mapped or half read must not see a mixture.
-    let partial = target.join("palisade.wasm.partial");
-    fs::write(&partial, stripped)?;
-    fs::rename(&partial, &shipped)?;
     Ok(shipped)
 }
 
