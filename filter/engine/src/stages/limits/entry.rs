@@ -1,0 +1,314 @@
+//! One set of the table: a packed value of the store.
+//!
+//! ```text
+//! entry  = layout u8 · newest u48 · group*
+//! group  = limit id u32 · gone-by u48 · length u16 · record*        at most WAYS records and one floor
+//! record = length u16 · tag u48 · flags+shape u24 · counts · [since u48 · refusals varint] · [banned until u48]
+//! ```
+//! **In:** stored bytes. **Out:** the [`Slot`] of a client; the bytes of the next value.
+//! **Invariant:** `newest` never decreases and all times are taken as at least it. When a group is full, an expired
+//! record goes first, then the emptiest, which is joined into the group's floor ([`Counts::join`]); a client
+//! without a record starts from the floor. So a client's record always counts at least what it was charged, and
+//! the floor counts at least what every evicted client was charged. What cannot be read is dropped (the key holds
+//! the layout's version and only this module writes it, so a broken value is a broken host): never a panic.
+//! **Cost:** linear in the value; other clients' records are copied, not decoded, unless one must go.
+
+use alloc::vec::Vec;
+
+use super::bytes::{MAX_TIME, Reader, close, open, push_time, push_u24, push_u32, push_varint};
+use super::window::{Counts, Rule};
+
+/// Clients a set holds for each limit.
+pub const WAYS: usize = 8;
+
+/// Version of the layout; a part of every key.
+pub(super) const LAYOUT: u8 = 1;
+
+/// The record that newcomers start from. No client has this tag.
+const FLOOR: u64 = MAX_TIME;
+
+const EXCESS: u32 = 1 << 22;
+const BANNED: u32 = 1 << 23;
+const SHAPE: u32 = (1 << 17) - 1;
+
+/// Bytes of an entry before its groups, of a group and of a record around their contents.
+pub(super) const ENTRY_BYTES: u64 = 7;
+pub(super) const GROUP_BYTES: u64 = 12;
+pub(super) const RECORD_BYTES: u64 = 2 + 6 + 3;
+pub(super) const PENALTY_BYTES: u64 = 6 + 5 + 6;
+
+/// The state of one client under one limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) counts: Counts,
+    /// Refusals and when the first of them was.
+    pub(super) refusals: u32,
+    pub(super) refused_since: u64,
+    /// 0: not banned.
+    pub(super) banned_until: u64,
+    /// Whether the client has a record; if not, `counts` are the floor.
+    pub(super) resident: bool,
+}
+
+impl Slot {
+    fn decode(payload: &[u8], rule: Rule, now: u64) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        let flags = reader.u24()?;
+        let counts = Counts::decode(&mut reader, flags & SHAPE, rule, now)?;
+        let mut slot = Self {
+            counts,
+            refusals: 0,
+            refused_since: 0,
+            banned_until: 0,
+            resident: true,
+        };
+        if flags & EXCESS != 0 {
+            let since = reader.time()?;
+            let refusals = u32::try_from(reader.varint()?).ok()?;
+            if now.saturating_sub(since) <= rule.window_ms {
+                slot.refused_since = since;
+                slot.refusals = refusals;
+            }
+        }
+        if flags & BANNED != 0 {
+            let until = reader.time()?;
+            if until > now {
+                slot.banned_until = until;
+            }
+        }
+        Some(slot)
+    }
+
+    fn encode(&self, tag: u64, out: &mut Vec<u8>) {
+        if self.is_void() {
+            return;
+        }
+        let at = open(out);
+        push_time(out, tag);
+        let mut flags = self.counts.shape() & SHAPE;
+        if self.refusals > 0 {
+            flags |= EXCESS;
+        }
+        if self.banned_until > 0 {
+            flags |= BANNED;
+        }
+        push_u24(out, flags);
+        self.counts.encode(out);
+        if self.refusals > 0 {
+            push_time(out, self.refused_since);
+            push_varint(out, u64::from(self.refusals));
+        }
+        if self.banned_until > 0 {
+            push_time(out, self.banned_until);
+        }
+        if close(out, at).is_none() {
+            out.truncate(at);
+        }
+    }
+
+    /// Nothing in it counts any more.
+    fn is_void(&self) -> bool {
+        self.refusals == 0 && self.banned_until == 0 && self.counts.total() == 0
+    }
+
+    /// How much is lost when this record goes: first banned or not, then the charges.
+    fn weight(&self) -> (u64, u64) {
+        (self.banned_until, self.counts.total())
+    }
+}
+
+/// The newest time of an entry; 0 when there is none.
+pub(super) fn newest(entry: &[u8]) -> u64 {
+    let mut reader = Reader::new(entry);
+    match reader.u8() {
+        Some(LAYOUT) => reader.time().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The client's state under the limit `id` at `now` (which must be at least [`newest`]).
+pub(super) fn slot(entry: &[u8], id: u32, tag: u64, rule: Rule, now: u64) -> Slot {
+    let mut found = None;
+    let mut floor = None;
+    if let Some(group) = groups(entry).find(|group| group.id == id && group.gone_by >= now) {
+        for record in records(group.body) {
+            if record.tag == tag {
+                found = Slot::decode(record.payload, rule, now);
+                break;
+            }
+            if record.tag == FLOOR {
+                floor = Slot::decode(record.payload, rule, now);
+            }
+        }
+    }
+    found.unwrap_or_else(|| Slot {
+        counts: floor.map_or_else(|| Counts::empty(rule, now), |floor| floor.counts),
+        refusals: 0,
+        refused_since: 0,
+        banned_until: 0,
+        resident: false,
+    })
+}
+
+/// A client's new state under one limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change<'c> {
+    pub(super) id: u32,
+    pub(super) rule: Rule,
+    pub(super) slot: &'c Slot,
+}
+
+/// Writes the value that follows `entry`: `changes` for the client `tag`, everything else as it was.
+/// With `only`, groups of limits that are not in it are left out (they are of an older policy).
+pub(super) fn rewrite(
+    entry: &[u8],
+    tag: u64,
+    now: u64,
+    changes: &[Change<'_>],
+    only: Option<&[u32]>,
+    out: &mut Vec<u8>,
+) {
+    out.clear();
+    out.push(LAYOUT);
+    push_time(out, now);
+    for group in groups(entry).filter(|group| group.gone_by >= now) {
+        let changed = changes.iter().any(|change| change.id == group.id);
+        if !changed && only.is_none_or(|ids| ids.contains(&group.id)) {
+            out.extend_from_slice(group.whole);
+        }
+    }
+    for change in changes {
+        let old = groups(entry).find(|group| group.id == change.id && group.gone_by >= now);
+        let at = out.len();
+        push_u32(out, change.id);
+        let gone_by = change.rule.gone_by(now).max(change.slot.banned_until);
+        push_time(
+            out,
+            old.as_ref().map_or(gone_by, |old| old.gone_by.max(gone_by)),
+        );
+        let body = open(out);
+        rewrite_records(old.map_or(&[], |old| old.body), tag, now, change, out);
+        let empty = out.len() == body.saturating_add(2);
+        if empty || close(out, body).is_none() {
+            out.truncate(at);
+        }
+    }
+}
+
+/// Writes the records of a group, the changed one last: the order is that of the last charge.
+fn rewrite_records(old: &[u8], tag: u64, now: u64, change: &Change<'_>, out: &mut Vec<u8>) {
+    if change.slot.resident {
+        for record in records(old).filter(|record| record.tag != tag) {
+            out.extend_from_slice(record.whole);
+        }
+        change.slot.encode(tag, out);
+        return;
+    }
+    // A newcomer: expired records go, and the emptiest if the set is still full.
+    let rule = change.rule;
+    let mut live = 0_usize;
+    let mut victim: Option<(u64, Slot)> = None;
+    let mut floor: Option<Slot> = None;
+    for record in records(old) {
+        let Some(slot) = Slot::decode(record.payload, rule, now).filter(|slot| !slot.is_void())
+        else {
+            continue;
+        };
+        if record.tag == FLOOR {
+            floor = Some(slot);
+        } else {
+            live = live.saturating_add(1);
+            if victim
+                .as_ref()
+                .is_none_or(|(_, least)| slot.weight() < least.weight())
+            {
+                victim = Some((record.tag, slot));
+            }
+        }
+    }
+    let mut evicted = None;
+    if live >= WAYS
+        && let Some((loser, slot)) = victim
+    {
+        evicted = Some(loser);
+        // A ban is not joined: newcomers answer for charges, not for what others are punished for.
+        match &mut floor {
+            Some(floor) => floor.counts.join(&slot.counts),
+            None => {
+                floor = Some(Slot {
+                    refusals: 0,
+                    refused_since: 0,
+                    banned_until: 0,
+                    ..slot
+                })
+            }
+        }
+    }
+    if let Some(floor) = floor {
+        floor.encode(FLOOR, out);
+    }
+    for record in records(old) {
+        let stays = record.tag != FLOOR && record.tag != tag && Some(record.tag) != evicted;
+        if stays && Slot::decode(record.payload, rule, now).is_some_and(|slot| !slot.is_void()) {
+            out.extend_from_slice(record.whole);
+        }
+    }
+    change.slot.encode(tag, out);
+}
+
+/// A client's tag: the upper 48 bits of its hash (the lower 16 choose the set).
+pub(super) const fn tag_of(hash: u64) -> u64 {
+    let tag = hash >> 16;
+    if tag == FLOOR { FLOOR - 1 } else { tag }
+}
+
+struct Group<'a> {
+    id: u32,
+    gone_by: u64,
+    body: &'a [u8],
+    whole: &'a [u8],
+}
+
+fn groups(entry: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    let mut reader = Reader::new(entry);
+    let readable = reader.u8() == Some(LAYOUT) && reader.time().is_some();
+    if !readable {
+        reader = Reader::new(&[]);
+    }
+    core::iter::from_fn(move || {
+        let start = reader.rest;
+        let id = reader.u32()?;
+        let gone_by = reader.time()?;
+        let length = reader.u16()?;
+        let body = reader.take(usize::from(length))?;
+        let whole = start.get(..start.len().checked_sub(reader.rest.len())?)?;
+        Some(Group {
+            id,
+            gone_by,
+            body,
+            whole,
+        })
+    })
+}
+
+struct Record<'a> {
+    tag: u64,
+    payload: &'a [u8],
+    whole: &'a [u8],
+}
+
+fn records(body: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut reader = Reader::new(body);
+    core::iter::from_fn(move || {
+        let start = reader.rest;
+        let length = reader.u16()?;
+        let mut content = Reader::new(reader.take(usize::from(length))?);
+        let whole = start.get(..start.len().checked_sub(reader.rest.len())?)?;
+        let tag = content.time()?;
+        Some(Record {
+            tag,
+            payload: content.rest,
+            whole,
+        })
+    })
+}

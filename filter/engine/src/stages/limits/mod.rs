@@ -1,0 +1,381 @@
+//! Rate limits and bans: which limits a request meets, and what it is charged.
+//!
+//! **In:** facts of a request, the time, a [`CounterStore`]. **Out:** admitted (with [`Charges`] to settle by the
+//! response's status) or a [`Denial`] with the fields of `fields.rs`.
+//! **Invariant:** no client is admitted more often than a limit's quota in any span of its window, whoever else comes,
+//! while the shared data lives and the number of sets stays (a reload that changes it starts the counts afresh).
+//! Refused requests are never charged. Nothing a client sent is stored: keys are hashed (`key.rs`).
+//! **Memory:** one store entry a set, [`LimitStage::memory_bytes`] at most, whatever reloads do: entries are addressed
+//! by set index. A client costs 15 to 31 bytes a limit (17 counters, zero ones left out), its set about 20 more.
+//! **Price of the bound:** a set keeps [`WAYS`] clients a limit. Newcomers can be refused early only after others in their
+//! set were charged `WAYS × quota` times within two windows (the floor rises by one only when all of a full set's records
+//! rose above it, each by a charge of its own). A ban is lost only to a set with more than `WAYS` banned clients.
+//! **Cost:** one load and one swap a distinct key; limits with the same key share both.
+
+mod bytes;
+mod entry;
+mod fields;
+mod key;
+mod table;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use crate::env::{CounterStore, Env};
+use crate::finding::{Finding, Findings};
+use crate::request::RequestHead;
+use crate::units::{Quota, Span};
+use crate::verdict::{Denial, Reason, Stage};
+
+pub use entry::WAYS;
+pub use table::{DEFAULT_SETS, MAX_SETS};
+use table::{Outcome, Purpose, Table, Work};
+pub use window::MAX_LOG_QUOTA;
+
+/// The compiled `limits` section.
+#[derive(Debug, Clone)]
+pub struct LimitStage {
+    /// Limits in document order.
+    pub limits: Vec<Limit>,
+    /// Sets of the table: a power of two (else rounded down), at most [`MAX_SETS`]; [`DEFAULT_SETS`] when not set.
+    pub sets: u32,
+    /// Key of the client hash, agreed by all VMs (the plugin's work).
+    pub hash_key: [u8; 16],
+}
+
+/// One limit.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// Name in the policy: `RateLimit-Policy` item, metric, event.
+    pub name: Vec<u8>,
+    /// Which requests it counts.
+    pub when: Condition,
+    /// What tells counters apart.
+    pub key: Vec<KeyPart>,
+    /// How many in which window.
+    pub quota: Quota,
+    /// How it counts.
+    pub algorithm: Algorithm,
+    /// Ban after repeated excess.
+    pub penalty: Option<Penalty>,
+    /// Count only responses with one of these statuses (reserve, then give back); empty: count requests.
+    pub statuses: Vec<u16>,
+    /// Report only.
+    pub monitor: bool,
+}
+
+/// Which requests a limit counts.
+#[derive(Debug, Clone, Default)]
+pub struct Condition {
+    /// Methods; empty: all.
+    pub methods: Vec<Vec<u8>>,
+    /// Path pattern; `None`: all.
+    pub path: Option<crate::request::target::PathPattern>,
+}
+
+/// Parts of a counter's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPart {
+    /// The client's address (IPv6: its /64).
+    Client,
+    /// The verified subject (and provider); anonymous requests are not counted by this limit.
+    Subject,
+    /// All values of a header.
+    Header(Vec<u8>),
+    /// A field of the body (needs the body).
+    Field(Vec<u8>),
+}
+
+/// How a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Ring of 16 time-aligned counters, the oldest counted in full.
+    SlidingWindow,
+    /// A log of times, exact; for small quotas.
+    ExactLog,
+}
+
+/// Ban after repeated excess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Penalty {
+    /// Refusals within one window of the limit before the ban.
+    pub after: u32,
+    /// Length of the ban.
+    pub ban: Span,
+}
+
+/// When in the data path limits are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Before any signature is verified: keys of client and headers only.
+    Client,
+    /// After the token: keys with a subject.
+    Subject,
+    /// After the body: keys with a field.
+    Field,
+}
+
+/// What a limit may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Method.
+    pub method: &'a [u8],
+    /// Judged path.
+    pub path: &'a [u8],
+    /// Client.
+    pub client: IpAddr,
+    /// Provider index and subject, once verified.
+    pub subject: Option<(usize, &'a [u8])>,
+    /// The head, in the head phase.
+    pub head: Option<&'a RequestHead<'a>>,
+    /// Body fields (name, value), in the body phase.
+    pub fields: &'a [(Vec<u8>, Vec<u8>)],
+}
+
+/// What a request charged, kept until its response: owned, small.
+#[derive(Debug, Clone, Default)]
+pub struct Charges {
+    /// Reservations to give back when the response status does not count.
+    pub reserved: Vec<Reservation>,
+}
+
+/// One reservation (opaque outside this stage).
+#[derive(Debug, Clone)]
+pub struct Reservation {
+    /// Index of the limit.
+    pub limit: usize,
+    /// Hashed key.
+    pub key: u64,
+    /// Time slot charged.
+    pub slot: u64,
+}
+
+impl Default for LimitStage {
+    fn default() -> Self {
+        Self {
+            limits: Vec::new(),
+            sets: DEFAULT_SETS,
+            hash_key: [0; 16],
+        }
+    }
+}
+
+/// One limit that a request meets.
+#[derive(Debug, Clone, Copy)]
+struct Due<'l> {
+    index: usize,
+    limit: &'l Limit,
+    key: u64,
+}
+
+/// The refusal with the longest wait.
+#[derive(Debug, Clone, Copy)]
+struct Refusal<'l> {
+    limit: &'l Limit,
+    reason: Reason,
+    wait_ms: u64,
+}
+
+impl LimitStage {
+    /// Charges every limit of `phase` that matches; on refusal nothing stays charged by this call.
+    ///
+    /// Limits with the same key are charged together or not at all; others in document order, and given back
+    /// when a later one refuses. Of several refusals the one with the longest wait is reported.
+    ///
+    /// # Errors
+    /// `RateLimited`, `Banned` (with `retry-after`, `ratelimit`, `ratelimit-policy`), `CountersUnavailable`,
+    /// `CountersContended`.
+    pub fn check<S: CounterStore>(
+        &self,
+        phase: Phase,
+        facts: &Facts<'_>,
+        env: &mut Env<'_, S>,
+        charges: &mut Charges,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let due = self.due(phase, facts);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let table = Table::new(self);
+        let mut charged: Vec<Reservation> = Vec::new();
+        let mut refusal: Option<Refusal<'_>> = None;
+        let mut failure = None;
+        for (at, first) in due.iter().enumerate() {
+            if due.iter().take(at).any(|earlier| earlier.key == first.key) {
+                continue;
+            }
+            let purpose = if refusal.is_none() {
+                Purpose::Charge
+            } else {
+                Purpose::Look
+            };
+            match table.visit(&due, first.key, purpose, env) {
+                Ok(works) => {
+                    let refused = self.report(&works, &mut refusal, found);
+                    if !refused && purpose == Purpose::Charge {
+                        charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
+                    }
+                }
+                Err(reason) => {
+                    found.push(Finding::new(Stage::Limits, reason).rule(&first.limit.name));
+                    let enforced = due
+                        .iter()
+                        .any(|due| due.key == first.key && !due.limit.monitor);
+                    if enforced && purpose == Purpose::Charge {
+                        failure = Some(Denial::new(Stage::Limits, reason));
+                        break;
+                    }
+                }
+            }
+        }
+        let denial = failure.or_else(|| {
+            refusal.map(|refusal| fields::denial(refusal.limit, refusal.reason, refusal.wait_ms))
+        });
+        let Some(denial) = denial else {
+            for reservation in charged {
+                let counted_later = self
+                    .limits
+                    .get(reservation.limit)
+                    .is_some_and(|limit| !limit.statuses.is_empty());
+                if counted_later {
+                    charges.reserved.push(reservation);
+                }
+            }
+            return Ok(());
+        };
+        for reservation in &charged {
+            table.give_back(reservation, env);
+        }
+        Err(denial)
+    }
+
+    /// Whether any limit has keys of `phase` and matches: tells the engine that a body is needed.
+    #[must_use]
+    pub fn concerns(&self, phase: Phase, method: &[u8], path: &[u8]) -> bool {
+        self.limits
+            .iter()
+            .any(|limit| limit.phase() == phase && limit.when.matches(method, path))
+    }
+
+    /// Gives back reservations that `status` does not count. A charge that has left its window is not looked for
+    /// further; one that the store refuses to give back stays.
+    pub fn settle<S: CounterStore>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
+        let table = Table::new(self);
+        for reservation in &charges.reserved {
+            let counts = self
+                .limits
+                .get(reservation.limit)
+                .is_none_or(|limit| limit.statuses.contains(&status));
+            if !counts {
+                table.give_back(reservation, env);
+            }
+        }
+    }
+
+    /// Bytes of shared data this table takes when every set is full of clients whose every counter is in use:
+    /// the most it can take under this policy. Typical entries are a tenth of it.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        if self.limits.is_empty() {
+            return 0;
+        }
+        Table::new(self).most_bytes()
+    }
+
+    /// The limits of `phase` that count this request.
+    fn due(&self, phase: Phase, facts: &Facts<'_>) -> Vec<Due<'_>> {
+        let mut due = Vec::new();
+        for (index, limit) in self.limits.iter().enumerate() {
+            if limit.phase() == phase
+                && limit.when.matches(facts.method, facts.path)
+                && let Some(key) = key::hash(&self.hash_key, &limit.key, facts)
+            {
+                due.push(Due { index, limit, key });
+            }
+        }
+        due
+    }
+
+    /// Pushes a finding for each refusal; keeps the longest enforced one. Whether one of `works` refuses.
+    fn report<'l>(
+        &'l self,
+        works: &[Work],
+        refusal: &mut Option<Refusal<'l>>,
+        found: &mut Findings,
+    ) -> bool {
+        let mut refused = false;
+        for work in works {
+            let (reason, wait_ms) = match work.outcome {
+                Outcome::Admitted { .. } => continue,
+                Outcome::Refused { wait_ms, .. } => (Reason::RateLimited, wait_ms),
+                Outcome::Banned { wait_ms, .. } => (Reason::Banned, wait_ms),
+            };
+            let Some(limit) = self.limits.get(work.index) else {
+                continue;
+            };
+            found.push(Finding::new(Stage::Limits, reason).rule(&limit.name));
+            if limit.monitor {
+                continue;
+            }
+            refused = true;
+            if refusal.is_none_or(|longest| longest.wait_ms < wait_ms) {
+                *refusal = Some(Refusal {
+                    limit,
+                    reason,
+                    wait_ms,
+                });
+            }
+        }
+        refused
+    }
+}
+
+impl Limit {
+    /// When this limit can be checked: the latest of its key's parts.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.key.iter().fold(Phase::Client, |latest, part| {
+            latest.max(match part {
+                KeyPart::Client | KeyPart::Header(_) => Phase::Client,
+                KeyPart::Subject => Phase::Subject,
+                KeyPart::Field(_) => Phase::Field,
+            })
+        })
+    }
+
+    /// Tells limits apart inside an entry (FNV-1a): another name, quota, window or algorithm is another limit, so
+    /// that a changed policy never misreads counts of the old one.
+    fn id(&self) -> u32 {
+        let algorithm = match self.algorithm {
+            Algorithm::SlidingWindow => 0_u8,
+            Algorithm::ExactLog => 1,
+        };
+        let count = self.quota.count.to_le_bytes();
+        let window = self.quota.window.ms.to_le_bytes();
+        let numbers = count
+            .iter()
+            .chain(&window)
+            .chain(core::iter::once(&algorithm));
+        numbers
+            .chain(&self.name)
+            .fold(0x811c_9dc5, |hash: u32, byte| {
+                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+            })
+    }
+}
+
+impl Condition {
+    /// Whether a request is counted.
+    #[must_use]
+    pub fn matches(&self, method: &[u8], path: &[u8]) -> bool {
+        (self.methods.is_empty() || self.methods.iter().any(|one| one == method))
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(path))
+    }
+}

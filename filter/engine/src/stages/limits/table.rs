@@ -1,0 +1,328 @@
+//! The set-associative table over a [`CounterStore`]: a fixed set of keys, one entry a set.
+//!
+//! **In:** the limits that share a client key. **Out:** their outcomes, written in one compare-and-swap.
+//! **Invariant:** keys are layout version and set index, nothing else: a reload never leaks an entry, and the
+//! store holds at most [`MAX_SETS`] of ours. A refused request writes nothing but its refusal, and only where a
+//! penalty counts refusals; a banned one writes nothing. A swap without a version from the store is never tried.
+//! **Cost:** a load and a swap; at most [`MAX_TRIES`] of them under contention.
+
+use alloc::vec::Vec;
+
+use super::bytes::MAX_TIME;
+use super::entry::{self, Change, Slot};
+use super::window::{Exhausted, Rule};
+use super::{Due, Limit, LimitStage, Penalty, Reservation};
+use crate::env::{Cas, CounterStore, Env, StoreError};
+use crate::verdict::Reason;
+
+/// Sets when the policy says nothing: 65,536 clients a limit.
+pub const DEFAULT_SETS: u32 = 8192;
+
+/// Sets at most: a set index has 16 bits.
+pub const MAX_SETS: u32 = 65_536;
+
+/// The first try and 32 more.
+const MAX_TRIES: u32 = 33;
+
+/// Bytes a key costs in Envoy's shared data besides key and value.
+const KEY_OVERHEAD: u64 = 170;
+
+/// Below this an entry is not checked against its bound.
+const SMALL: usize = 512;
+
+/// What a visit may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Charge if nobody refuses.
+    Charge,
+    /// Only tell what would be refused.
+    Look,
+}
+
+/// What one limit says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Charged under `mark`.
+    Admitted { mark: u64 },
+    /// Over its quota.
+    Refused { wait_ms: u64, noted: bool },
+    /// Banned, by this refusal if `begins`.
+    Banned { wait_ms: u64, begins: bool },
+}
+
+/// One limit's work on a client's state.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    pub(super) index: usize,
+    pub(super) outcome: Outcome,
+    monitor: bool,
+    id: u32,
+    rule: Rule,
+    slot: Slot,
+}
+
+impl Work {
+    /// What gives an admission back.
+    pub(super) const fn reservation(&self, key: u64) -> Option<Reservation> {
+        match self.outcome {
+            Outcome::Admitted { mark } => Some(Reservation {
+                limit: self.index,
+                key,
+                slot: mark,
+            }),
+            Outcome::Refused { .. } | Outcome::Banned { .. } => None,
+        }
+    }
+}
+
+/// The table of one policy.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table<'p> {
+    stage: &'p LimitStage,
+    mask: u64,
+}
+
+impl<'p> Table<'p> {
+    pub(super) fn new(stage: &'p LimitStage) -> Self {
+        let sets = stage.sets.clamp(1, MAX_SETS);
+        let above = sets.leading_zeros().saturating_add(1);
+        let mask = u64::from(u32::MAX.checked_shr(above).unwrap_or(0));
+        Self { stage, mask }
+    }
+
+    /// Judges all of `due` that have `key`, and writes what they charge.
+    pub(super) fn visit<S: CounterStore>(
+        self,
+        due: &[Due<'p>],
+        key: u64,
+        purpose: Purpose,
+        env: &mut Env<'_, S>,
+    ) -> Result<Vec<Work>, Reason> {
+        let name = self.name(key);
+        let tag = entry::tag_of(key);
+        let mut old = Vec::new();
+        let mut new = Vec::new();
+        let mut works: Vec<Work> = Vec::new();
+        for _ in 0..MAX_TRIES {
+            let cas = load(env.counters, &name, &mut old)?;
+            let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
+            works.clear();
+            for one in due.iter().filter(|one| one.key == key) {
+                works.push(work(one, &old, tag, now));
+            }
+            let refused = works
+                .iter()
+                .any(|work| !work.monitor && !matches!(work.outcome, Outcome::Admitted { .. }));
+            let banned = works.iter().any(|work| {
+                !work.monitor && matches!(work.outcome, Outcome::Banned { begins: false, .. })
+            });
+            let mut changes: Vec<Change<'_>> = Vec::new();
+            for work in &works {
+                let write = match work.outcome {
+                    Outcome::Admitted { .. } => !refused,
+                    Outcome::Refused { noted, .. } => noted && !banned,
+                    Outcome::Banned { begins, .. } => begins && !banned,
+                };
+                if write {
+                    changes.push(Change {
+                        id: work.id,
+                        rule: work.rule,
+                        slot: &work.slot,
+                    });
+                }
+            }
+            if purpose == Purpose::Look || changes.is_empty() {
+                return Ok(works);
+            }
+            self.rewrite(&old, tag, now, &changes, &mut new);
+            if swap(env.counters, &name, &new, cas)? {
+                return Ok(works);
+            }
+        }
+        Err(Reason::CountersContended)
+    }
+
+    /// Takes back one charge, if it still counts. What the store refuses stays charged.
+    pub(super) fn give_back<S: CounterStore>(
+        self,
+        reservation: &Reservation,
+        env: &mut Env<'_, S>,
+    ) {
+        let Some(limit) = self.stage.limits.get(reservation.limit) else {
+            return;
+        };
+        let name = self.name(reservation.key);
+        let tag = entry::tag_of(reservation.key);
+        let rule = Rule::new(limit);
+        let id = limit.id();
+        let mut old = Vec::new();
+        let mut new = Vec::new();
+        for _ in 0..MAX_TRIES {
+            let Ok(cas) = load(env.counters, &name, &mut old) else {
+                return;
+            };
+            let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
+            let mut slot = entry::slot(&old, id, tag, rule, now);
+            // The floor is not the client's own: an evicted client's charge cannot be taken back.
+            if !slot.resident || !slot.counts.give_back(reservation.slot) {
+                return;
+            }
+            self.rewrite(
+                &old,
+                tag,
+                now,
+                &[Change {
+                    id,
+                    rule,
+                    slot: &slot,
+                }],
+                &mut new,
+            );
+            match swap(env.counters, &name, &new, cas) {
+                Ok(false) => {}
+                Ok(true) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn most_bytes(self) -> u64 {
+        let name = u64::try_from(self.name(0).len()).unwrap_or(u64::MAX);
+        let set = KEY_OVERHEAD
+            .saturating_add(name)
+            .saturating_add(self.entry_bytes());
+        self.mask.saturating_add(1).saturating_mul(set)
+    }
+
+    /// Bytes of the longest entry of this policy.
+    fn entry_bytes(self) -> u64 {
+        let records = u64::try_from(entry::WAYS.saturating_add(1)).unwrap_or(u64::MAX);
+        self.stage
+            .limits
+            .iter()
+            .fold(entry::ENTRY_BYTES, |sum, limit| {
+                let mut record = Rule::new(limit)
+                    .most_bytes()
+                    .saturating_add(entry::RECORD_BYTES);
+                if limit.penalty.is_some() {
+                    record = record.saturating_add(entry::PENALTY_BYTES);
+                }
+                sum.saturating_add(entry::GROUP_BYTES)
+                    .saturating_add(record.saturating_mul(records))
+            })
+    }
+
+    /// The next value. Counts of an older policy's limits stay as long as there is room for them.
+    fn rewrite(self, old: &[u8], tag: u64, now: u64, changes: &[Change<'_>], new: &mut Vec<u8>) {
+        entry::rewrite(old, tag, now, changes, None, new);
+        if new.len() <= SMALL {
+            return;
+        }
+        let most = usize::try_from(self.entry_bytes()).unwrap_or(usize::MAX);
+        if new.len() > most {
+            let mut ids = Vec::new();
+            for limit in &self.stage.limits {
+                ids.push(limit.id());
+            }
+            entry::rewrite(old, tag, now, changes, Some(&ids), new);
+        }
+    }
+
+    /// The key of a client's set: `pl`, the layout's version, and the set's index in hexadecimal.
+    fn name(self, key: u64) -> [u8; 8] {
+        let [low, high, ..] = (key & self.mask).to_le_bytes();
+        [
+            b'p',
+            b'l',
+            b'0'.wrapping_add(entry::LAYOUT),
+            b':',
+            hex(high >> 4),
+            hex(high & 15),
+            hex(low >> 4),
+            hex(low & 15),
+        ]
+    }
+}
+
+const fn hex(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0'.wrapping_add(nibble),
+        _ => b'a'.wrapping_add(nibble).wrapping_sub(10),
+    }
+}
+
+/// Judges one limit on a copy of the client's state.
+fn work(due: &Due<'_>, entry: &[u8], tag: u64, now: u64) -> Work {
+    let rule = Rule::new(due.limit);
+    let id = due.limit.id();
+    let mut slot = entry::slot(entry, id, tag, rule, now);
+    let outcome = judge(&mut slot, due.limit, rule, now);
+    Work {
+        index: due.index,
+        outcome,
+        monitor: due.limit.monitor,
+        id,
+        rule,
+        slot,
+    }
+}
+
+fn judge(slot: &mut Slot, limit: &Limit, rule: Rule, now: u64) -> Outcome {
+    if limit.penalty.is_some() && slot.banned_until > now {
+        return Outcome::Banned {
+            wait_ms: slot.banned_until.saturating_sub(now),
+            begins: false,
+        };
+    }
+    match slot.counts.admit(rule, now) {
+        Ok(mark) => Outcome::Admitted { mark },
+        Err(Exhausted { until_ms }) => {
+            let wait_ms = until_ms.saturating_sub(now);
+            match limit.penalty {
+                // A newcomer that only meets the floor is not to blame for it.
+                Some(penalty) if slot.resident => note(slot, penalty, wait_ms, now),
+                Some(_) | None => Outcome::Refused {
+                    wait_ms,
+                    noted: false,
+                },
+            }
+        }
+    }
+}
+
+/// Counts a refusal; the count starts afresh one window after its first.
+fn note(slot: &mut Slot, penalty: Penalty, wait_ms: u64, now: u64) -> Outcome {
+    if slot.refusals == 0 {
+        slot.refused_since = now;
+    }
+    slot.refusals = slot.refusals.saturating_add(1);
+    if slot.refusals < penalty.after {
+        return Outcome::Refused {
+            wait_ms,
+            noted: true,
+        };
+    }
+    slot.refusals = 0;
+    slot.banned_until = now.saturating_add(penalty.ban.ms).min(MAX_TIME);
+    let ban_ms = slot.banned_until.saturating_sub(now);
+    Outcome::Banned {
+        wait_ms: ban_ms.max(wait_ms),
+        begins: true,
+    }
+}
+
+fn load<S: CounterStore>(store: &mut S, name: &[u8], out: &mut Vec<u8>) -> Result<Cas, Reason> {
+    match store.load(name, out) {
+        // A host that hands out 0 would make every swap unconditional.
+        Ok(Cas(0)) | Err(_) => Err(Reason::CountersUnavailable),
+        Ok(cas) => Ok(cas),
+    }
+}
+
+/// `false`: somebody else wrote first.
+fn swap<S: CounterStore>(store: &mut S, name: &[u8], new: &[u8], cas: Cas) -> Result<bool, Reason> {
+    match store.compare_and_swap(name, new, cas) {
+        Ok(()) => Ok(true),
+        Err(StoreError::CasMismatch) => Ok(false),
+        Err(StoreError::Failed) => Err(Reason::CountersUnavailable),
+    }
+}

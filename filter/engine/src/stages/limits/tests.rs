@@ -1,0 +1,655 @@
+//! Attacks on the table: hostile arrival times, eviction churn, broken and racing stores, reloads.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::env::{Cas, MemoryStore, StoreError};
+use crate::units::{Monotonic, UnixTime};
+
+/// xorshift64*: seeded, ours.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 11) % bound
+    }
+}
+
+fn limit(name: &str, count: u32, ms: u64) -> Limit {
+    Limit {
+        name: name.as_bytes().to_vec(),
+        when: Condition::default(),
+        key: vec![KeyPart::Client],
+        quota: Quota {
+            count,
+            window: Span { ms },
+        },
+        algorithm: Algorithm::SlidingWindow,
+        penalty: None,
+        statuses: Vec::new(),
+        monitor: false,
+    }
+}
+
+fn stage(sets: u32, limits: Vec<Limit>) -> LimitStage {
+    LimitStage {
+        limits,
+        sets,
+        hash_key: *b"0123456789abcdef",
+    }
+}
+
+fn facts(client: u32) -> Facts<'static> {
+    let client = IpAddr::V4(Ipv4Addr::from_bits(client));
+    Facts {
+        method: b"GET",
+        path: b"/",
+        client,
+        subject: None,
+        head: None,
+        fields: &[],
+    }
+}
+
+fn env<S>(store: &mut S, now: u64) -> Env<'_, S> {
+    Env {
+        now: Monotonic(now),
+        wall: UnixTime(0),
+        counters: store,
+    }
+}
+
+struct Done {
+    result: Result<(), Denial>,
+    charges: Charges,
+    found: Findings,
+}
+
+fn ask<S: CounterStore>(stage: &LimitStage, facts: &Facts<'_>, store: &mut S, now: u64) -> Done {
+    let mut charges = Charges::default();
+    let mut found = Findings::default();
+    let result = stage.check(
+        Phase::Client,
+        facts,
+        &mut env(store, now),
+        &mut charges,
+        &mut found,
+    );
+    Done {
+        result,
+        charges,
+        found,
+    }
+}
+
+fn admits<S: CounterStore>(stage: &LimitStage, client: u32, store: &mut S, now: u64) -> bool {
+    ask(stage, &facts(client), store, now).result.is_ok()
+}
+
+fn reason(done: &Done) -> Option<Reason> {
+    done.result.as_ref().err().map(|denial| denial.reason)
+}
+
+fn header(done: &Done, name: &str) -> String {
+    let denial = done.result.as_ref().unwrap_err();
+    let (_, value) = denial.headers.iter().find(|(one, _)| *one == name).unwrap();
+    String::from_utf8(value.clone()).unwrap()
+}
+
+/// Every span of `window` that starts at an admission holds at most `quota` (times ascending).
+fn holds(times: &[u64], quota: usize, window: u64) -> bool {
+    times
+        .windows(quota + 1)
+        .all(|span| span[quota] - span[0] >= window)
+}
+
+const SECOND: u64 = 1000;
+
+#[test]
+fn no_window_admits_more_than_the_quota() {
+    let mut random = Random(7);
+    for algorithm in [Algorithm::SlidingWindow, Algorithm::ExactLog] {
+        for window in [1, 15, 16, 17, 160, 1000, 1001, 60_000] {
+            for quota in [1_u32, 2, 5, 100] {
+                let mut one = limit("a", quota, window);
+                one.algorithm = algorithm;
+                let stage = stage(1, vec![one]);
+                let mut store = MemoryStore::default();
+                let mut now = random.below(1 << 40);
+                let mut times = Vec::new();
+                for _ in 0..600 {
+                    now += match random.below(4) {
+                        0 => 0,
+                        1 => random.below(window / 16 + 2),
+                        2 => random.below(2 * window / u64::from(quota) + 2),
+                        _ => u64::from(random.below(9) == 0) * random.below(2 * window + 2),
+                    };
+                    let done = ask(&stage, &facts(1), &mut store, now);
+                    if done.result.is_ok() {
+                        times.push(now);
+                        continue;
+                    }
+                    // Refused only when the quota was used within the window and a sub-window (one, rounded up).
+                    let late = window + window.div_ceil(16) + 16;
+                    let recent = times.iter().filter(|time| now - **time <= late).count();
+                    assert!(
+                        recent >= quota as usize,
+                        "{algorithm:?} {quota}/{window} refused after {recent}"
+                    );
+                    // Who waits as long as told is admitted.
+                    let wait: u64 = header(&done, "retry-after").parse().unwrap();
+                    if random.below(8) == 0 {
+                        now += wait * SECOND;
+                        assert!(
+                            admits(&stage, 1, &mut store, now),
+                            "{algorithm:?} {quota}/{window}"
+                        );
+                        times.push(now);
+                    }
+                }
+                assert!(times.len() > quota as usize);
+                assert!(
+                    holds(&times, quota as usize, window),
+                    "{algorithm:?} {quota}/{window}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_quota_of_100_admits_100_of_2000() {
+    for algorithm in [Algorithm::SlidingWindow, Algorithm::ExactLog] {
+        let mut one = limit("a", 100, 600 * SECOND);
+        one.algorithm = algorithm;
+        let stage = stage(8192, vec![one]);
+        let mut store = MemoryStore::default();
+        let admitted = (0..2000)
+            .filter(|i| admits(&stage, 9, &mut store, 5000 + i))
+            .count();
+        assert_eq!(admitted, 100);
+        assert!(
+            store.bytes() <= 256,
+            "{algorithm:?}: {} bytes",
+            store.bytes()
+        );
+    }
+}
+
+/// Clients far beyond the ways of one set, with a skewed clock: nobody, evicted or not, is over its quota.
+#[test]
+fn churn_never_admits_beyond_the_quota() {
+    for (seed, algorithm) in [
+        (1, Algorithm::SlidingWindow),
+        (2, Algorithm::ExactLog),
+        (3, Algorithm::SlidingWindow),
+    ] {
+        let (quota, window) = (6_u32, 1600);
+        let mut one = limit("a", quota, window);
+        one.algorithm = algorithm;
+        one.penalty = (seed == 3).then_some(Penalty {
+            after: 4,
+            ban: Span { ms: 3000 },
+        });
+        let stage = stage(2, vec![one, limit("b", 50, 400)]);
+        let mut store = MemoryStore::default();
+        let mut random = Random(seed);
+        let mut admitted: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        let (mut now, mut newest) = (0_u64, 0);
+        for _ in 0..30_000 {
+            now += random.below(4) * random.below(30);
+            let skew = if seed == 1 {
+                random.below(2) * random.below(500)
+            } else {
+                0
+            };
+            let seen = now.saturating_sub(skew);
+            newest = newest.max(seen);
+            let client = u32::try_from(random.below(40).min(random.below(40))).unwrap();
+            if admits(&stage, client, &mut store, seen) {
+                admitted.entry(client).or_default().push(now);
+            }
+        }
+        assert!(newest > 20 * window);
+        // A request is counted at its skewed time or later: true spans differ by at most the skew.
+        let mut all = 0;
+        for (client, times) in &admitted {
+            assert!(
+                holds(times, quota as usize, window - u64::from(seed == 1) * 500),
+                "{algorithm:?} {client}"
+            );
+            all += times.len();
+        }
+        assert!(all > 1000, "{all} admitted");
+        assert!(u64::try_from(store.bytes()).unwrap() <= stage.memory_bytes());
+    }
+}
+
+#[test]
+fn newcomers_pay_only_after_ways_times_quota() {
+    let quota = 5_u32;
+    let stage = stage(1, vec![limit("a", quota, 16_000)]);
+    let mut store = MemoryStore::default();
+    let mut charged = 0;
+    // One request a client, a new client each time, spread over the sub-windows.
+    for client in 0..10_000 {
+        if !admits(&stage, client, &mut store, u64::from(client) * 150) {
+            break;
+        }
+        charged += 1;
+    }
+    assert!(charged >= WAYS as u32 * quota, "refused after {charged}");
+    assert!(charged < 200, "the floor must rise at all: {charged}");
+}
+
+/// A store that loses, fails or lets another request in between load and swap.
+struct Trouble<'a> {
+    inner: &'a mut MemoryStore,
+    lose: u32,
+    fail_load: bool,
+    fail_swap: bool,
+    zero: bool,
+    intruder: Option<(&'a LimitStage, u32, u64, &'a mut u32)>,
+    swaps: u32,
+}
+
+impl<'a> Trouble<'a> {
+    fn new(inner: &'a mut MemoryStore) -> Self {
+        Self {
+            inner,
+            lose: 0,
+            fail_load: false,
+            fail_swap: false,
+            zero: false,
+            intruder: None,
+            swaps: 0,
+        }
+    }
+}
+
+impl CounterStore for Trouble<'_> {
+    fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
+        if self.fail_load {
+            return Err(StoreError::Failed);
+        }
+        let cas = self.inner.load(key, out)?;
+        if let Some((stage, client, now, admitted)) = self.intruder.take() {
+            *admitted += u32::from(admits(stage, client, self.inner, now));
+        }
+        Ok(if self.zero { Cas(0) } else { cas })
+    }
+
+    fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError> {
+        self.swaps += 1;
+        if self.fail_swap {
+            return Err(StoreError::Failed);
+        }
+        if self.lose > 0 {
+            self.lose -= 1;
+            return Err(StoreError::CasMismatch);
+        }
+        self.inner.compare_and_swap(key, value, cas)
+    }
+}
+
+#[test]
+fn a_failing_store_is_a_denial() {
+    let stage = stage(16, vec![limit("a", 2, SECOND)]);
+    let mut memory = MemoryStore::default();
+    for (lose, expected) in [(0, None), (32, None), (33, Some(Reason::CountersContended))] {
+        let mut store = Trouble::new(&mut memory);
+        store.lose = lose;
+        assert_eq!(reason(&ask(&stage, &facts(lose), &mut store, 0)), expected);
+        assert!(store.swaps <= 33);
+    }
+    for case in 0..3 {
+        let mut store = Trouble::new(&mut memory);
+        store.fail_load = case == 0;
+        store.fail_swap = case == 1;
+        store.zero = case == 2;
+        let done = ask(&stage, &facts(1), &mut store, 0);
+        assert_eq!(reason(&done), Some(Reason::CountersUnavailable));
+        assert_eq!(done.found.as_slice().len(), 1);
+    }
+    let mut watched = stage.clone();
+    watched.limits[0].monitor = true;
+    let mut store = Trouble::new(&mut memory);
+    store.fail_load = true;
+    let done = ask(&watched, &facts(1), &mut store, 0);
+    assert!(done.result.is_ok() && done.found.as_slice().len() == 1);
+}
+
+#[test]
+fn racing_workers_share_one_quota() {
+    let stage = stage(4, vec![limit("a", 20, 10 * SECOND)]);
+    let mut memory = MemoryStore::default();
+    let mut admitted = 0;
+    for now in 0..200 {
+        let mut others = 0;
+        let mut store = Trouble::new(&mut memory);
+        store.intruder = Some((&stage, 7, now + now % 3, &mut others));
+        admitted += u32::from(admits(&stage, 7, &mut store, now));
+        admitted += others;
+    }
+    assert_eq!(admitted, 20);
+}
+
+#[test]
+fn clocks_going_backwards_forgive_nothing() {
+    let stage = stage(4, vec![limit("a", 3, SECOND)]);
+    let mut store = MemoryStore::default();
+    let times = [5000, 0, 4999, 5000, 1, u64::MAX, u64::MAX, 0, u64::MAX, 0];
+    let admitted: Vec<bool> = times
+        .iter()
+        .map(|now| admits(&stage, 1, &mut store, *now))
+        .collect();
+    assert_eq!(
+        admitted,
+        [
+            true, true, true, false, false, true, true, true, false, false
+        ]
+    );
+}
+
+#[test]
+fn bans_follow_repeated_excess() {
+    let mut one = limit("a", 2, 10 * SECOND);
+    one.penalty = Some(Penalty {
+        after: 3,
+        ban: Span { ms: 60_500 },
+    });
+    let stage = stage(4, vec![one]);
+    let mut memory = MemoryStore::default();
+    let mut step = |now: u64| {
+        let mut store = Trouble::new(&mut memory);
+        let done = ask(&stage, &facts(1), &mut store, now);
+        let wait = done.result.is_err().then(|| header(&done, "retry-after"));
+        (reason(&done), wait, store.swaps)
+    };
+    let wait = |seconds: &str| Some(seconds.to_owned());
+    assert_eq!(step(0), (None, None, 1));
+    assert_eq!(step(0), (None, None, 1));
+    assert_eq!(step(1), (Some(Reason::RateLimited), wait("11"), 1));
+    assert_eq!(step(2), (Some(Reason::RateLimited), wait("11"), 1));
+    assert_eq!(step(3), (Some(Reason::Banned), wait("61"), 1));
+    assert_eq!(step(4), (Some(Reason::Banned), wait("61"), 0));
+    assert_eq!(step(60_502), (Some(Reason::Banned), wait("1"), 0));
+    assert_eq!(step(60_503), (None, None, 1));
+    // The refusals before the ban are not counted again, nor those of an earlier window.
+    assert_eq!(step(60_504), (None, None, 1));
+    assert_eq!(step(60_505).0, Some(Reason::RateLimited));
+    assert_eq!(step(60_506).0, Some(Reason::RateLimited));
+    assert_eq!(step(72_000), (None, None, 1));
+    assert_eq!(step(72_000), (None, None, 1));
+    assert_eq!(step(72_001).0, Some(Reason::RateLimited));
+}
+
+#[test]
+fn statuses_reserve_and_give_back() {
+    for algorithm in [Algorithm::SlidingWindow, Algorithm::ExactLog] {
+        let mut one = limit("login", 5, 3600 * SECOND);
+        one.statuses = vec![401, 403];
+        one.algorithm = algorithm;
+        let stage = stage(64, vec![one]);
+        let mut store = MemoryStore::default();
+        // Right passwords cost nothing.
+        for now in 0..50 {
+            let done = ask(&stage, &facts(1), &mut store, now);
+            assert!(done.result.is_ok());
+            stage.settle(&done.charges, 200, &mut env(&mut store, now + 40));
+        }
+        // Parallel wrong ones are held to the quota before any answer.
+        let many: Vec<Done> = (0..500)
+            .map(|now| ask(&stage, &facts(1), &mut store, 100 + now))
+            .collect();
+        let passed: Vec<&Done> = many.iter().filter(|done| done.result.is_ok()).collect();
+        assert_eq!(passed.len(), 5);
+        for done in &passed {
+            stage.settle(&done.charges, 401, &mut env(&mut store, 900));
+        }
+        assert!(!admits(&stage, 1, &mut store, 1000));
+        // One given back admits one; giving it back again and again takes nothing from others.
+        stage.settle(&passed[0].charges, 200, &mut env(&mut store, 1000));
+        assert!(admits(&stage, 1, &mut store, 1001));
+        assert!(!admits(&stage, 1, &mut store, 1002));
+        // Long after the window nothing is left to give back.
+        let late = 3 * 3600 * SECOND;
+        stage.settle(&passed[1].charges, 200, &mut env(&mut store, late));
+        assert_eq!(
+            (0..9)
+                .filter(|_| admits(&stage, 1, &mut store, late))
+                .count(),
+            5
+        );
+    }
+}
+
+#[test]
+fn limits_of_a_request_are_charged_together() {
+    let mut by_path = limit("path", 2, 100 * SECOND);
+    by_path.key = vec![KeyPart::Client, KeyPart::Header(b"x".to_vec())];
+    let mut watched = limit("watched", 1, SECOND);
+    watched.monitor = true;
+    let stage = stage(64, vec![limit("wide", 4, 10 * SECOND), watched, by_path]);
+    let mut store = MemoryStore::default();
+    assert!(admits(&stage, 1, &mut store, 0));
+    let second = ask(&stage, &facts(1), &mut store, 1);
+    assert!(second.result.is_ok());
+    assert_eq!(
+        second.found.as_slice().len(),
+        1,
+        "the watched limit is only reported"
+    );
+    for now in 2..20 {
+        let third = ask(&stage, &facts(1), &mut store, now);
+        assert_eq!(header(&third, "ratelimit"), "\"path\";r=0;t=107");
+    }
+    // `wide` was charged twice, not twenty times; the strictest of two refusals is the one reported.
+    let wide = LimitStage {
+        limits: vec![stage.limits[0].clone()],
+        ..stage.clone()
+    };
+    assert_eq!(
+        (20..30)
+            .filter(|now| admits(&wide, 1, &mut store, *now))
+            .count(),
+        2
+    );
+    assert_eq!(
+        header(&ask(&stage, &facts(1), &mut store, 40), "ratelimit"),
+        "\"path\";r=0;t=107"
+    );
+}
+
+#[test]
+fn phases_and_conditions_choose_limits() {
+    let mut login = limit("login", 1, SECOND);
+    login.when.methods = vec![b"POST".to_vec()];
+    login.key = vec![KeyPart::Client, KeyPart::Field(b"user".to_vec())];
+    let mut subject = limit("subject", 1, SECOND);
+    subject.key = vec![KeyPart::Subject];
+    let stage = stage(64, vec![login, subject]);
+    assert!(
+        stage.concerns(Phase::Field, b"POST", b"/") && stage.concerns(Phase::Subject, b"GET", b"/")
+    );
+    assert!(
+        !stage.concerns(Phase::Field, b"GET", b"/")
+            && !stage.concerns(Phase::Client, b"POST", b"/")
+    );
+    let mut store = MemoryStore::default();
+    let mut check = |phase, method: &'static [u8], subject: Option<&'static [u8]>, user: &str| {
+        let fields = vec![(b"user".to_vec(), user.as_bytes().to_vec())];
+        let facts = Facts {
+            method,
+            subject: subject.map(|name| (0, name)),
+            fields: &fields,
+            ..facts(1)
+        };
+        let (mut charges, mut found) = (Charges::default(), Findings::default());
+        stage
+            .check(
+                phase,
+                &facts,
+                &mut env(&mut store, 0),
+                &mut charges,
+                &mut found,
+            )
+            .is_ok()
+    };
+    for _ in 0..3 {
+        assert!(check(Phase::Client, b"POST", Some(b"s"), "a"));
+        assert!(
+            check(Phase::Subject, b"POST", None, "a"),
+            "anonymous requests are not counted"
+        );
+        assert!(check(Phase::Field, b"GET", None, "a"));
+    }
+    assert!(check(Phase::Subject, b"GET", Some(b"s"), ""));
+    assert!(!check(Phase::Subject, b"GET", Some(b"s"), ""));
+    assert!(check(Phase::Subject, b"GET", Some(b"t"), ""));
+    assert!(check(Phase::Field, b"POST", None, "a"));
+    assert!(!check(Phase::Field, b"POST", None, "a"));
+    assert!(check(Phase::Field, b"POST", None, "b"));
+}
+
+#[test]
+fn broken_entries_are_started_afresh() {
+    let mut log = limit("b", 20, SECOND);
+    log.algorithm = Algorithm::ExactLog;
+    let mut banned = limit("a", 3, SECOND);
+    banned.penalty = Some(Penalty {
+        after: 2,
+        ban: Span { ms: 9 },
+    });
+    let stage = stage(1, vec![banned, log]);
+    let mut store = MemoryStore::default();
+    for client in 0..60 {
+        admits(&stage, client % 12, &mut store, u64::from(client));
+    }
+    let key = b"pl1:0000";
+    let mut good = Vec::new();
+    store.load(key, &mut good).unwrap();
+    assert!(good.len() > 200);
+    let mut random = Random(5);
+    let put = |bytes: &[u8]| {
+        let mut store = MemoryStore::default();
+        store.compare_and_swap(key, bytes, Cas::ABSENT).unwrap();
+        for now in [0, 61, 70] {
+            ask(&stage, &facts(3), &mut store, now);
+            ask(&stage, &facts(99), &mut store, now);
+        }
+    };
+    for cut in 0..good.len() {
+        put(&good[..cut]);
+    }
+    for at in 0..good.len() {
+        for byte in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            put(&bad);
+        }
+    }
+    for _ in 0..2000 {
+        let length = random.below(80);
+        let mut bad: Vec<u8> = (0..length)
+            .map(|_| random.next().to_le_bytes()[3])
+            .collect();
+        if let Some(first) = bad.first_mut() {
+            *first = 1;
+        }
+        put(&bad);
+    }
+    let mut store = MemoryStore::default();
+    store
+        .compare_and_swap(key, b"\x02garbage of another layout", Cas::ABSENT)
+        .unwrap();
+    assert_eq!(
+        (0..9).filter(|_| admits(&stage, 1, &mut store, 5)).count(),
+        3
+    );
+}
+
+#[test]
+fn memory_is_flat_whatever_comes() {
+    let clients = if cfg!(debug_assertions) {
+        60_000
+    } else {
+        1_000_000
+    };
+    let mut store = MemoryStore::default();
+    let sizes = [64_u32, 256, 128, 1, 100];
+    let mut most = 0;
+    for client in 0..clients {
+        let reload = client * 50 / clients;
+        let sets = sizes[reload as usize % sizes.len()];
+        let stage = stage(
+            sets,
+            vec![
+                limit("a", 100 + reload, 600 * SECOND),
+                limit("b", 5, 3600 * SECOND),
+            ],
+        );
+        most = most.max(stage.memory_bytes());
+        admits(&stage, client, &mut store, u64::from(client) * 3);
+    }
+    assert!(store.len() <= 256, "{} keys", store.len());
+    let bytes = u64::try_from(store.bytes()).unwrap();
+    assert!(bytes <= most, "{bytes} bytes, at most {most}");
+}
+
+#[test]
+fn a_reload_keeps_what_did_not_change() {
+    let old = stage(64, vec![limit("a", 3, SECOND), limit("b", 9, SECOND)]);
+    let same = stage(64, vec![limit("c", 9, SECOND), limit("a", 3, SECOND)]);
+    let changed = stage(64, vec![limit("a", 4, SECOND)]);
+    let mut store = MemoryStore::default();
+    assert_eq!((0..5).filter(|_| admits(&old, 1, &mut store, 0)).count(), 3);
+    assert!(!admits(&same, 1, &mut store, 1));
+    assert_eq!(
+        (0..9)
+            .filter(|_| admits(&changed, 1, &mut store, 1))
+            .count(),
+        4
+    );
+    assert!(
+        !admits(&old, 1, &mut store, 2),
+        "a policy rolled back finds its counts"
+    );
+}
+
+#[test]
+fn maxima_do_not_overflow() {
+    for (count, ms) in [
+        (0, 0),
+        (0, u64::MAX),
+        (u32::MAX, u64::MAX),
+        (1, u64::MAX),
+        (u32::MAX, 1),
+    ] {
+        for algorithm in [Algorithm::SlidingWindow, Algorithm::ExactLog] {
+            let mut one = limit("a", count, ms);
+            one.algorithm = algorithm;
+            one.penalty = Some(Penalty {
+                after: 0,
+                ban: Span { ms: u64::MAX },
+            });
+            let stage = stage(u32::MAX, vec![one]);
+            let mut store = MemoryStore::default();
+            for now in [0, 1, u64::from(u32::MAX), (1 << 48) - 1, 1 << 48, u64::MAX] {
+                let admitted = admits(&stage, 1, &mut store, now);
+                assert!(count > 0 || !admitted);
+            }
+            assert!(stage.memory_bytes() > u64::from(MAX_SETS));
+        }
+    }
+    assert_eq!(stage(8192, Vec::new()).memory_bytes(), 0);
+}
