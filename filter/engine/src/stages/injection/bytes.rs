@@ -70,7 +70,6 @@ const fn class(byte: u8) -> u32 {
 
 #[expect(
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::as_conversions,
     reason = "runs while compiling: a fault is a build error"
 )]
@@ -136,7 +135,6 @@ pub(super) fn doubled(bytes: &[u8], byte: u8) -> bool {
 
 #[expect(
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     reason = "runs while compiling: a fault is a build error"

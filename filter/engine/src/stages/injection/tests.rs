@@ -379,7 +379,13 @@ fn malformed_json_is_refused_and_an_empty_body_is_not() {
 #[test]
 fn an_exception_needs_all_its_parts() {
     let pairs: [(&[u8], &[u8]); 1] = [(b":path", b"/?content=%3Cscript%3Ealert(1)%3C/script%3E")];
-    const CASES: [(Option<&[u8]>, Option<&[u8]>, &[Class], bool); 6] = [
+    type Case = (
+        Option<&'static [u8]>,
+        Option<&'static [u8]>,
+        &'static [Class],
+        bool,
+    );
+    const CASES: [Case; 6] = [
         (Some(b"blog"), Some(b"content"), &[Class::Xss], false),
         (None, None, &[], false),
         (Some(b"blog"), None, &[Class::Xss, Class::Sqli], false),

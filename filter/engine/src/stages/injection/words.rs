@@ -96,7 +96,6 @@ impl<const S: usize> Words<S> {
 
 #[expect(
     clippy::as_conversions,
-    clippy::cast_possible_truncation,
     reason = "masked below the table's size; usable in a const fn"
 )]
 const fn home(hash: u64, slots: usize) -> usize {

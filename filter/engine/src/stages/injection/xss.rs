@@ -81,10 +81,10 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
         if head == b'{' && byte(value, at.saturating_add(1)) == b'{' {
             template(value, at, hits);
         }
-        if head == b'.' || head == b'[' {
-            if let Some(strength) = property(value, at) {
-                hits.add(Class::Xss, strength, at);
-            }
+        if matches!(head, b'.' | b'[')
+            && let Some(strength) = property(value, at)
+        {
+            hits.add(Class::Xss, strength, at);
         }
         if hits.is_decisive(Class::Xss) {
             return;
@@ -281,9 +281,10 @@ fn attribute(value: &[u8], at: usize, tag: u8) -> (usize, Option<Strength>) {
         .iter()
         .any(|word| contains(content, word));
         harmful.then_some(Strength::Decisive)
-    } else if name.eq_ignore_ascii_case(b"srcdoc") || name.eq_ignore_ascii_case(b"formaction") {
-        Some(Strength::Decisive)
-    } else if tag == RUNS {
+    } else if tag == RUNS
+        || name.eq_ignore_ascii_case(b"srcdoc")
+        || name.eq_ignore_ascii_case(b"formaction")
+    {
         Some(Strength::Decisive)
     } else {
         let start = content
