@@ -123,6 +123,11 @@ pub(super) fn contains(bytes: &[u8], word: &[u8]) -> bool {
     false
 }
 
+/// How many items there are (`Iterator::count` can overflow in the compiler's eyes).
+pub(super) fn tally(items: impl Iterator) -> usize {
+    items.fold(0_usize, |count, _| count.saturating_add(1))
+}
+
 /// Whether `byte` stands twice in a row.
 pub(super) fn doubled(bytes: &[u8], byte: u8) -> bool {
     let mut before = 0;

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, classes, rest};
+use super::bytes::{self, classes, rest, tally};
 use super::inspection::{Encoding, Inspection, Place};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
@@ -192,16 +192,24 @@ pub(super) fn other(body: &[u8], inspection: &mut Inspection<'_>) {
 /// Whether bytes are text: images and archives are not judged as languages.
 fn is_text(bytes: &[u8]) -> bool {
     let sample = bytes.get(..1024).unwrap_or(bytes);
-    let odd = sample
-        .iter()
-        .filter(|&&byte| byte < 0x09 || (0x0E..0x20).contains(&byte) || byte == 0x7F)
-        .count();
+    let odd = tally(
+        sample
+            .iter()
+            .filter(|&&byte| byte < 0x09 || (0x0E..0x20).contains(&byte) || byte == 0x7F),
+    );
     odd.saturating_mul(20) <= sample.len()
 }
 
 fn find(text: &[u8], word: &[u8]) -> Option<usize> {
-    if word.is_empty() {
-        return None;
+    let (&first, tail) = word.split_first()?;
+    let mut at = 0_usize;
+    while let Some(step) = rest(text, at).iter().position(|&byte| byte == first) {
+        at = at.saturating_add(step);
+        let after = at.saturating_add(1);
+        if rest(text, after).starts_with(tail) {
+            return Some(at);
+        }
+        at = after;
     }
-    text.windows(word.len()).position(|window| window == word)
+    None
 }

@@ -7,7 +7,7 @@
 
 use super::bytes::{
     AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, contains, has_at, is_space,
-    is_word, rest, skip_space,
+    is_word, rest, skip_space, tally,
 };
 use super::triggers::COMMAND;
 use super::words::{Key, Words};
@@ -207,7 +207,7 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
     let mut lines = 0_u8;
     // A text of many lines is a document: its lines are no commands by themselves.
     let few_lines =
-        classes & LINE == 0 || value.iter().filter(|&&byte| byte == b'\n').take(4).count() < 4;
+        classes & LINE == 0 || tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) < 4;
     while let Some(&head) = value.get(at) {
         let next = byte(value, at.saturating_add(1));
         let one = at.saturating_add(1);
@@ -548,7 +548,7 @@ fn argument(value: &[u8], end: usize, name: &[u8]) -> Shape {
 }
 
 fn is_address(word: &[u8]) -> bool {
-    let dots = word.iter().filter(|&&byte| byte == b'.').count();
+    let dots = tally(word.iter().filter(|&&byte| byte == b'.'));
     dots == 3
         && word
             .iter()

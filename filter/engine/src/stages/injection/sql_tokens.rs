@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{byte, is_space, is_word, rest, skip_space};
+use super::bytes::{byte, is_space, is_word, rest, skip_space, tally};
 use super::words::{Key, Words};
 
 /// What a token is to the patterns.
@@ -126,6 +126,8 @@ impl Flags {
     pub(super) const SYMBOL: Self = Self(16);
     /// A blank between a name and its bracket.
     pub(super) const SPACED: Self = Self(32);
+    /// A prefix of punctuation alone.
+    pub(super) const ODD: Self = Self(32);
     /// A `--` comment.
     pub(super) const DASHES: Self = Self(64);
     /// A stored procedure's name (`xp_`, `sp_`).
@@ -473,6 +475,9 @@ pub(super) fn tokenize(value: &[u8], context: u8, tokens: &mut Vec<Token>) {
         if !inside.trim_ascii().iter().any(|&byte| is_space(byte)) {
             flags |= Flags::SHORT.0;
         }
+        if !inside.trim_ascii().is_empty() && !inside.iter().any(|byte| is_word(*byte)) {
+            flags |= Flags::ODD.0;
+        }
         builder.push(Kind::Prefix, flags, at.saturating_sub(1));
     }
     while let Some(&head) = value.get(at) {
@@ -509,10 +514,7 @@ fn line_end(value: &[u8], at: usize) -> usize {
 fn blank_until(value: &[u8], from: usize, to: usize) -> u8 {
     let inside = value.get(from..to).unwrap_or(&[]);
     // A few letters after the dashes are part of the trick (`--+`, `-- -`, `--x`).
-    let words = inside
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .count();
+    let words = tally(inside.iter().filter(|byte| byte.is_ascii_alphanumeric()));
     if words <= 3 { Flags::EMPTY.0 } else { 0 }
 }
 
@@ -551,26 +553,18 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
         }
         b'[' => {
             // SQL Server's [name]; anything longer than a name is no name.
-            let close = rest(value, one)
-                .iter()
-                .take(64)
-                .take_while(|&&byte| is_word(byte) || byte == b' ')
-                .count();
+            let close = tally(
+                rest(value, one)
+                    .iter()
+                    .take(64)
+                    .take_while(|&&byte| is_word(byte) || byte == b' '),
+            );
             let end = one.saturating_add(close);
             if close > 0 && byte(value, end) == b']' {
                 builder.push(Kind::Word, 0, at);
                 return end.saturating_add(1);
             }
             builder.push(Kind::Other, 0, at);
-        }
-        b'-' if next == b'-' && byte(value, two) == b'-' => {
-            // A rule, not a comment.
-            let run = rest(value, at)
-                .iter()
-                .take_while(|&&byte| byte == b'-')
-                .count();
-            builder.push(Kind::Other, 0, at);
-            return at.saturating_add(run);
         }
         b'-' if next == b'-' => {
             let end = line_end(value, two);
@@ -671,11 +665,12 @@ fn block_comment(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
     if byte(value, inside) == b'!'
         || (byte(value, inside) == b'M' && byte(value, inside.saturating_add(1)) == b'!')
     {
-        let digits = rest(value, inside)
-            .iter()
-            .take(7)
-            .take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'!' | b'M'))
-            .count();
+        let digits = tally(
+            rest(value, inside)
+                .iter()
+                .take(7)
+                .take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'!' | b'M')),
+        );
         return inside.saturating_add(digits.max(1));
     }
     let close = rest(value, inside)

@@ -164,7 +164,12 @@ fn prefix(stream: &Stream<'_>) -> Option<Strength> {
         Kind::Comment => {
             // `admin'--` closes a statement; `the boys' -- all of them` is a dash.
             let dashes = stream.has(1, Flags::DASHES);
-            if stream.has(1, Flags::EMPTY) || (dashes && (stream.has(1, Flags::CLOSED) || short)) {
+            let cuts = if stream.has(1, Flags::EMPTY) {
+                dashes || short
+            } else {
+                dashes && (stream.has(1, Flags::CLOSED) || short)
+            };
+            if cuts && !stream.has(0, Flags::ODD) {
                 Some(Strength::Decisive)
             } else {
                 Some(Strength::Suspicious)

@@ -96,6 +96,7 @@ const ATTACKS: [(Class, &[&str]); 4] = [
             "' oR '1'='1",
             "x' || 'a'='a",
             "admin'--",
+            "1 or 1=1---",
             "admin')#",
             "1 OR 1=1",
             "1/**/oR/**/1=1/*",
@@ -234,7 +235,7 @@ fn evasions_do_not_change_the_verdict() {
     }
 }
 
-const HONEST: [&str; 70] = [
+const HONEST: [&str; 71] = [
     "O'Brien",
     "Conan O'Brien and Dara Ó Briain",
     "select a plan from the list",
@@ -295,6 +296,7 @@ const HONEST: [&str; 70] = [
     "onload = true?",
     "only=1&once=2",
     "version ^1.2.3 || ~2.0.0",
+    "@}-;-'---",
     "L'été, c'est l'heure d'aller à l'océan",
     "Dov'è l'università? All'angolo",
     "rock'n'roll",
@@ -504,5 +506,65 @@ fn hostile_bytes_get_a_verdict() {
         for second in 0..=u8::MAX {
             let _ = judge_body(BodyKind::Other, &[first, second, b'(', first]);
         }
+    }
+}
+
+#[test]
+#[ignore = "prints times: run with --release --ignored --nocapture"]
+fn times() {
+    extern crate std;
+    let pieces = [
+        "'",
+        "\"",
+        "`",
+        "<",
+        "(",
+        "--",
+        "\\",
+        "%25",
+        "/*",
+        "../",
+        ";",
+        "&",
+        "$(",
+        "{",
+        "<a ",
+        "<style>",
+        "on",
+        "or 1",
+        "\n",
+        " ",
+        "x'",
+        "<a b=\"",
+        "select ",
+        "a(",
+        "j:",
+        "&#x41",
+        ";cat ",
+        "`id ",
+        "alert ",
+        "{{",
+        "/etc",
+        "union select ",
+        "; ",
+        "| ",
+        "\r\n;",
+        "javascript:",
+        "--\r\nContent-Disposition: x\r\n",
+    ];
+    for piece in pieces {
+        let time = |size: usize| {
+            let value = piece.repeat(size / piece.len());
+            let start = std::time::Instant::now();
+            for _ in 0..5 {
+                let _ = judge_body(BodyKind::Other, value.as_bytes());
+            }
+            start.elapsed().as_micros() / 5
+        };
+        std::println!(
+            "{piece:?}: 32K {} us, 128K {} us",
+            time(32 * 1024),
+            time(128 * 1024)
+        );
     }
 }

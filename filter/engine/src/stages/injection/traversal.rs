@@ -6,6 +6,7 @@
 
 use super::bytes::{
     self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, WIDE, byte, contains, has_at, is_space, rest,
+    tally,
 };
 use super::triggers::{PATH, WRAPPER};
 use super::words::{Key, Words};
@@ -204,24 +205,22 @@ fn climbs(value: &[u8]) -> bool {
 
 /// Mostly printable: a NUL in binary data means nothing.
 fn is_text(value: &[u8]) -> bool {
-    let odd = value
-        .iter()
-        .filter(|&&byte| byte < 0x20 && !is_space(byte) || byte >= 0x80)
-        .count();
+    let odd = tally(
+        value
+            .iter()
+            .filter(|&&byte| byte < 0x20 && !is_space(byte) || byte >= 0x80),
+    );
     odd.saturating_mul(4) <= value.len()
 }
 
 fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
-    let colon = value.iter().position(|&byte| byte == b':');
-    if colon.is_none() {
-        return;
-    }
-    for (at, _) in value
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b':')
-        .take(64)
-    {
+    let mut next = 0_usize;
+    for _ in 0..64 {
+        let Some(step) = rest(value, next).iter().position(|&byte| byte == b':') else {
+            return;
+        };
+        let at = next.saturating_add(step);
+        next = at.saturating_add(1);
         for wrapper in WRAPPERS {
             let Some(split) = wrapper.iter().position(|&byte| byte == b':') else {
                 continue;
@@ -254,12 +253,9 @@ fn unc(value: &[u8], bare: bool, hits: &mut Hits) {
     if !bare || !value.starts_with(b"\\\\") {
         return;
     }
-    let host = rest(value, 2)
-        .iter()
-        .take_while(|&&byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'@' | b'%')
-        })
-        .count();
+    let host = tally(rest(value, 2).iter().take_while(|&&byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'@' | b'%')
+    }));
     if host > 0 && byte(value, host.saturating_add(2)) == b'\\' {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
@@ -404,7 +400,7 @@ fn segment(text: &[u8]) -> Segment {
         return Segment::Empty;
     };
     if head == b'.' || head == b'?' || head == b';' || head >= 0x80 {
-        let dots = text.iter().filter(|&&byte| byte == b'.').count();
+        let dots = tally(text.iter().filter(|&&byte| byte == b'.'));
         let filler = text
             .iter()
             .all(|&byte| matches!(byte, b'.' | b';' | b'?' | b':' | b'*' | b'%') || byte >= 0x80);

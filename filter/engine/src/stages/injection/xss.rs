@@ -7,6 +7,7 @@
 
 use super::bytes::{
     self, ANGLE, BACKSLASH, CONTROL, LINE, QUOTE, byte, contains, has_at, is_space, is_word, rest,
+    tally,
 };
 use super::triggers::SCRIPT;
 use super::words::{Key, Words};
@@ -318,11 +319,12 @@ fn handler(value: &[u8], at: usize, classes: u32) -> Option<Strength> {
     if !has_at(value, at, b"on") {
         return None;
     }
-    let length = rest(value, at)
-        .iter()
-        .take(40)
-        .take_while(|byte| byte.is_ascii_alphabetic())
-        .count();
+    let length = tally(
+        rest(value, at)
+            .iter()
+            .take(40)
+            .take_while(|byte| byte.is_ascii_alphabetic()),
+    );
     if length < 5 {
         return None;
     }
