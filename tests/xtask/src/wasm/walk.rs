@@ -133,6 +133,8 @@ enum Step {
     MayJump(u32),
     Return,
     Unreachable,
+    /// Any number of instructions that neither call nor jump.
+    Other,
 }
 
 #[derive(Default)]
@@ -202,8 +204,12 @@ impl Graph {
                         if let Operator::RefFunc { function_index } = operator {
                             elements.insert(function_index);
                         }
-                        steps.extend(step(&operator)?);
+                        let step = step(&operator)?;
+                        if !matches!((&step, steps.last()), (Step::Other, Some(Step::Other))) {
+                            steps.push(step);
+                        }
                     }
+                    drop_impossible_targets(&mut steps);
                     graph.bodies.insert(index, steps);
                 }
                 Payload::CustomSection(section) => {
@@ -268,8 +274,8 @@ impl Graph {
     }
 }
 
-fn step(operator: &Operator<'_>) -> Result<Option<Step>> {
-    Ok(Some(match operator {
+fn step(operator: &Operator<'_>) -> Result<Step> {
+    Ok(match operator {
         Operator::Call { function_index } => Step::Call(*function_index),
         Operator::CallIndirect { type_index, .. } => Step::CallIndirect(*type_index),
         Operator::ReturnCall { function_index } => Step::Tail(Box::new(Step::Call(*function_index))),
@@ -293,8 +299,50 @@ fn step(operator: &Operator<'_>) -> Result<Option<Step>> {
         }
         Operator::Return => Step::Return,
         Operator::Unreachable => Step::Unreachable,
-        _ => return Ok(None),
-    }))
+        _ => Step::Other,
+    })
+}
+
+/// Takes from each branch table the targets that land on an `unreachable`: it is how the compiler writes the values an
+/// exhaustive `match` does not have. No panic is written so: those are calls.
+fn drop_impossible_targets(steps: &mut [Step]) {
+    let mut open = Vec::new();
+    let mut ends = BTreeMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Step::Block | Step::Loop | Step::If => open.push(at),
+            Step::End => {
+                if let Some(start) = open.pop() {
+                    ends.insert(start, at);
+                }
+            }
+            _ => {}
+        }
+    }
+    let marked: BTreeSet<usize> = ends
+        .iter()
+        .filter(|(start, end)| {
+            matches!(steps.get(**start), Some(Step::Block))
+                && matches!(steps.get(**end + 1), Some(Step::Unreachable))
+        })
+        .map(|(start, _)| *start)
+        .collect();
+    for (at, step) in steps.iter_mut().enumerate() {
+        match step {
+            Step::Block | Step::Loop | Step::If => open.push(at),
+            Step::End => {
+                open.pop();
+            }
+            Step::Jump(depths) if depths.len() > 1 => {
+                depths.retain(|depth| {
+                    let depth = usize::try_from(*depth).ok();
+                    let block = depth.and_then(|depth| open.iter().rev().nth(depth));
+                    !block.is_some_and(|block| marked.contains(block))
+                });
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What the live code of a body does.
@@ -379,6 +427,7 @@ fn flow(body: &[Step], never: &BTreeSet<u32>) -> Flow {
                 flow.traps = true;
                 live = false;
             }
+            Step::Other => {}
         }
     }
     flow
@@ -396,7 +445,7 @@ mod tests {
     use super::*;
 
     /// Name, module, what must be found (part of a line; none: nothing).
-    const CASES: [(&str, &str, Option<&str>); 12] = [
+    const CASES: [(&str, &str, Option<&str>); 14] = [
         (
             "a panic two calls away, with its path",
             r#"(func $root (export "root") call $middle) (func $middle call $core::panicking::panic)
@@ -462,7 +511,19 @@ mod tests {
         (
             "a branch table reaches each target",
             r#"(func $root (export "root") (param i32)
-                 (block (block (br_table 0 1 (local.get 0))) unreachable))"#,
+                 (block (block (br_table 0 1 (local.get 0))) nop unreachable))"#,
+            Some("an `unreachable` instruction"),
+        ),
+        (
+            "the default of a table that an exhaustive match does not have",
+            r#"(func $root (export "root") (param i32)
+                 (block (block (br_table 1 1 0 (local.get 0))) unreachable))"#,
+            None,
+        ),
+        (
+            "a default that does something before it traps",
+            r#"(func $root (export "root") (param i32)
+                 (block (block (br_table 1 1 0 (local.get 0))) (local.set 0 (i32.const 1)) unreachable))"#,
             Some("an `unreachable` instruction"),
         ),
         (
