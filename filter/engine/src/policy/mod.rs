@@ -3,8 +3,23 @@
 //! Text arrives as a `Node` (JSON text, YAML file, protobuf `Struct`), is read by `config.rs` and turned into
 //! these types by `compile.rs`; every error found is reported.
 
+mod compile;
+mod config;
+pub mod node;
+mod read;
+mod route;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
+use self::compile::Secrets;
+use self::node::Node;
+pub use self::read::PolicyError;
 use crate::request::target::PathPattern;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::HeaderPolicy;
@@ -48,6 +63,27 @@ pub struct Policy {
     pub security_headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// Events.
     pub events: Events,
+    /// What it costs and needs, for `palisade check`.
+    pub implied: Implied,
+}
+
+/// Memory and needs that follow from a policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Implied {
+    /// Sets of the limiter's table: shared-data keys it can have at most; 0 without limits.
+    pub table_sets: u32,
+    /// Clients it holds at a time.
+    pub table_clients: u32,
+    /// Bytes of shared data when every set is full, the host's overhead included.
+    pub table_bytes: u64,
+    /// Bytes of one body held at most.
+    pub body_bytes: usize,
+    /// Keys of all providers.
+    pub keys: usize,
+    /// Routes.
+    pub routes: usize,
+    /// Environment variables it reads.
+    pub env: Vec<String>,
 }
 
 /// Modes of single stages.
@@ -111,10 +147,62 @@ pub enum EventLog {
     None,
 }
 
+/// Looks up an environment variable of the VM.
+pub type Lookup<'e> = &'e dyn Fn(&str) -> Option<Vec<u8>>;
+
 impl Policy {
-    /// Index of the route that takes this head: the first that matches in `routes`.
+    /// Compiles what a Proxy-Wasm host hands to the plugin: JSON text or the wire form of a `Struct`.
+    ///
+    /// # Errors
+    /// Every error found, in document order (of a `Struct`: by key).
+    pub fn from_plugin_bytes(bytes: &[u8], secrets: Lookup<'_>) -> Result<Self, Vec<PolicyError>> {
+        Self::from_node(&Self::node(bytes)?, secrets)
+    }
+
+    /// Compiles a tree.
+    ///
+    /// # Errors
+    /// Every error found, in document order.
+    pub fn from_node(node: &Node, secrets: Lookup<'_>) -> Result<Self, Vec<PolicyError>> {
+        compile::compile(node, Secrets::Environment(secrets))
+    }
+
+    /// Compiles a tree without its keys, to check it away from the environment it will run in. The result has
+    /// no keys: it accepts no token. [`Policy::implied`] names the variables it needs.
+    ///
+    /// # Errors
+    /// Every error found, in document order.
+    pub fn check(node: &Node) -> Result<Self, Vec<PolicyError>> {
+        compile::compile(node, Secrets::Assumed)
+    }
+
+    /// The policy language as a JSON Schema (draft 2020-12).
     #[must_use]
-    pub fn route_of(&self, _head: &crate::request::RequestHead<'_>) -> Option<usize> {
-        None
+    pub fn schema() -> serde_json::Value {
+        let mut schema = <config::Config as read::FromNode>::schema();
+        if let serde_json::Value::Object(map) = &mut schema {
+            map.insert(
+                "$schema".into(),
+                "https://json-schema.org/draft/2020-12/schema".into(),
+            );
+            map.insert("title".into(), "Palisade policy".into());
+        }
+        schema
+    }
+
+    /// What it costs and needs.
+    #[must_use]
+    pub const fn implied(&self) -> &Implied {
+        &self.implied
+    }
+
+    fn node(bytes: &[u8]) -> Result<Node, Vec<PolicyError>> {
+        Node::from_plugin_bytes(bytes).map_err(|error| {
+            vec![PolicyError {
+                path: "policy".into(),
+                problem: error.problem,
+                help: "write the policy as JSON text or as a `Struct`; `{}` is the smallest".into(),
+            }]
+        })
     }
 }

@@ -1,0 +1,523 @@
+//! The policy language, section by section: each declaration below is the reader, the documentation and the schema.
+//!
+//! **In:** a [`Node`]. **Out:** [`Config`], which mirrors the text; `compile.rs` checks what spans keys.
+//! **Invariant:** every default is written here once, in the policy's own language, and read like any other value.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Value, json};
+
+use super::node::Node;
+use super::read::{Errors, FromNode, Located, Named, Path, section};
+use super::values::{
+    Binding, BodyField, Cidr, CookieName, Count, Duration, Encoding, EnvName, FieldName,
+    HeaderName, Host, JwtTag, MediaType, Method, Name, Part, Pointer, QuotaText, SecurityHeaders,
+    SessionTag, Size, Text,
+};
+use super::{EventLog, Mode, RouteBody};
+use crate::pattern::Pattern;
+use crate::request::target::PathPattern;
+use crate::stages::headers::EscapedSlash;
+use crate::stages::injection::Class;
+use crate::stages::limits::{Algorithm, KeyPart};
+use crate::stages::token::{HmacAlgorithm, SessionFormat, Source};
+
+section! {
+    /// A Palisade policy. Sections are the stages, in the order a request meets them.
+    struct Config {
+        /// Whether denials are carried out (`enforce`) or only reported (`monitor`).
+        mode: Mode = "enforce",
+        /// Who the client is.
+        client: Client = {},
+        /// Address lists.
+        access: Access = {},
+        /// Header inspection.
+        headers: Headers = {},
+        /// Token providers by name.
+        tokens: Named<Token> = {},
+        /// Rate limits; all that match are charged.
+        limits: Vec<Located<Limit>> = [],
+        /// Size of the counter table.
+        table: Table = {},
+        /// Injection detection; absent: off.
+        injection: Option<Injection>,
+        /// Bodies.
+        body: Body = {},
+        /// Routes, chosen by specificity: exact path, longer literal prefix, wildcard; then hosts, then methods; then
+        /// their order. A request that no route takes is refused. Absent: one route for everything, without a token.
+        routes: Option<Vec<Located<RouteConfig>>>,
+        /// Our own replies.
+        responses: Responses = {},
+        /// Events.
+        events: EventsConfig = {},
+    }
+}
+
+section! {
+    /// Who the client is.
+    struct Client {
+        /// Proxies in front of us whose `x-forwarded-for` entries are believed; 0: the peer is the client.
+        trusted_hops: Count<0, 16> = 0,
+    }
+}
+
+section! {
+    /// Address lists: `deny` wins; a list of `allow` refuses everybody else.
+    struct Access {
+        /// Refused addresses and networks.
+        deny: Vec<Cidr> = [],
+        /// If not empty, only these.
+        allow: Vec<Cidr> = [],
+        /// Mode of this stage.
+        mode: Mode = "enforce",
+    }
+}
+
+section! {
+    /// Header inspection.
+    struct Headers {
+        /// Allowed methods; an empty list allows all.
+        methods: Vec<Method> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        /// Allowed hosts, without port; `*.example.com` takes any subdomain; an empty list allows all.
+        hosts: Vec<Host> = [],
+        /// Allowed content types of requests with a body; an empty list allows all.
+        content_types: Vec<MediaType> = [],
+        /// Bounds.
+        max: HeaderMax = {},
+        /// Headers that must be present.
+        require: Vec<HeaderName> = [],
+        /// Headers that must not be present.
+        forbid: Vec<HeaderName> = ["x-original-url", "x-rewrite-url"],
+        /// What to do with an encoded slash in the path: refuse it or keep it as data of its segment.
+        escaped_slash: EscapedSlash = "deny",
+        /// Mode of this stage.
+        mode: Mode = "enforce",
+    }
+}
+
+section! {
+    /// Bounds of the head; each is the largest value let through.
+    struct HeaderMax {
+        /// Header fields.
+        count: Count<1, 1024> = 100,
+        /// Bytes of all names and values.
+        bytes: Size = "32KiB",
+        /// Bytes of one value.
+        value: Size = "8KiB",
+        /// Bytes of the request target.
+        target: Size = "8KiB",
+        /// Query parameters.
+        params: Count<0, 4096> = 256,
+        /// Cookie pairs.
+        cookies: Count<0, 1024> = 64,
+    }
+}
+
+/// A token provider, told apart by `type`.
+#[derive(Debug, Clone)]
+pub(crate) enum Token {
+    Jwt(JwtConfig),
+    Session(SessionConfig),
+}
+
+impl FromNode for Token {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        super::read::entries(node, at, errors)?;
+        match node.entry("type").map(|tag| (tag, tag.as_text())) {
+            Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
+            Some((_, Some("session"))) => SessionConfig::read(node, at, errors).map(Self::Session),
+            Some((tag, _)) => {
+                errors.wrong(&at.key("type"), tag, "a type of token", Self::help());
+                None
+            }
+            None => {
+                errors.push(&at.key("type"), "missing", Self::help());
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "oneOf": [JwtConfig::schema(), SessionConfig::schema()] })
+    }
+
+    fn help() -> String {
+        "write one of `jwt`, `session`".to_owned()
+    }
+}
+
+section! {
+    /// A JWT in compact form, signed with HMAC (RFC 7519, RFC 8725).
+    struct JwtConfig {
+        /// `jwt`.
+        r#type: JwtTag,
+        /// Where the token is carried.
+        from: From = "bearer",
+        /// Required `iss`.
+        issuer: Option<Text>,
+        /// Accepted `aud` values; empty: `aud` is not looked at.
+        audiences: Vec<Text> = [],
+        /// Algorithms that may be used; every key must use one of them.
+        algorithms: Option<Vec<HmacAlgorithm>>,
+        /// Keys; a key carries its algorithm, and the token's header chooses neither.
+        keys: Vec<Located<JwtKey>>,
+        /// Clock skew for `exp`, `nbf` and `iat`.
+        leeway: Duration = "30s",
+        /// Claims that must be present.
+        require: Vec<Text> = [],
+        /// Whether `exp` must be present.
+        require_exp: bool = true,
+        /// Headers to set from claims: header name to JSON Pointer. The client's own copies are removed.
+        forward: Named<Pointer> = {},
+        /// JSON Pointer to the roles: an array of strings, or a string with blanks between.
+        roles: Pointer = "/roles",
+    }
+}
+
+section! {
+    /// A session token signed with HMAC-SHA256.
+    struct SessionConfig {
+        /// `session`.
+        r#type: SessionTag,
+        /// Where the token is carried.
+        from: From,
+        /// `v1`: `v1.<payload>.<mac>`; `colon`: `subject:issued_at:hex-hmac`.
+        format: SessionFormat = "v1",
+        /// Keys; all verify.
+        keys: Vec<Located<SessionKey>>,
+        /// How long a token is valid after it was issued.
+        lifetime: Duration = "1h",
+        /// Clock skew.
+        leeway: Duration = "30s",
+        /// What a token is bound to (`v1` only).
+        bind: Vec<Binding> = [],
+        /// Headers to set from the token: header name to JSON Pointer; `/sub` is the subject.
+        forward: Named<Pointer> = {},
+        /// JSON Pointer to the roles.
+        roles: Pointer = "/roles",
+    }
+}
+
+section! {
+    /// A key of a JWT provider.
+    struct JwtKey {
+        /// Algorithm of the key.
+        algorithm: HmacAlgorithm,
+        /// Environment variable of the VM that holds the key.
+        env: EnvName,
+        /// `kid` of the tokens it verifies.
+        id: Option<Text>,
+        /// How the key is written in the variable.
+        encoding: Encoding = "raw",
+    }
+}
+
+section! {
+    /// A key of a session provider.
+    struct SessionKey {
+        /// Environment variable of the VM that holds the key.
+        env: EnvName,
+        /// Key id in the token.
+        id: Option<Text>,
+        /// How the key is written in the variable.
+        encoding: Encoding = "raw",
+    }
+}
+
+/// Where a credential is carried.
+#[derive(Debug, Clone)]
+pub(crate) struct From(pub(crate) Source);
+
+section! {
+    /// A header or a cookie that carries the credential.
+    struct Carrier {
+        /// Header name; its whole value is the credential.
+        header: Option<HeaderName>,
+        /// Cookie name.
+        cookie: Option<CookieName>,
+    }
+}
+
+impl FromNode for From {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        if node.as_text() == Some("bearer") {
+            return Some(Self(Source::Bearer));
+        }
+        if let Node::Map(_) = node {
+            match Carrier::read(node, at, errors)? {
+                Carrier {
+                    header: Some(name),
+                    cookie: None,
+                } => return Some(Self(Source::Header(name.0))),
+                Carrier {
+                    header: None,
+                    cookie: Some(name),
+                } => return Some(Self(Source::Cookie(name.0))),
+                Carrier { .. } => {}
+            }
+        }
+        errors.wrong(at, node, "a place for a credential", Self::help());
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "oneOf": [{ "const": "bearer" }, one_key(&Carrier::schema())] })
+    }
+
+    fn help() -> String {
+        "write `bearer`, `{ header: NAME }` or `{ cookie: NAME }`".to_owned()
+    }
+}
+
+section! {
+    /// A rate limit.
+    struct Limit {
+        /// Name, unique.
+        name: Name,
+        /// Which requests are counted; absent: all.
+        when: When = {},
+        /// What tells counters apart.
+        key: Vec<Key> = ["client"],
+        /// How many in which window, such as `100/10m`: no window of that length ever admits more.
+        quota: QuotaText,
+        /// How it counts: a ring of time-aligned counters, or a log of times for small quotas.
+        algorithm: Algorithm = "sliding_window",
+        /// Ban after repeated excess.
+        penalty: Option<PenaltyConfig>,
+        /// Count by response instead of by request.
+        count: Option<CountBy>,
+        /// Mode of this limit.
+        mode: Mode = "enforce",
+    }
+}
+
+section! {
+    /// Which requests a limit counts; all given conditions must hold.
+    struct When {
+        /// Methods; absent: all.
+        methods: Vec<Method> = [],
+        /// Path; absent: all.
+        path: Option<PathPattern>,
+    }
+}
+
+section! {
+    /// Ban after repeated excess.
+    struct PenaltyConfig {
+        /// Refusals within one window of the limit before the ban.
+        after: Count<1, 65535>,
+        /// Length of the ban.
+        ban: Duration,
+    }
+}
+
+section! {
+    /// Count by response: a place is reserved and given back when the response does not count.
+    struct CountBy {
+        /// Statuses that count, such as `[401, 403]`.
+        status: Vec<Count<100, 599>>,
+    }
+}
+
+/// A part of a counter's key.
+#[derive(Debug, Clone)]
+pub(crate) struct Key(pub(crate) KeyPart);
+
+section! {
+    /// A header or body field whose value tells counters apart.
+    struct KeyMap {
+        /// Header name.
+        header: Option<HeaderName>,
+        /// Body field, such as `username` or `user.name`.
+        field: Option<BodyField>,
+    }
+}
+
+impl FromNode for Key {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        match node.as_text() {
+            Some("client") => return Some(Self(KeyPart::Client)),
+            Some("subject") => return Some(Self(KeyPart::Subject)),
+            _ => {}
+        }
+        if let Node::Map(_) = node {
+            match KeyMap::read(node, at, errors)? {
+                KeyMap {
+                    header: Some(name),
+                    field: None,
+                } => return Some(Self(KeyPart::Header(name.0))),
+                KeyMap {
+                    header: None,
+                    field: Some(name),
+                } => return Some(Self(KeyPart::Field(name.0))),
+                KeyMap { .. } => {}
+            }
+        }
+        errors.wrong(at, node, "a part of a key", Self::help());
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "oneOf": [{ "enum": ["client", "subject"] }, one_key(&KeyMap::schema())] })
+    }
+
+    fn help() -> String {
+        "write `client`, `subject`, `{ header: NAME }` or `{ field: NAME }`".to_owned()
+    }
+}
+
+section! {
+    /// The table of counters in shared memory: fixed in size, whatever clients do.
+    struct Table {
+        /// Clients held at a time; beyond it the least active make room.
+        clients: Count<64, 4194304> = 65536,
+    }
+}
+
+section! {
+    /// Injection detection.
+    struct Injection {
+        /// How suspicious: 1 (few false alarms) to 4.
+        level: Count<1, 4> = 1,
+        /// Score that blocks.
+        threshold: Count<1, 1000> = 5,
+        /// What is looked at.
+        inspect: Vec<Part> = ["target", "headers", "cookies", "body"],
+        /// Exceptions; in one, all given parts must hold.
+        except: Vec<Located<ExceptConfig>> = [],
+        /// The operator's own patterns.
+        patterns: Vec<Located<PatternConfig>> = [],
+        /// Mode of this stage.
+        mode: Mode = "enforce",
+    }
+}
+
+section! {
+    /// An exception from injection detection.
+    struct ExceptConfig {
+        /// Name of a route.
+        route: Option<Located<Name>>,
+        /// Name of a parameter, cookie, header or body field.
+        field: Option<BodyField>,
+        /// Attack classes; absent: all.
+        classes: Vec<Class> = [],
+    }
+}
+
+section! {
+    /// An operator's pattern, matched anywhere in a decoded value.
+    struct PatternConfig {
+        /// Name, unique; shown in events.
+        name: Name,
+        /// Regular expression over bytes, without look-around and back-references; matching is linear.
+        pattern: Pattern,
+        /// Points of a match.
+        score: Count<1, 1000> = 5,
+    }
+}
+
+section! {
+    /// Bodies.
+    struct Body {
+        /// Largest body held for inspection; a longer one is refused where bodies are inspected.
+        max: Size = "128KiB",
+    }
+}
+
+section! {
+    /// A route.
+    struct RouteConfig {
+        /// Name, unique.
+        name: Name,
+        /// Which requests it takes; absent: all.
+        r#match: Match = {},
+        /// Token demands; may be left out only when the policy has no tokens.
+        token: Option<Located<RouteTokenConfig>>,
+        /// Mode of this route.
+        mode: Mode = "enforce",
+        /// Whether bodies may be held for inspection, or always stream through.
+        body: RouteBody = "inspect",
+    }
+}
+
+section! {
+    /// Which requests a route takes; all given conditions must hold.
+    struct Match {
+        /// Path: `/a` is exact, `/a/*` takes `/a` and all below it; absent: all.
+        path: Option<PathPattern>,
+        /// Methods; absent: all.
+        methods: Vec<Method> = [],
+        /// Hosts as in `headers.hosts`; absent: all.
+        hosts: Vec<Host> = [],
+    }
+}
+
+/// What a route asks.
+#[derive(Debug, Clone)]
+pub(crate) enum RouteTokenConfig {
+    None,
+    Demand(Demand),
+}
+
+section! {
+    /// Token demands of a route.
+    struct Demand {
+        /// Providers of which one must have verified the token.
+        any: Vec<Located<Text>>,
+        /// Let requests without a token pass; a bad token is still refused.
+        optional: bool = false,
+        /// The subject must hold one of these.
+        roles: Vec<Text> = [],
+    }
+}
+
+impl FromNode for RouteTokenConfig {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        match node {
+            Node::Map(_) => Demand::read(node, at, errors).map(Self::Demand),
+            _ if node.as_text() == Some("none") => Some(Self::None),
+            _ => {
+                errors.wrong(at, node, "a token demand", Self::help());
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "oneOf": [{ "const": "none" }, Demand::schema()] })
+    }
+
+    fn help() -> String {
+        "write `none` or `{ any: [PROVIDER] }`".to_owned()
+    }
+}
+
+section! {
+    /// Our own replies.
+    struct Responses {
+        /// Whether they carry security headers.
+        security_headers: SecurityHeaders = "strict",
+    }
+}
+
+section! {
+    /// Events: one JSON line a request.
+    struct EventsConfig {
+        /// Which requests: those denied or with findings, all, or none.
+        log: EventLog = "denied",
+        /// Names of headers, cookies, parameters and fields whose values are never shown.
+        redact: Vec<FieldName> = ["authorization", "proxy-authorization", "cookie", "password", "passwd", "secret", "token"],
+    }
+}
+
+/// The schema of a section of which exactly one key is written.
+fn one_key(section: &Value) -> Value {
+    let mut schema = section.clone();
+    if let Value::Object(map) = &mut schema {
+        map.insert("minProperties".to_owned(), json!(1));
+        map.insert("maxProperties".to_owned(), json!(1));
+    }
+    schema
+}

@@ -1,0 +1,342 @@
+//! The policy language from outside: text and wire agree, every error in one pass, no panic on hostile bytes.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::node::{MAX_DEPTH, Node};
+use super::{Policy, PolicyError};
+use crate::request::RequestHead;
+use crate::stages::token::{Need, ProviderKind, SessionFormat, Source};
+
+/// The JSON equivalent of `examples/policies/shop.yaml`.
+const SHOP: &str = r#"{
+  "mode": "enforce",
+  "client": { "trusted_hops": 0 },
+  "headers": {
+    "methods": ["GET", "HEAD", "POST", "PUT", "DELETE"],
+    "max": { "count": 100, "bytes": "32KiB", "value": "8KiB", "target": "8KiB", "params": 256, "cookies": 64 },
+    "forbid": ["x-original-url", "x-rewrite-url"]
+  },
+  "tokens": {
+    "app": {
+      "type": "jwt", "from": "bearer", "issuer": "https://id.example.com", "audiences": ["shop"],
+      "keys": [{ "algorithm": "HS256", "env": "PALISADE_JWT_KEY" }],
+      "forward": { "x-user": "/sub", "x-roles": "/roles" }
+    },
+    "session": {
+      "type": "session", "from": { "cookie": "sid" }, "format": "v1",
+      "keys": [{ "id": "k1", "env": "PALISADE_SESSION_KEY" }], "lifetime": "1h", "bind": ["client"]
+    }
+  },
+  "limits": [
+    { "name": "per-client", "key": ["client"], "quota": "100/10m", "algorithm": "sliding_window",
+      "penalty": { "after": 100, "ban": "10m" } },
+    { "name": "login", "when": { "methods": ["POST"], "path": "/login" }, "key": ["client"], "quota": "5/1h",
+      "count": { "status": [401, 403] } }
+  ],
+  "injection": { "level": 1, "threshold": 5, "inspect": ["target", "headers", "cookies", "body"] },
+  "body": { "max": "128KiB" },
+  "routes": [
+    { "name": "admin", "match": { "path": "/admin/*" }, "token": { "any": ["app"], "roles": ["admin"] } },
+    { "name": "account", "match": { "path": "/account/*" }, "token": { "any": ["app", "session"] } },
+    { "name": "search", "match": { "path": "/search" }, "token": { "any": ["app"], "optional": true } },
+    { "name": "events", "match": { "path": "/events" }, "token": "none", "body": "stream" },
+    { "name": "public", "match": { "path": "/*" }, "token": "none" }
+  ],
+  "responses": { "security_headers": "strict" },
+  "events": { "log": "denied", "redact": ["authorization", "cookie", "password"] }
+}"#;
+
+fn environment(_: &str) -> Option<Vec<u8>> {
+    Some(b"0123456789abcdef0123456789abcdef".to_vec())
+}
+
+fn compile(text: &str) -> Result<Policy, Vec<PolicyError>> {
+    Policy::from_plugin_bytes(text.as_bytes(), &environment)
+}
+
+fn errors(text: &str) -> Vec<String> {
+    compile(text)
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// Writes a tree as a `Struct`, as Envoy does: numbers are doubles.
+fn wire(node: &Node) -> Vec<u8> {
+    let Node::Map(entries) = node else { panic!("a Struct is a map") };
+    let mut out = Vec::new();
+    for (key, value) in entries {
+        let mut entry = Vec::new();
+        field(&mut entry, 1, key.as_bytes());
+        field(&mut entry, 2, &wire_value(value));
+        field(&mut out, 1, &entry);
+    }
+    out
+}
+
+fn wire_value(node: &Node) -> Vec<u8> {
+    let mut out = Vec::new();
+    match node {
+        Node::Null => out.extend([0x08, 0]),
+        Node::Number(text) => {
+            out.push(0x11);
+            out.extend(text.parse::<f64>().unwrap().to_le_bytes());
+        }
+        Node::String(text) => field(&mut out, 3, text.as_bytes()),
+        Node::Bool(value) => out.extend([0x20, u8::from(*value)]),
+        Node::Map(_) => field(&mut out, 5, &wire(node)),
+        Node::List(list) => {
+            let mut inner = Vec::new();
+            list.iter().for_each(|item| field(&mut inner, 1, &wire_value(item)));
+            field(&mut out, 6, &inner);
+        }
+    }
+    out
+}
+
+fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    out.push(number << 3 | 2);
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        out.push(u8::try_from(length & 0x7F).unwrap() | 0x80);
+        length >>= 7;
+    }
+    out.push(u8::try_from(length).unwrap());
+    out.extend(bytes);
+}
+
+#[test]
+fn the_shop_compiles() {
+    let policy = compile(SHOP).unwrap();
+    let names: Vec<_> = policy.routes.iter().map(|route| String::from_utf8_lossy(&route.name)).collect();
+    assert_eq!(names, ["search", "events", "account", "admin", "public"]);
+    let session = &policy.tokens.providers[1];
+    assert_eq!(session.from, Source::Cookie(b"sid".to_vec()));
+    let ProviderKind::Session(rules) = &session.kind else { panic!("session") };
+    assert_eq!((rules.format, rules.lifetime, rules.bind_client), (SessionFormat::V1, 3600, true));
+    assert_eq!(policy.limits.limits[1].statuses, [401, 403]);
+    assert_eq!(policy.routes[0].token.need, Need::Optional);
+    assert_eq!(policy.implied().env, ["PALISADE_JWT_KEY", "PALISADE_SESSION_KEY"]);
+    assert_eq!(policy.implied().keys, 2);
+}
+
+#[test]
+fn text_and_struct_give_the_same_policy() {
+    let node = Node::from_json(SHOP).unwrap();
+    let bytes = wire(&node);
+    assert_eq!(bytes[0], 0x0A);
+    let from_wire = Policy::from_plugin_bytes(&bytes, &environment).unwrap();
+    // Maps of a `Struct` come sorted: providers and forwarded headers change places, so the text is sorted too.
+    let sorted = Node::from_struct_wire(&bytes).unwrap();
+    let from_text = Policy::from_node(&sorted, &environment).unwrap();
+    assert_eq!(format!("{from_wire:?}"), format!("{from_text:?}"));
+    let direct = compile(SHOP).unwrap();
+    assert_eq!(format!("{:?}", from_wire.limits), format!("{:?}", direct.limits));
+    assert_eq!(format!("{:?}", from_wire.routes), format!("{:?}", direct.routes));
+    assert_eq!(format!("{:?}", from_wire.headers), format!("{:?}", direct.headers));
+}
+
+#[test]
+fn a_line_feed_before_text_is_not_a_struct() {
+    for before in ["\n", "\r\n", " \t\n\n"] {
+        assert!(compile(&format!("{before}{SHOP}")).is_ok(), "{before:?}");
+    }
+}
+
+#[test]
+fn numbers_and_bools_may_be_text() {
+    let text = r#"{ "client": { "trusted_hops": "2.0" }, "headers": { "max": { "count": "50", "bytes": 1024.0 } },
+        "limits": [{ "name": 7, "quota": "1/1s", "count": { "status": ["401", 403.0] } }] }"#;
+    let policy = compile(text).unwrap();
+    assert_eq!(policy.trusted_hops, 2);
+    assert_eq!((policy.headers.max.count, policy.headers.max.bytes), (50, 1024));
+    assert_eq!(policy.limits.limits[0].name, b"7");
+    assert_eq!(policy.limits.limits[0].statuses, [401, 403]);
+}
+
+#[test]
+fn every_error_is_found_in_document_order() {
+    let text = r#"{
+      "mode": "enforec",
+      "heders": {},
+      "tokens": {
+        "app": { "type": "jwt", "keys": [{ "algorithm": "none", "env": "K" }, { "algorithm": "HS512", "env": "K" }] },
+        "old": { "type": "session", "from": { "cookie": "a", "header": "b" }, "keys": [{ "env": "my secret" }] },
+        "sid": { "type": "session", "from": { "cookie": "a" }, "format": "colon", "bind": ["client"],
+                 "keys": [{ "env": "K" }], "forward": { "X-User": "/sub", "host": "/sub", "x-a": "sub" } }
+      },
+      "limits": [{ "name": "a", "quota": "10x" }, { "name": "b", "quota": "1/31d" }, { "name": "b", "quota": "1/1s" }],
+      "access": { "deny": ["10.0.0.0/33"], "deny": [], "mode": null },
+      "body": { "max": "2MiB" },
+      "routes": [{ "match": {} }, { "name": "x", "token": { "any": ["ap", "nobody"], "optional": true, "roles": ["r"] } }]
+    }"#;
+    let expected = [
+        "mode: `enforec` is not a mode; write one of `enforce`, `monitor`",
+        "heders: unknown key; did you mean `headers`?",
+        "tokens.app.keys[0].algorithm: `none` is not a supported algorithm; write one of `HS256`, `HS384`, `HS512`",
+        "tokens.app.keys[1].env: the key in `K` has 32 bytes, HS512 needs at least 64; use a longer random key (RFC 7518 section 3.2)",
+        "tokens.old.from: a map is not a place for a credential; write `bearer`, `{ header: NAME }` or `{ cookie: NAME }`",
+        "tokens.old.keys[0].env: not the name of an environment variable (value not shown); write the name of the variable that holds the key, such as `JWT_KEY`, never the key itself",
+        "tokens.sid.bind: the format `colon` cannot be bound; use the format `v1`, or leave `bind` out",
+        "tokens.sid.forward.X-User: `X-User` is not a lower-case header name; write a name such as `x-user`",
+        "tokens.sid.forward.host: `host` belongs to the connection or the client; write a name of your own such as `x-user`",
+        "tokens.sid.forward.x-a: `sub` is not a JSON Pointer; write a path such as `/sub` or `/realm_access/roles`",
+        "limits[0].quota: `10x` is not a quota; write a count and a window such as `100/10m`",
+        "limits[1].quota: the window is out of range; write a window from `1s` to `30d`",
+        "limits[2].name: `b` is taken by an earlier one; give each its own name",
+        "access.deny: written more than once; keep one of them",
+        "access.deny[0]: `10.0.0.0/33` is not an address or network; write an address such as `203.0.113.7` or a network such as `203.0.113.0/24`",
+        "access.mode: empty; write one of `enforce`, `monitor`",
+        "body.max: `2097152` bytes are out of range; write a size from `1` to `1024KiB`",
+        "routes[0].name: missing; write letters, digits, `-`, `_` or `.`, at most 64, such as `per-client`",
+        "routes[1].token.any[0]: `ap` is not a provider of `tokens`; did you mean `app`?",
+        "routes[1].token.any[1]: `nobody` is not a provider of `tokens`; write one of `app`, `old`, `sid`",
+        "routes[1].token.roles: roles are asked of an optional token; leave `optional` out: a request without a token has no roles",
+    ];
+    let found = errors(text);
+    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found, expected, "error {place}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn single_faults() {
+    const CASES: &[(&str, &str)] = &[
+        ("", "policy: the plugin configuration is empty"),
+        (" \n", "policy: the plugin configuration is empty"),
+        ("[]", "policy: the plugin configuration is neither JSON text nor a `Struct`"),
+        ("{", "policy: not JSON: EOF while parsing"),
+        (r#"{"routes": []}"#, "routes: an empty list takes no request"),
+        (r#"{"routes": [{"name": "a"}, {"name": "b"}]}"#, "routes[1].match: the same as that of `a`"),
+        (r#"{"routes": [{"name": "a", "match": {"path": "a"}}]}"#, "routes[0].match.path: `a` is not a path"),
+        (r#"{"injection": null}"#, "injection: empty"),
+        (r#"{"injection": {"except": [{}]}}"#, "injection.except[0]: excepts everything"),
+        (r#"{"injection": {"except": [{"route": "x"}]}}"#, "injection.except[0].route: `x` is not a route"),
+        (r#"{"injection": {"level": 5}}"#, "injection.level: `5` is out of range; write a whole number from 1 to 4"),
+        (r#"{"injection": {"level": 1.5}}"#, "injection.level: `1.5` is not a whole number"),
+        (r#"{"injection": {"patterns": [{"name": "a", "pattern": "(?=a)"}]}}"#, "injection.patterns[0].pattern: `(?=a)`"),
+        (r#"{"limits": [{"name": "a", "quota": "65/1m", "algorithm": "exact_log"}]}"#, "limits[0].quota: `65` is too many"),
+        (r#"{"headers": {"methods": ["get"]}}"#, "headers.methods[0]: `get` is not a method"),
+        (r#"{"tokens": {"a": {"type": "session", "from": "bearer", "keys": [{"env": "K"}]}}}"#, "tokens: no route takes"),
+        (r#"{"tokens": {"a": {"type": "x"}}}"#, "tokens.a.type: `x` is not a type of token"),
+    ];
+    for (text, expected) in CASES {
+        let found = errors(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].starts_with(expected), "{text}: {}", found[0]);
+    }
+    assert!(errors(r#"{"limits": [{"name": "a", "quota": "64/1m", "algorithm": "exact_log"}]}"#).is_empty());
+    assert!(errors(r#"{"body": {"max": "1MiB"}}"#).is_empty());
+    assert_eq!(errors(r#"{"body": {"max": 1048577}}"#).len(), 1);
+    assert!(errors(r#"{"limits": [{"name": "a", "quota": "1/30d"}]}"#).is_empty());
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let text = r#"{"tokens": {"a": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "K", "encoding": "hex"}]}}}"#;
+    for value in [&b"hunter2"[..], b"hunter2hunter2hunter2hunter2hunter2", b"", b"\xFF"] {
+        let lookup = |_: &str| Some(value.to_vec());
+        let found = Policy::from_plugin_bytes(text.as_bytes(), &lookup).unwrap_err();
+        assert!(found.iter().any(|error| error.path == "tokens.a.keys[0].env"), "{found:?}");
+        assert!(!format!("{found:?}").contains("hunter"), "{found:?}");
+    }
+    let missing = Policy::from_plugin_bytes(text.as_bytes(), &|_| None).unwrap_err();
+    assert!(missing[0].problem.contains("`K` is not set"), "{missing:?}");
+    let checked = Policy::check(&Node::from_json(SHOP).unwrap()).unwrap();
+    let ProviderKind::Jwt(jwt) = &checked.tokens.providers[0].kind else { panic!("jwt") };
+    assert!(jwt.keys.is_empty(), "an assumed key must verify nothing");
+}
+
+#[test]
+fn routes_are_chosen_by_specificity() {
+    let text = r#"{"routes": [
+        {"name": "all"}, {"name": "any", "match": {"path": "/*"}}, {"name": "a", "match": {"path": "/a/*"}},
+        {"name": "a-post", "match": {"path": "/a/*", "methods": ["POST"]}},
+        {"name": "a-host", "match": {"path": "/a/*", "hosts": ["Shop.example.com", "*.shop.test"]}},
+        {"name": "ab", "match": {"path": "/a/b"}}, {"name": "abc", "match": {"path": "/a/b/*"}},
+        {"name": "v6", "match": {"path": "/v6", "hosts": ["[::1]"]}}
+    ]}"#;
+    let policy = compile(text).unwrap();
+    const CASES: &[(&str, &str, &str, &str)] = &[
+        ("GET", "x", "/", "any"),
+        ("GET", "x", "/a", "a"),
+        ("GET", "x", "/a/x", "a"),
+        ("POST", "x", "/a/x", "a-post"),
+        ("POST", "shop.example.com:8443", "/a/x", "a-host"),
+        ("GET", "SHOP.example.com.", "/a/x", "a-host"),
+        ("GET", "eu.shop.test", "/a/x", "a-host"),
+        ("GET", "shop.test", "/a/x", "a"),
+        ("GET", ".shop.test", "/a/x", "a"),
+        ("GET", "evilshop.test", "/a/x", "a"),
+        ("GET", "x", "/a/b", "ab"),
+        ("GET", "x", "/a/b/c", "abc"),
+        ("GET", "[::1]:80", "/v6", "v6"),
+        ("GET", "[::1]", "/v6", "v6"),
+        ("GET", "[::2]", "/v6", "any"),
+        ("GET", ":", "/v6", "any"),
+    ];
+    for (method, host, path, expected) in CASES {
+        let pairs = [(":method", *method), (":authority", *host), (":path", *path)];
+        let head = RequestHead::decode(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+        let name = policy.route_of(&head).map(|index| policy.routes[index].name.clone());
+        assert_eq!(name.as_deref(), Some(expected.as_bytes()), "{method} {host}{path}");
+    }
+}
+
+#[test]
+fn depth_is_bounded() {
+    for (depth, fits) in [(MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
+        let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(Node::from_json(&text).is_ok(), fits, "{depth}");
+        // The same in a `Struct`: the outer map, then lists.
+        let mut value = wire_value(&Node::List(Vec::new()));
+        for _ in 2..depth {
+            let mut inner = Vec::new();
+            field(&mut inner, 1, &value);
+            value = Vec::new();
+            field(&mut value, 6, &inner);
+        }
+        let mut entry = Vec::new();
+        field(&mut entry, 1, b"a");
+        field(&mut entry, 2, &value);
+        let mut bytes = Vec::new();
+        field(&mut bytes, 1, &entry);
+        assert_eq!(Node::from_struct_wire(&bytes).is_ok(), fits, "{depth}");
+    }
+}
+
+#[test]
+fn hostile_bytes_never_panic() {
+    let text = SHOP.as_bytes().to_vec();
+    let wire = wire(&Node::from_json(SHOP).unwrap());
+    for whole in [text, wire] {
+        for cut in 0..whole.len() {
+            assert!(Policy::from_plugin_bytes(&whole[..cut], &environment).is_err() || whole[0] == 0x0A);
+        }
+        for at in (0..whole.len()).step_by(3) {
+            for value in [0x00, 0x0A, 0x22, 0x7B, 0x7F, 0x80, 0xFF] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                let _ = Policy::from_plugin_bytes(&bytes, &environment);
+            }
+        }
+    }
+}
+
+/// Every default reads as a value of its own type, and the checked-in schema is the one the types give.
+#[test]
+fn the_schema_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.schema.json");
+    let current = format!("{}\n", serde_json::to_string_pretty(&Policy::schema()).unwrap());
+    if std::env::var_os("PALISADE_UPDATE").is_some() {
+        std::fs::write(path, &current).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == current, "stale schema: run the test with PALISADE_UPDATE=1");
+    assert!(compile("{}").is_ok());
+}

@@ -1,0 +1,347 @@
+//! The scalars of the policy language: names, numbers with bounds, sizes, spans, quotas, networks, patterns.
+//!
+//! **In:** one [`Node`]. **Out:** a value that cannot be wrong by itself; what depends on other keys is checked in
+//! `compile.rs`. **Invariant:** numbers are read alike from numbers and numeric text (`100`, `"100"`, `100.0`),
+//! because Envoy's `Struct` turns one into another. A secret pasted by mistake is never repeated in an error.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::node::Node;
+use super::read::{Errors, FromNode, Path, keywords, texts};
+use super::{EventLog, Mode, RouteBody};
+use crate::pattern::Pattern;
+use crate::request::client_addr::Network;
+use crate::request::target::PathPattern;
+use crate::stages::headers::EscapedSlash;
+use crate::stages::injection::Class;
+use crate::stages::limits::Algorithm;
+use crate::stages::token::{HmacAlgorithm, SessionFormat};
+use crate::units::{ByteSize, Quota, Span};
+
+/// How a key is written in its environment variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Base64,
+    Hex,
+    Raw,
+}
+
+/// Parts of a request that injection detection looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Body,
+    Cookies,
+    Headers,
+    Target,
+}
+
+/// What a session can be bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    Client,
+}
+
+/// Security headers on our own replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecurityHeaders {
+    Off,
+    Strict,
+}
+
+/// The tag of a JWT provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JwtTag;
+
+/// The tag of a session provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionTag;
+
+keywords!(Mode, "a mode", { "enforce" => Self::Enforce, "monitor" => Self::Monitor });
+keywords!(EscapedSlash, "a choice", { "deny" => Self::Deny, "keep" => Self::Keep });
+keywords!(Algorithm, "an algorithm of limits", { "sliding_window" => Self::SlidingWindow, "exact_log" => Self::ExactLog });
+keywords!(HmacAlgorithm, "a supported algorithm", { "HS256" => Self::Sha256, "HS384" => Self::Sha384, "HS512" => Self::Sha512 });
+keywords!(SessionFormat, "a session format", { "v1" => Self::V1, "colon" => Self::Colon });
+keywords!(Encoding, "an encoding", { "raw" => Self::Raw, "base64" => Self::Base64, "hex" => Self::Hex });
+keywords!(Part, "a part of a request", {
+    "target" => Self::Target, "headers" => Self::Headers, "cookies" => Self::Cookies, "body" => Self::Body
+});
+keywords!(Class, "an attack class", {
+    "sqli" => Self::Sqli, "xss" => Self::Xss, "traversal" => Self::Traversal, "shell" => Self::Shell, "custom" => Self::Custom,
+    "encoding" => Self::Encoding
+});
+keywords!(Binding, "a binding", { "client" => Self::Client });
+keywords!(SecurityHeaders, "a choice", { "strict" => Self::Strict, "off" => Self::Off });
+keywords!(RouteBody, "a choice", { "inspect" => Self::Inspect, "stream" => Self::Stream });
+keywords!(EventLog, "a choice", { "denied" => Self::Denied, "all" => Self::All, "none" => Self::None });
+keywords!(JwtTag, "a JWT", { "jwt" => Self });
+keywords!(SessionTag, "a session token", { "session" => Self });
+
+texts! {
+    /// Any short text that is not blank.
+    Text(Vec<u8>): "text of 1 to 1024 bytes", "write a word or a quoted text", "^[^\\x00-\\x1f]{1,1024}$",
+        |text| plain(text, 1024);
+    /// Name of a limit, route or pattern; appears in events and, for limits, in `RateLimit-Policy`.
+    Name(String): "a name", "write letters, digits, `-`, `_` or `.`, at most 64, such as `per-client`",
+        "^[A-Za-z0-9_.-]{1,64}$", name;
+    /// Header name; kept in lower case.
+    HeaderName(Vec<u8>): "a header name", "write a name such as `x-user`", "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$",
+        |text| header_name(text).map(|name| name.to_ascii_lowercase());
+    /// Cookie name; case counts.
+    CookieName(Vec<u8>): "a cookie name", "write a name such as `sid`", "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$",
+        |text| header_name(text).map(<[u8]>::to_vec);
+    /// Name of a header, cookie, parameter or body field, kept in lower case.
+    FieldName(Vec<u8>): "the name of a field", "write a name such as `password`", "^[^\\x00-\\x1f]{1,128}$",
+        |text| plain(text, 128).map(|name| name.to_ascii_lowercase());
+    /// Name of a body field as sent.
+    BodyField(Vec<u8>): "the name of a body field", "write a name such as `username`", "^[^\\x00-\\x1f]{1,128}$",
+        |text| plain(text, 128);
+    /// Method; case counts (RFC 9110 §9.1).
+    Method(Vec<u8>): "a method", "write an upper-case name such as `GET`", "^[A-Z][A-Z_-]{0,31}$", method;
+    /// Host without port, or `*.` and a domain.
+    Host(Vec<u8>): "a host", "write a name without scheme, port and path such as `api.example.com` or `*.example.com`",
+        "^(\\*\\.)?[A-Za-z0-9._-]{1,253}$|^\\[[0-9A-Fa-f:.]{2,45}\\]$", host;
+    /// Media type, or `type/*`.
+    MediaType(Vec<u8>): "a media type", "write a type without parameters such as `application/json` or `text/*`",
+        "^[A-Za-z0-9.+-]{1,64}/(\\*|[A-Za-z0-9.+-]{1,64})$", media_type;
+    /// JSON Pointer (RFC 6901).
+    Pointer(Vec<u8>): "a JSON Pointer", "write a path such as `/sub` or `/realm_access/roles`", "^(/([^~/]|~[01])*)+$", pointer;
+    /// A length of time with its unit.
+    Duration(Span): "a duration", "write a number and a unit such as `500ms`, `30s`, `10m`, `1h` or `7d`",
+        "^[0-9]+(ms|s|m|h|d)$", Span::parse;
+    /// A quota.
+    QuotaText(Quota): "a quota", "write a count and a window such as `100/10m`", "^[1-9][0-9]*/[1-9][0-9]*(ms|s|m|h|d)$",
+        Quota::parse;
+    /// A size in bytes.
+    Size(ByteSize): "a size", "write a number and a unit such as `512B`, `32KiB` or `1MiB`", "^[0-9]+(B|KiB|MiB)?$",
+        |text| ByteSize::parse(text.strip_suffix(".0").unwrap_or(text));
+    /// An address or a network.
+    Cidr(Network): "an address or network", "write an address such as `203.0.113.7` or a network such as `203.0.113.0/24`",
+        "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", network;
+}
+
+/// A whole number between bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count<const LEAST: u32, const MOST: u32>(pub(crate) u32);
+
+impl<const LEAST: u32, const MOST: u32> FromNode for Count<LEAST, MOST> {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let number = match node {
+            Node::Number(text) | Node::String(text) => whole(text),
+            Node::Null | Node::Bool(_) | Node::List(_) | Node::Map(_) => None,
+        };
+        let Some(number) = number else {
+            errors.wrong(at, node, "a whole number", Self::help());
+            return None;
+        };
+        match u32::try_from(number)
+            .ok()
+            .filter(|number| (LEAST..=MOST).contains(number))
+        {
+            Some(number) => Some(Self(number)),
+            None => {
+                errors.push(at, format!("`{number}` is out of range"), Self::help());
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
+    }
+
+    fn help() -> String {
+        format!("write a whole number from {LEAST} to {MOST}")
+    }
+}
+
+/// Name of an environment variable. What does not look like one may be a pasted secret: it is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EnvName(pub(crate) String);
+
+impl FromNode for EnvName {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let fits = |text: &&str| {
+            (1..=128).contains(&text.len())
+                && !text.starts_with(|c: char| c.is_ascii_digit())
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if let Node::String(text) = node {
+            if let Some(name) = Some(text.as_str()).filter(fits) {
+                return Some(Self(name.to_owned()));
+            }
+        }
+        errors.push(
+            at,
+            "not the name of an environment variable (value not shown)",
+            Self::help(),
+        );
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,127}$" })
+    }
+
+    fn help() -> String {
+        "write the name of the variable that holds the key, such as `JWT_KEY`, never the key itself"
+            .to_owned()
+    }
+}
+
+impl FromNode for PathPattern {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let Some(text) = node.as_text() else {
+            errors.wrong(at, node, "a path", Self::help());
+            return None;
+        };
+        if text.len() > 1024 {
+            errors.wrong(at, node, "a path of at most 1024 bytes", Self::help());
+            return None;
+        }
+        match Self::new(text.as_bytes()) {
+            Ok(pattern) => Some(pattern),
+            Err(help) => {
+                errors.wrong(at, node, "a path", help);
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^/[^?#\\x00-\\x20\\x7f]{0,1023}$" })
+    }
+
+    fn help() -> String {
+        "write a decoded path such as `/login`, or `/admin/*` for `/admin` and all below it"
+            .to_owned()
+    }
+}
+
+impl FromNode for Pattern {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let Node::String(text) = node else {
+            errors.wrong(at, node, "a pattern", Self::help());
+            return None;
+        };
+        match Self::new(text) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                errors.push(
+                    at,
+                    format!("`{}` is not a pattern: {error}", super::read::excerpt(text)),
+                    Self::help(),
+                );
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "format": "regex" })
+    }
+
+    fn help() -> String {
+        "write a regular expression without look-around and back-references such as `(?i)\\bdrop\\s+table\\b`".to_owned()
+    }
+}
+
+/// Digits, with the `.0` that doubles gain on their way through a `Struct`.
+fn whole(text: &str) -> Option<u64> {
+    let digits = text.split_once('.').map_or(Some(text), |(digits, zeros)| {
+        (!zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0')).then_some(digits)
+    })?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+fn plain(text: &str, most: usize) -> Option<Vec<u8>> {
+    let fits = !text.trim().is_empty() && text.len() <= most && !text.chars().any(char::is_control);
+    fits.then(|| text.as_bytes().to_vec())
+}
+
+fn name(text: &str) -> Option<String> {
+    let fits = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    fits.then(|| text.to_owned())
+}
+
+/// RFC 9110 §5.6.2 `token`.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn header_name(text: &str) -> Option<&[u8]> {
+    (is_token(text) && text.len() <= 128).then_some(text.as_bytes())
+}
+
+fn method(text: &str) -> Option<Vec<u8>> {
+    let fits = text.len() <= 32
+        && text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'));
+    fits.then(|| text.as_bytes().to_vec())
+}
+
+fn host(text: &str) -> Option<Vec<u8>> {
+    let bare = text.strip_prefix("*.").unwrap_or(text);
+    let named = !bare.is_empty()
+        && !bare.starts_with('.')
+        && bare
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let literal = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let numbered = literal.is_some_and(|inner| inner.parse::<core::net::Ipv6Addr>().is_ok());
+    ((named || numbered) && text.len() <= 255).then(|| text.to_ascii_lowercase().into_bytes())
+}
+
+fn media_type(text: &str) -> Option<Vec<u8>> {
+    let (kind, sub) = text.split_once('/')?;
+    let part = |text: &str| {
+        (1..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'))
+    };
+    (part(kind) && (sub == "*" || part(sub))).then(|| text.to_ascii_lowercase().into_bytes())
+}
+
+fn pointer(text: &str) -> Option<Vec<u8>> {
+    let escapes = text
+        .split('~')
+        .skip(1)
+        .all(|rest| rest.starts_with(['0', '1']));
+    (text.starts_with('/') && text.len() <= 256 && escapes).then(|| text.as_bytes().to_vec())
+}
+
+fn network(text: &str) -> Option<Network> {
+    let (address, prefix) = text
+        .split_once('/')
+        .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        Some(prefix) => u8::try_from(whole(prefix)?)
+            .ok()
+            .filter(|prefix| *prefix <= most)?,
+        None => most,
+    };
+    Some(Network { address, prefix })
+}
