@@ -242,50 +242,16 @@ fn complain(host: &Host, what: &str, error: HostError) {
     );
 }
 
-// STUB until Policy::from_plugin_bytes lands.
-fn policy_of(_host: &Host, bytes: &[u8], environment: &[u8]) -> Option<Policy> {
-    use palisade_engine::policy::*;
-    use palisade_engine::stages::{headers::*, token::*};
-    let _ = variable(environment, "X");
-    Some(Policy {
-        mode: if bytes.starts_with(b"enforce") {
-            Mode::Enforce
-        } else {
-            Mode::Monitor
-        },
-        stage_modes: StageModes {
-            access: Mode::Enforce,
-            headers: Mode::Enforce,
-            limits: Mode::Enforce,
-            injection: Mode::Enforce,
-        },
-        trusted_hops: 0,
-        access: Default::default(),
-        headers: HeaderPolicy {
-            methods: vec![],
-            hosts: vec![],
-            content_types: vec![],
-            require: vec![],
-            forbid: vec![],
-            max: HeaderBounds {
-                count: 100,
-                bytes: 32768,
-                value: 8192,
-                target: 8192,
-                params: 256,
-                cookies: 64,
-            },
-            escaped_slash: EscapedSlash::Deny,
-        },
-        tokens: TokenStage::default(),
-        limits: Default::default(),
-        injection: None,
-        body_max: 131_072,
-        routes: Vec::new(),
-        security_headers: vec![(b"x-content-type-options".to_vec(), b"nosniff".to_vec())],
-        events: Events {
-            log: EventLog::Denied,
-            redact: Vec::new(),
-        },
-    })
+/// Compiles the policy; every error found goes to the log.
+fn policy_of(host: &Host, bytes: &[u8], environment: &[u8]) -> Option<Policy> {
+    let secrets = |name: &str| variable(environment, name).map(<[u8]>::to_vec);
+    match Policy::from_plugin_bytes(bytes, &secrets) {
+        Ok(policy) => Some(policy),
+        Err(errors) => {
+            for error in errors {
+                host.log(Level::Error, format!("palisade: {error}").as_bytes());
+            }
+            None
+        }
+    }
 }
