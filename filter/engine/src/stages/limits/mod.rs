@@ -204,7 +204,11 @@ impl LimitStage {
         let mut charged: Vec<Reservation> = Vec::new();
         let mut refusal: Option<Refusal<'_>> = None;
         let mut failure = None;
-        for (at, first) in due.iter().enumerate() {
+        // Not `enumerate`: it counts with a check.
+        for at in 0..due.len() {
+            let Some(first) = due.get(at) else {
+                break;
+            };
             if due.iter().take(at).any(|earlier| earlier.key == first.key) {
                 continue;
             }
@@ -289,7 +293,10 @@ impl LimitStage {
     /// The limits of `phase` that count this request.
     fn due(&self, phase: Phase, facts: &Facts<'_>) -> Vec<Due<'_>> {
         let mut due = Vec::new();
-        for (index, limit) in self.limits.iter().enumerate() {
+        for index in 0..self.limits.len() {
+            let Some(limit) = self.limits.get(index) else {
+                break;
+            };
             if limit.phase() == phase
                 && limit.when.matches(facts.method, facts.path)
                 && let Some(key) = key::hash(&self.hash_key, &limit.key, facts)
