@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn fields_are_structured() {
-        let cases: [(&[u8], u32, u64, u64, [&str; 3]); 5] = [
+        type Case<'a> = (&'a [u8], u32, u64, u64, [&'a str; 3]);
+        let cases: [Case<'_>; 5] = [
             (
                 b"per-client",
                 100,

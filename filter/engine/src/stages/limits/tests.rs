@@ -1,4 +1,9 @@
 //! Attacks on the table: hostile arrival times, eviction churn, broken and racing stores, reloads.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "test arithmetic on small numbers"
+)]
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -320,7 +325,7 @@ fn a_failing_store_is_a_denial() {
         assert_eq!(reason(&done), Some(Reason::CountersUnavailable));
         assert_eq!(done.found.as_slice().len(), 1);
     }
-    let mut watched = stage.clone();
+    let mut watched = stage;
     watched.limits[0].monitor = true;
     let mut store = Trouble::new(&mut memory);
     store.fail_load = true;
