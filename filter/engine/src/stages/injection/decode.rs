@@ -234,3 +234,53 @@ fn wide(input: &[u8], at: usize) -> Option<(u8, usize)> {
         _ => None,
     }
 }
+
+const fn sextet(letter: u8) -> Option<u8> {
+    match letter {
+        b'A'..=b'Z' => Some(letter.wrapping_sub(b'A')),
+        b'a'..=b'z' => Some(letter.wrapping_sub(b'a').wrapping_add(26)),
+        b'0'..=b'9' => Some(letter.wrapping_sub(b'0').wrapping_add(52)),
+        b'+' | b'-' | b' ' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+const fn is_printable(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7E | b'\t' | b'\n' | b'\r')
+}
+
+/// Base64 (either alphabet, padded or not) that holds text. Random tokens fail within a few letters.
+pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let input = input.trim_ascii();
+    let end = input
+        .iter()
+        .rposition(|&byte| byte != b'=')
+        .map_or(0, |at| at.saturating_add(1));
+    let input = input.get(..end).unwrap_or(input);
+    if input.len() < MIN_BASE64 {
+        return false;
+    }
+    let mut bits = 0_u32;
+    let mut held = 0_u8;
+    for &letter in input {
+        let Some(value) = sextet(letter) else {
+            return false;
+        };
+        bits = (bits << 6) | u32::from(value);
+        held = held.wrapping_add(6);
+        if held >= 8 {
+            held = held.wrapping_sub(8);
+            let byte = u8::try_from((bits >> (held & 7)) & 0xFF).unwrap_or(0);
+            if !is_printable(byte) {
+                return false;
+            }
+            out.push(byte);
+        }
+    }
+    true
+}
+
+/// Letters below which base64 is not looked for: shorter texts are words by chance.
+const MIN_BASE64: usize = 12;

@@ -51,6 +51,9 @@ pub(crate) enum Encoding {
     Plain,
 }
 
+/// Classes of the bytes of base64 that are not plain (a form turns `+` into a blank).
+const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR;
+
 /// A request under inspection.
 pub(crate) struct Inspection<'a> {
     stage: &'a InjectionStage,
@@ -96,7 +99,9 @@ impl<'a> Inspection<'a> {
         spend(self.steps, raw.len());
         self.value = [0; 6];
         let mut seen = classes(raw);
-        if seen == 0 && self.stage.patterns.is_empty() {
+        let custom = !self.stage.patterns.is_empty();
+        if seen == 0 && !custom {
+            self.base64(place, name, raw);
             return;
         }
         let mut natural = core::mem::take(&mut self.natural);
@@ -112,7 +117,12 @@ impl<'a> Inspection<'a> {
             seen = classes(&natural);
             natural.as_slice()
         };
-        self.view(place, name, view, seen);
+        if seen & !BASE64 == 0 {
+            self.base64(place, name, view);
+        }
+        if seen != 0 || custom {
+            self.view(place, name, view, seen);
+        }
         if seen & ENCODED != 0 && self.score() < self.stage.threshold {
             let mut deep = core::mem::take(&mut self.deep);
             let mut spare = core::mem::take(&mut self.spare);
@@ -120,6 +130,9 @@ impl<'a> Inspection<'a> {
             let outcome = decode::deep(view, &mut deep, &mut spare, self.steps);
             if outcome != Deep::Same {
                 let mut seen = classes(&deep);
+                if seen & !BASE64 == 0 {
+                    self.base64(place, name, &deep);
+                }
                 if place == Place::Header || place == Place::Cookie {
                     // A logged URL: `+` was a blank.
                     for byte in deep.iter_mut().filter(|byte| **byte == b'+') {
@@ -138,6 +151,24 @@ impl<'a> Inspection<'a> {
             self.spare = spare;
         }
         self.natural = natural;
+    }
+
+    /// Text wrapped in base64, as a view of its own.
+    fn base64(&mut self, place: Place, name: &[u8], raw: &[u8]) {
+        let raw = if place == Place::Path {
+            raw.strip_prefix(b"/").unwrap_or(raw)
+        } else {
+            raw
+        };
+        let mut text = core::mem::take(&mut self.deep);
+        if decode::base64(raw, &mut text) {
+            spend(self.steps, raw.len());
+            let seen = classes(&text);
+            if seen != 0 {
+                self.view(place, name, &text, seen);
+            }
+        }
+        self.deep = text;
     }
 
     /// All detectors over one view.

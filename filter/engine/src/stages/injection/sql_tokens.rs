@@ -475,7 +475,11 @@ pub(super) fn tokenize(value: &[u8], context: u8, tokens: &mut Vec<Token>) {
         if !inside.trim_ascii().iter().any(|&byte| is_space(byte)) {
             flags |= Flags::SHORT.0;
         }
-        if !inside.trim_ascii().is_empty() && !inside.iter().any(|byte| is_word(*byte)) {
+        if !inside.trim_ascii().is_empty()
+            && !inside
+                .iter()
+                .any(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80)
+        {
             flags |= Flags::ODD.0;
         }
         builder.push(Kind::Prefix, flags, at.saturating_sub(1));
