@@ -1,3 +1,40 @@
-//! Skeleton.
+//! The `palisade` command: check a policy, serve with it, test it, mint tokens for it.
+//!
+//! **Out:** exit code 0 for a good answer, 1 for a bad one (policy errors, failed cases), 2 for usage and I/O.
 
-fn main() {}
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A firewall for Envoy, on your desk.
+#[derive(Debug, Parser)]
+#[command(name = "palisade", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(command::check::Check),
+    Schema(command::check::Schema),
+    Serve(command::serve::Serve),
+    Test(command::test::Test),
+    Token(command::token::Token),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Check(check) => check.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Test(test) => test.run(),
+        Command::Token(token) => token.run(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("palisade: {error:#}");
+        ExitCode::from(2)
+    })
+}

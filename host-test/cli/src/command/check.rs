@@ -1,0 +1,166 @@
+//! `palisade check` and `palisade schema`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use palisade_cli::policy_file::{self, Document};
+use palisade_engine::policy::Policy;
+use serde_json::{Value, json};
+
+use super::{Paint, environment};
+
+/// Check a policy: every error with file, line, key, value and help; or what the policy implies.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// YAML or JSON.
+    policy: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// KEY=VALUE lines: the VM's environment.
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// One variable of the VM's environment.
+    #[arg(long = "env", value_name = "KEY=VALUE")]
+    env: Vec<String>,
+}
+
+/// Print the JSON Schema of policies.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {}
+
+impl Check {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let file = self.policy.display().to_string();
+        let text =
+            std::fs::read_to_string(&self.policy).with_context(|| format!("cannot read {file}"))?;
+        let env = environment(self.env_file.as_deref(), &self.env)?;
+        // Secrets are asked for only when an environment was named; else the policy is checked away from it.
+        let named = self.env_file.is_some() || !self.env.is_empty();
+        let (errors, implied) = match Document::parse(&text) {
+            Err(error) => (
+                vec![
+                    json!({ "file": file, "line": error.line, "path": "", "problem": error.problem, "help": "" }),
+                ],
+                None,
+            ),
+            Ok(document) => {
+                let checked = if named {
+                    policy_file::compile(&document.node, &env)
+                } else {
+                    Policy::check(&document.node)
+                };
+                match checked {
+                    Ok(policy) => (Vec::new(), Some(implied(&policy, &env))),
+                    Err(errors) => {
+                        let errors = errors.iter().map(|error| {
+                            json!({ "file": file, "line": document.line(&error.path), "path": error.path,
+                                    "problem": error.problem, "help": error.help })
+                        });
+                        (errors.collect(), None)
+                    }
+                }
+            }
+        };
+        if self.json {
+            println!(
+                "{:#}",
+                json!({ "valid": errors.is_empty(), "errors": errors, "implied": implied })
+            );
+        } else {
+            print_human(&file, &errors, implied.as_ref());
+        }
+        Ok(ExitCode::from(u8::from(!errors.is_empty())))
+    }
+}
+
+impl Schema {
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "one shape for all subcommands"
+    )]
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        println!("{:#}", Policy::schema());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print_human(file: &str, errors: &[Value], implied: Option<&Value>) {
+    let (out, err) = (Paint::stdout(), Paint::stderr());
+    for error in errors {
+        let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+        let line = error
+            .get("line")
+            .and_then(Value::as_u64)
+            .map_or_else(String::new, |line| format!(":{line}"));
+        let path = if text("path").is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", err.bold(text("path")))
+        };
+        eprintln!(
+            "{file}{line}: {} {path}{}",
+            err.red("error:"),
+            text("problem")
+        );
+        if !text("help").is_empty() {
+            eprintln!("    help: {}", text("help"));
+        }
+    }
+    match errors.len() {
+        0 => println!("{file}: {}", out.green("valid")),
+        1 => eprintln!("{file}: 1 error"),
+        many => eprintln!("{file}: {many} errors"),
+    }
+    for (name, value) in implied.and_then(Value::as_object).into_iter().flatten() {
+        let shown = match value {
+            Value::String(text) => text.clone(),
+            Value::Array(list) => list
+                .iter()
+                .map(|item| {
+                    item.as_str()
+                        .map_or_else(|| item.to_string(), str::to_owned)
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            other => other.to_string(),
+        };
+        println!("  {name:<24} {shown}");
+    }
+}
+
+/// What a policy asks of the host.
+fn implied(policy: &Policy, env: &BTreeMap<String, String>) -> Value {
+    let implied = policy.implied();
+    let max = &policy.headers.max;
+    let secrets: Vec<String> = implied
+        .env
+        .iter()
+        .map(|name| {
+            if env.contains_key(name) {
+                name.clone()
+            } else {
+                format!("{name} (not set here)")
+            }
+        })
+        .collect();
+    json!({
+        "shared_data_bytes": implied.table_bytes,
+        "shared_data_keys": implied.table_sets,
+        "clients_remembered": implied.table_clients,
+        "body_bytes_held": implied.body_bytes,
+        "header_count": max.count,
+        "header_bytes": max.bytes,
+        "header_value_bytes": max.value,
+        "target_bytes": max.target,
+        "query_parameters": max.params,
+        "cookies": max.cookies,
+        "routes": implied.routes,
+        "keys": implied.keys,
+        "secrets": secrets,
+    })
+}

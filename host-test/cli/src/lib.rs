@@ -1,0 +1,7 @@
+//! What the `palisade` command and the tests share: policy files, minted tokens, scenario files.
+//!
+//! **Invariant:** nothing here judges a request; the engine does.
+
+pub mod mint;
+pub mod policy_file;
+pub mod scenario;

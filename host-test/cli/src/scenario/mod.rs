@@ -1,0 +1,17 @@
+//! Scenario files: requests in, expected verdict, reason and effects out.
+//!
+//! **In:** a YAML file (`tests/README.md` documents it). **Out:** [`Report`]s, one a case and driver.
+//! **Invariant:** the format names no driver's mechanism; what a driver cannot do (an Envoy has no virtual
+//! clock) is left out by `drivers:` in the case. A case starts with fresh state, whatever ran before.
+
+pub mod expect;
+pub mod format;
+pub mod harness;
+pub mod native;
+pub mod run;
+pub mod time;
+pub mod value;
+
+pub use expect::{Outcome, Upstream};
+pub use format::{Case, File, load};
+pub use run::{Driver, Message, Report, Session, Setup, run_file};
