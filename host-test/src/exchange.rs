@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     state::{headers::Headers, log::LogLine},
-    stream::{LocalReply, StreamInfo},
+    stream::{LocalReply, Step, StreamId, StreamInfo},
     vm::{FilterState, Trace, Vm},
 };
 
@@ -174,18 +174,198 @@ impl Outcome {
     }
 }
 
+/// Ticks given to a held exchange before it is given up.
+const PATIENCE: usize = 100;
+
 impl Vm {
-    /// Runs one whole exchange; `upstream` answers what the guest lets through.
+    /// Runs one whole exchange; `upstream` answers what the guest lets through. A held stream is given ticks, a virtual clock moving on by the
+    /// guest's period each time; if nothing frees it, the outcome says `paused`.
     ///
     /// # Errors
     /// The guest's faults.
     pub fn exchange(
         &mut self,
-        _request: &Request,
-        _upstream: impl FnOnce(&UpstreamRequest) -> Response,
+        request: &Request,
+        upstream: impl FnOnce(&UpstreamRequest) -> Response,
     ) -> Result<Outcome, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
+        self.take_logs();
+        self.take_trace();
+        let stream = self.new_stream(request.info.clone())?;
+        let mut outcome = Outcome::default();
+        self.run(stream, request, upstream, &mut outcome)?;
+        outcome.filter_state = self.finish(stream)?;
+        outcome.logs = self.take_logs();
+        outcome.trace = self.take_trace();
+        Ok(outcome)
     }
+
+    fn run(
+        &mut self,
+        stream: StreamId,
+        request: &Request,
+        upstream: impl FnOnce(&UpstreamRequest) -> Response,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        let mut sent = Sent::default();
+        let pieces = pieces(
+            &request.headers,
+            &request.chunks,
+            request.trailers.as_ref(),
+            request.end_on_last_chunk,
+        );
+        for piece in pieces {
+            let step = match piece {
+                Piece::Headers(headers, end) => {
+                    self.request_headers(stream, headers.clone(), end)?
+                }
+                Piece::Body(chunk, end) => self.request_body(stream, chunk, end)?,
+                Piece::Trailers(trailers) => self.request_trailers(stream, trailers.clone())?,
+            };
+            if sent.take(step, outcome) {
+                break;
+            }
+        }
+        if outcome.local_reply.is_none() && !sent.end {
+            self.wait(stream, &mut sent, outcome)?;
+        }
+        if sent.begun {
+            outcome.upstream = Some(UpstreamRequest {
+                headers: sent.headers,
+                body: sent.body,
+                trailers: sent.trailers,
+            });
+        }
+        let Some(seen) = outcome
+            .upstream
+            .as_ref()
+            .filter(|_| sent.end && outcome.local_reply.is_none())
+        else {
+            return Ok(());
+        };
+        let response = upstream(seen);
+        let mut sent = Sent::default();
+        for piece in pieces_of(&response) {
+            let step = match piece {
+                Piece::Headers(headers, end) => {
+                    self.response_headers(stream, headers.clone(), end)?
+                }
+                Piece::Body(chunk, end) => self.response_body(stream, chunk, end)?,
+                Piece::Trailers(trailers) => self.response_trailers(stream, trailers.clone())?,
+            };
+            if sent.take(step, outcome) {
+                return Ok(());
+            }
+        }
+        if !sent.end {
+            self.wait(stream, &mut sent, outcome)?;
+        }
+        if sent.begun && outcome.local_reply.is_none() {
+            outcome.status = sent.headers.status().unwrap_or_default();
+            outcome.headers = sent.headers;
+            outcome.body = sent.body;
+            outcome.trailers = sent.trailers;
+        }
+        Ok(())
+    }
+
+    /// Ticks until the stream is free or patience ends.
+    fn wait(
+        &mut self,
+        stream: StreamId,
+        sent: &mut Sent,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        let mut steps = self.poll()?;
+        for _ in 0..PATIENCE {
+            for (touched, step) in steps {
+                if touched == stream && (sent.take(step, outcome) || sent.end) {
+                    return Ok(());
+                }
+            }
+            let Some(period) = self.tick_period() else {
+                break;
+            };
+            self.clock().advance(period);
+            steps = self.tick()?;
+        }
+        outcome.paused = true;
+        Ok(())
+    }
+}
+
+/// What has gone on so far in one direction.
+#[derive(Default)]
+struct Sent {
+    begun: bool,
+    headers: Headers,
+    body: Vec<u8>,
+    trailers: Option<Headers>,
+    end: bool,
+}
+
+impl Sent {
+    /// Takes a step in; true if a local reply ended the exchange.
+    fn take(&mut self, step: Step, outcome: &mut Outcome) -> bool {
+        match step {
+            Step::Continue(forward) => {
+                if let Some(headers) = forward.headers {
+                    self.begun = true;
+                    self.headers = headers;
+                }
+                self.body.extend(forward.body);
+                self.trailers = self.trailers.take().or(forward.trailers);
+                self.end |= forward.end;
+                false
+            }
+            Step::Paused => false,
+            Step::LocalReply(reply) => {
+                outcome.status = reply.status;
+                outcome.headers = reply.headers.clone();
+                outcome.body.clone_from(&reply.body);
+                outcome.local_reply = Some(reply);
+                true
+            }
+        }
+    }
+}
+
+enum Piece<'a> {
+    Headers(&'a Headers, bool),
+    Body(&'a [u8], bool),
+    Trailers(&'a Headers),
+}
+
+fn pieces_of(response: &Response) -> Vec<Piece<'_>> {
+    pieces(
+        &response.headers,
+        &response.chunks,
+        response.trailers.as_ref(),
+        false,
+    )
+}
+
+/// A message in the pieces Envoy hands to a filter.
+fn pieces<'a>(
+    headers: &'a Headers,
+    chunks: &'a [Vec<u8>],
+    trailers: Option<&'a Headers>,
+    end_on_last: bool,
+) -> Vec<Piece<'a>> {
+    let mut pieces = vec![Piece::Headers(
+        headers,
+        chunks.is_empty() && trailers.is_none(),
+    )];
+    let last = chunks.len().saturating_sub(1);
+    for (position, chunk) in chunks.iter().enumerate() {
+        pieces.push(Piece::Body(
+            chunk,
+            end_on_last && trailers.is_none() && position == last,
+        ));
+    }
+    match trailers {
+        Some(trailers) => pieces.push(Piece::Trailers(trailers)),
+        None if !chunks.is_empty() && !end_on_last => pieces.push(Piece::Body(b"", true)),
+        None => {}
+    }
+    pieces
 }

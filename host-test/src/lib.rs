@@ -17,6 +17,7 @@
 mod abi;
 mod error;
 mod exchange;
+mod hostcalls;
 mod module;
 mod state;
 mod stream;

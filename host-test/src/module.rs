@@ -3,9 +3,21 @@
 //! In: the bytes of a module. Out: a `Module` from which any number of VMs start, in any threads.
 //! Invariant: a module that loads has a known ABI marker, a memory, an allocator, and no import the host lacks.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
-use crate::error::Error;
+use wasmtime::{Config, Engine, ExternType, InstancePre, Linker};
+
+use crate::{error::Error, hostcalls, state::HostState};
+
+/// Any of these says that a module is a Proxy-Wasm plugin.
+const ABI_MARKERS: [&str; 3] = [
+    "proxy_abi_version_0_2_1",
+    "proxy_abi_version_0_2_0",
+    "proxy_abi_version_0_1_0",
+];
+
+/// Exports that give the host memory for its results, in the order they are preferred.
+pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
 
 /// What a guest may use.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +39,20 @@ impl Default for Limits {
 }
 
 /// A compiled guest; clones share the code.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Module {
     pub(crate) name: String,
     pub(crate) limits: Limits,
+    pub(crate) instance_pre: InstancePre<HostState>,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("name", &self.name)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Module {
@@ -63,10 +85,59 @@ impl Module {
     ///
     /// # Errors
     /// Those of [`Module::load`].
-    pub fn load_named(name: &str, _bytes: &[u8], limits: Limits) -> Result<Self, Error> {
+    pub fn load_named(name: &str, bytes: &[u8], limits: Limits) -> Result<Self, Error> {
+        let mut config = Config::new();
+        config.consume_fuel(limits.fuel.is_some());
+        // Compiled code is kept between runs where the machine has a cache directory; without one nothing is lost but time.
+        if let Ok(cache) = wasmtime::Cache::from_file(None) {
+            config.cache(Some(cache));
+        }
+        let engine = Engine::new(&config).map_err(host)?;
+        let not_wasm = |error: wasmtime::Error| Error::NotWasm {
+            guest: name.to_owned(),
+            why: format!("{error:#}"),
+        };
+        let module = wasmtime::Module::new(&engine, bytes).map_err(not_wasm)?;
+
+        let not_plugin = |missing| Error::NotPlugin {
+            guest: name.to_owned(),
+            missing,
+        };
+        if !ABI_MARKERS
+            .iter()
+            .any(|marker| module.get_export(marker).is_some())
+        {
+            return Err(not_plugin("proxy_abi_version_0_2_1 (nor 0_2_0, nor 0_1_0)"));
+        }
+        if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
+            return Err(not_plugin("memory"));
+        }
+        if !ALLOCATORS
+            .iter()
+            .any(|allocator| module.get_export(allocator).is_some())
+        {
+            return Err(not_plugin("proxy_on_memory_allocate (nor malloc)"));
+        }
+
+        let mut linker = Linker::new(&engine);
+        let missing = hostcalls::link(&mut linker, &module).map_err(host)?;
+        if !missing.is_empty() {
+            return Err(Error::Imports {
+                guest: name.to_owned(),
+                missing,
+            });
+        }
+        // What still fails is an import of a known name with another type.
+        let instance_pre = linker
+            .instantiate_pre(&module)
+            .map_err(|error| Error::Imports {
+                guest: name.to_owned(),
+                missing: vec![format!("{error:#}")],
+            })?;
         Ok(Self {
             name: name.to_owned(),
             limits,
+            instance_pre,
         })
     }
 
@@ -74,5 +145,11 @@ impl Module {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+}
+
+fn host(error: wasmtime::Error) -> Error {
+    Error::Host {
+        why: format!("{error:#}"),
     }
 }

@@ -1,17 +1,25 @@
-//! One VM: a guest started and configured, and the streams that run in it.
+//! One VM: a guest started and configured.
+//!
+//! In: a module and a configuration. Out: a VM whose callbacks can be run; its streams are in `stream/`.
+//! Invariant: every call into the guest goes through `Vm::call`: fuel is filled up, a fault is named and kills this VM, no other.
+//! Source: ABI v0.2.1, sections Integration, Context lifecycle, Configuration; on a reload what Envoy does.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use wasmtime::{Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
 use crate::{
+    abi::exports::Exports,
     error::Error,
-    module::Module,
+    module::{ALLOCATORS, Module},
     state::{
+        HostState, MemoryGuard, RootState,
         clock::Clock,
-        headers::Headers,
-        log::{LogLevel, LogLine, LogSink},
+        log::{Log, LogLevel, LogLine, LogSink},
+        random::Random,
         shared::Shared,
     },
-    stream::{LocalReply, Step, StreamId, StreamInfo},
+    stream::{Step, StreamId},
 };
 
 /// Answers any hostcall in the host's place: called with its name, `Some(status)` is what the guest gets.
@@ -106,15 +114,26 @@ impl Trace {
     }
 }
 
+/// What a guest stored with `proxy_set_property`, under the names Envoy gives it (`wasm.` and the path).
+pub type FilterState = BTreeMap<String, Vec<u8>>;
+
 /// A guest, started. It can move to another thread. After a fatal error it is dead and every call says so.
 pub struct Vm {
     module: Module,
+    pub(crate) store: Store<HostState>,
+    pub(crate) exports: Exports,
+    pub(crate) allow_on_headers_stop_iteration: bool,
+    /// The root context new streams run under.
+    pub(crate) root: u32,
+    last_context: u32,
+    dead: bool,
 }
 
 impl fmt::Debug for Vm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vm")
             .field("guest", &self.module.name)
+            .field("dead", &self.dead)
             .finish_non_exhaustive()
     }
 }
@@ -124,10 +143,71 @@ impl Vm {
     ///
     /// # Errors
     /// `Rejected` with the guest's logs if it says no; the guest's faults.
-    pub fn start(_module: &Module, _config: VmConfig) -> Result<Self, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
+    pub fn start(module: &Module, config: VmConfig) -> Result<Self, Error> {
+        let state = HostState {
+            root_id: config.root_id,
+            plugin_name: config.plugin_name,
+            vm_id: config.vm_id,
+            vm_configuration: config.vm_configuration,
+            environment: config.environment,
+            shared: config.shared,
+            clock: config.clock,
+            random: config.seed.map_or(Random::System, Random::Seeded),
+            log: Log::new(config.log_level, config.log_sink),
+            fault: config.fault,
+            trace: config.trace.then(Trace::default),
+            memory: None,
+            memory_guard: MemoryGuard {
+                limit_bytes: module.limits.memory_bytes,
+                hit: false,
+            },
+            allocator: None,
+            exit_code: None,
+            last_hostcall: None,
+            roots: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            current: 0,
+            touched: Vec::new(),
+        };
+        let mut store = Store::new(module.instance_pre.module().engine(), state);
+        store.limiter(|state| &mut state.memory_guard);
+        refuel(&mut store, module.limits.fuel);
+        let instance = match module.instance_pre.instantiate(&mut store) {
+            Ok(instance) => instance,
+            Err(error) => return Err(fault(module, &mut store, "instantiate", &error)),
+        };
+        store.data_mut().memory = instance.get_memory(&mut store, "memory");
+        let allocator = ALLOCATORS
+            .iter()
+            .find_map(|name| instance.get_typed_func(&mut store, name).ok());
+        if allocator.is_none() {
+            let missing = "proxy_on_memory_allocate (nor malloc) of type (i32) -> i32";
+            return Err(Error::NotPlugin {
+                guest: module.name.clone(),
+                missing,
+            });
+        }
+        store.data_mut().allocator = allocator;
+        let exports = Exports::bind(&module.name, &instance, &mut store)?;
+        let mut vm = Self {
+            module: module.clone(),
+            store,
+            exports,
+            allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
+            root: 0,
+            last_context: 0,
+            dead: false,
+        };
+        if let Some(initialize) = vm.exports.initialize.clone() {
+            vm.call("_initialize", 0, &initialize, ())?;
+            if let Some(main) = vm.exports.main.clone() {
+                vm.call("main", 0, &main, (0, 0))?;
+            }
+        } else if let Some(start) = vm.exports.start.clone() {
+            vm.call("_start", 0, &start, ())?;
+        }
+        vm.root = vm.start_root(&config.plugin_configuration)?;
+        Ok(vm)
     }
 
     /// Gives the guest another plugin configuration, as Envoy does on an update: the VM is reused, a new root context starts, and if
@@ -135,16 +215,90 @@ impl Vm {
     ///
     /// # Errors
     /// `Rejected` (not fatal: the old configuration stays); the guest's faults.
-    pub fn configure(&mut self, _plugin_configuration: &[u8]) -> Result<(), Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
+    pub fn configure(&mut self, plugin_configuration: &[u8]) -> Result<(), Error> {
+        self.root = self.start_root(plugin_configuration)?;
+        self.drop_idle_roots()
     }
 
-    /// The tick period the guest asked for, if it did.
+    /// A root context, started and configured; gone again if the guest rejects it.
+    fn start_root(&mut self, plugin_configuration: &[u8]) -> Result<u32, Error> {
+        let root = self.create_context(0)?;
+        let state = self.store.data_mut();
+        state.roots.insert(
+            root,
+            RootState {
+                configuration: plugin_configuration.to_vec(),
+                ..RootState::default()
+            },
+        );
+        // Only what is logged from here on explains a rejection.
+        let logged = state.log.mark();
+        let vm_size = size(state.vm_configuration.len());
+        let plugin_size = size(plugin_configuration.len());
+        for (name, callback, size) in [
+            ("proxy_on_vm_start", self.exports.vm_start.clone(), vm_size),
+            (
+                "proxy_on_configure",
+                self.exports.configure.clone(),
+                plugin_size,
+            ),
+        ] {
+            let Some(callback) = callback else { continue };
+            if self.call(name, root, &callback, (root.cast_signed(), size))? == 0 {
+                self.drop_root(root)?;
+                let logs = self.store.data().log.since(logged);
+                return Err(Error::Rejected {
+                    guest: self.module.name.clone(),
+                    callback: name,
+                    logs,
+                });
+            }
+        }
+        Ok(root)
+    }
+
+    /// Ends roots that neither new streams nor old ones need.
+    pub(crate) fn drop_idle_roots(&mut self) -> Result<(), Error> {
+        let state = self.store.data();
+        let idle = |root: &u32| {
+            *root != self.root && !state.streams.values().any(|stream| stream.root == *root)
+        };
+        let idle: Vec<u32> = state.roots.keys().copied().filter(idle).collect();
+        idle.into_iter().try_for_each(|root| self.drop_root(root))
+    }
+
+    fn drop_root(&mut self, root: u32) -> Result<(), Error> {
+        if let Some(done) = self.exports.done.clone() {
+            self.call("proxy_on_done", root, &done, root.cast_signed())?;
+        }
+        if let Some(delete) = self.exports.delete.clone() {
+            self.call("proxy_on_delete", root, &delete, root.cast_signed())?;
+        }
+        self.store.data_mut().roots.remove(&root);
+        Ok(())
+    }
+
+    /// A context of the guest; its parent is a root, or 0 for a root.
+    pub(crate) fn create_context(&mut self, parent: u32) -> Result<u32, Error> {
+        self.check_alive()?;
+        self.last_context = self.last_context.wrapping_add(1).max(1);
+        let context = self.last_context;
+        if let Some(create) = self.exports.context_create.clone() {
+            let parameters = (context.cast_signed(), parent.cast_signed());
+            self.call("proxy_on_context_create", context, &create, parameters)?;
+        }
+        Ok(context)
+    }
+
+    /// The tick period the guest asked for, if it did: the shortest of its root contexts.
     #[must_use]
     pub fn tick_period(&self) -> Option<Duration> {
-        None
+        self.store
+            .data()
+            .roots
+            .values()
+            .filter_map(|root| root.tick_period)
+            .min()
     }
 
     /// Runs `proxy_on_tick` of every root context that asked for ticks; returns what happened to waiting streams.
@@ -152,156 +306,194 @@ impl Vm {
     /// # Errors
     /// The guest's faults.
     pub fn tick(&mut self) -> Result<Vec<(StreamId, Step)>, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
+        self.check_alive()?;
+        let state = self.store.data();
+        let roots: Vec<u32> = state
+            .roots
+            .iter()
+            .filter(|(_, root)| root.tick_period.is_some())
+            .map(|(id, _)| *id)
+            .collect();
+        if let Some(tick) = self.exports.tick.clone() {
+            for root in roots {
+                self.call("proxy_on_tick", root, &tick, root.cast_signed())?;
+            }
+        }
+        self.poll()
     }
 
-    /// Begins a stream.
+    /// Tells root contexts of this VM about values waiting in queues that they registered.
     ///
     /// # Errors
     /// The guest's faults.
-    pub fn new_stream(&mut self, _info: StreamInfo) -> Result<StreamId, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// Request headers, `:method`, `:path`, `:authority`, `:scheme` among them; `end`: no body follows.
-    ///
-    /// # Errors
-    /// The guest's faults; `Misuse` out of order.
-    pub fn request_headers(
-        &mut self,
-        _stream: StreamId,
-        _headers: Headers,
-        _end: bool,
-    ) -> Result<Step, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// A chunk of request body; `end`: the last one (it may be empty, as it is in Envoy over HTTP/1).
-    ///
-    /// # Errors
-    /// The guest's faults; `Misuse` out of order.
-    pub fn request_body(
-        &mut self,
-        _stream: StreamId,
-        _chunk: &[u8],
-        _end: bool,
-    ) -> Result<Step, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// Request trailers, which end the request.
-    ///
-    /// # Errors
-    /// The guest's faults; `Misuse` out of order.
-    pub fn request_trailers(
-        &mut self,
-        _stream: StreamId,
-        _trailers: Headers,
-    ) -> Result<Step, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// Response headers, `:status` among them.
-    ///
-    /// # Errors
-    /// The guest's faults; `Misuse` out of order.
-    pub fn response_headers(
-        &mut self,
-        _stream: StreamId,
-        _headers: Headers,
-        _end: bool,
-    ) -> Result<Step, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// A chunk of response body.
-    ///
-    /// # Errors
-    /// The guest's faults; `Misuse` out of order.
-    pub fn response_body(
-        &mut self,
-        _stream: StreamId,
-        _chunk: &[u8],
-        _end: bool,
-    ) -> Result<Step, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// Response trailers, which end the response.
-    ///
-    /// # Errors
-    /// The guest's faults; `Misuse` out of order.
-    pub fn response_trailers(
-        &mut self,
-        _stream: StreamId,
-        _trailers: Headers,
-    ) -> Result<Step, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// Sends a reply of the host's own (502, 503, 413 …) through the guest's response callbacks, as Envoy does, and
-    /// returns it as the guest left it.
-    ///
-    /// # Errors
-    /// The guest's faults.
-    pub fn host_reply(
-        &mut self,
-        _stream: StreamId,
-        _reply: LocalReply,
-    ) -> Result<LocalReply, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
-    }
-
-    /// Ends a stream, whatever its state: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. Its filter state is returned.
-    ///
-    /// # Errors
-    /// The guest's faults.
-    pub fn finish(&mut self, _stream: StreamId) -> Result<FilterState, Error> {
-        Err(Error::Misuse {
-            what: "not built yet",
-        })
+    pub fn deliver_queues(&mut self) -> Result<Vec<(StreamId, Step)>, Error> {
+        self.check_alive()?;
+        let state = self.store.data();
+        let ready: Vec<(u32, u32)> = state
+            .roots
+            .iter()
+            .flat_map(|(root, held)| held.queues.iter().map(|queue| (*root, *queue)))
+            .filter(|(_, queue)| state.shared.queue_waits(*queue))
+            .collect();
+        if let Some(queue_ready) = self.exports.queue_ready.clone() {
+            for (root, queue) in ready {
+                let parameters = (root.cast_signed(), queue.cast_signed());
+                self.call("proxy_on_queue_ready", root, &queue_ready, parameters)?;
+            }
+        }
+        self.poll()
     }
 
     /// Log lines since the last call.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
-        Vec::new()
+        self.store.data_mut().log.take()
     }
 
     /// Hostcalls and callbacks since the last call.
     pub fn take_trace(&mut self) -> Trace {
-        Trace::default()
+        self.store
+            .data_mut()
+            .trace
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// The time this guest lives in.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.store.data().clock.clone()
+    }
+
+    /// Shared data, queues and metrics of this guest.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        self.store.data().shared.clone()
     }
 
     /// Bytes of the guest's linear memory.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        0
+        self.store
+            .data()
+            .memory
+            .map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    /// Streams that have begun and not ended.
+    #[must_use]
+    pub fn stream_count(&self) -> usize {
+        self.store.data().streams.len()
     }
 
     /// Whether a fault has killed it.
     #[must_use]
-    pub fn is_dead(&self) -> bool {
-        true
+    pub const fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    pub(crate) fn check_alive(&self) -> Result<(), Error> {
+        if self.dead {
+            Err(Error::Dead {
+                guest: self.module.name.clone(),
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Runs one callback in a context: fuel filled up before, measured after; a fault kills the VM.
+    pub(crate) fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &'static str,
+        context: u32,
+        callback: &TypedFunc<P, R>,
+        parameters: P,
+    ) -> Result<R, Error> {
+        self.check_alive()?;
+        refuel(&mut self.store, self.module.limits.fuel);
+        let state = self.store.data_mut();
+        state.current = context;
+        state.last_hostcall = None;
+        let result = callback.call(&mut self.store, parameters);
+        let left = self.store.get_fuel().unwrap_or_default();
+        let used = self
+            .module
+            .limits
+            .fuel
+            .map_or(0, |fuel| fuel.saturating_sub(left));
+        let state = self.store.data_mut();
+        state.record_callback(name, used);
+        state.current = 0;
+        result.map_err(|error| {
+            self.dead = true;
+            fault(&self.module, &mut self.store, name, &error)
+        })
     }
 }
 
-/// What a guest stored with `proxy_set_property`, under the names Envoy gives it (`wasm.` and the path).
-pub type FilterState = std::collections::BTreeMap<String, Vec<u8>>;
+/// Fills the tank for one callback.
+fn refuel(store: &mut Store<HostState>, fuel: Option<u64>) {
+    if let Some(fuel) = fuel {
+        // Fails only on an engine that does not measure fuel; the module was compiled with the same limits.
+        let _ = store.set_fuel(fuel);
+    }
+}
+
+/// Whose fault a failed call is, and which.
+fn fault(
+    module: &Module,
+    store: &mut Store<HostState>,
+    callback: &'static str,
+    error: &wasmtime::Error,
+) -> Error {
+    let guest = module.name.clone();
+    let state = store.data();
+    if let Some(code) = state.exit_code {
+        return Error::Exit {
+            guest,
+            callback,
+            code,
+        };
+    }
+    let trap = error.downcast_ref::<Trap>().copied();
+    if trap == Some(Trap::OutOfFuel) {
+        return Error::OutOfFuel {
+            guest,
+            callback,
+            limit: module.limits.fuel.unwrap_or(0),
+        };
+    }
+    if state.memory_guard.hit {
+        return Error::OutOfMemory {
+            guest,
+            callback,
+            limit_bytes: state.memory_guard.limit_bytes,
+        };
+    }
+    let mut why = trap.map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
+    let frames = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(WasmBacktrace::frames)
+        .unwrap_or_default();
+    for (position, frame) in frames
+        .iter()
+        .filter_map(wasmtime::FrameInfo::func_name)
+        .take(4)
+        .enumerate()
+    {
+        why.push_str(if position == 0 { " in " } else { " < " });
+        why.push_str(frame);
+    }
+    Error::Trap {
+        guest,
+        callback,
+        last_hostcall: state.last_hostcall,
+        why,
+    }
+}
+
+/// A size as the ABI passes it.
+pub(crate) fn size(bytes: usize) -> i32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).cast_signed()
+}

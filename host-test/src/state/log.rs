@@ -71,6 +71,8 @@ pub(crate) struct Log {
     pub(crate) level: LogLevel,
     pub(crate) sink: Option<LogSink>,
     lines: VecDeque<LogLine>,
+    /// Lines that were written and are no longer kept.
+    gone: usize,
 }
 
 impl Log {
@@ -79,6 +81,7 @@ impl Log {
             level,
             sink,
             lines: VecDeque::new(),
+            gone: 0,
         }
     }
 
@@ -95,11 +98,27 @@ impl Log {
         }
         if self.lines.len() >= KEPT {
             self.lines.pop_front();
+            self.gone += 1;
         }
         self.lines.push_back(line);
     }
 
     pub(crate) fn take(&mut self) -> Vec<LogLine> {
+        self.gone += self.lines.len();
         std::mem::take(&mut self.lines).into()
+    }
+
+    /// The place after the newest line.
+    pub(crate) fn mark(&self) -> usize {
+        self.gone + self.lines.len()
+    }
+
+    /// Lines written after a mark, as far as they are kept.
+    pub(crate) fn since(&self, mark: usize) -> Vec<LogLine> {
+        self.lines
+            .iter()
+            .skip(mark.saturating_sub(self.gone))
+            .cloned()
+            .collect()
     }
 }

@@ -1,6 +1,124 @@
 //! What the host keeps for its guests: time, logs, headers, shared data, and the state of one VM.
+//!
+//! Invariant: this is plain data; what happens when is decided in `vm.rs` and `stream.rs`, what guests may do in `hostcalls/`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use wasmtime::{Memory, ResourceLimiter, TypedFunc};
+
+use crate::{
+    state::{clock::Clock, log::Log, shared::Shared},
+    stream::state::StreamState,
+    vm::{Fault, Trace},
+};
 
 pub(crate) mod clock;
 pub(crate) mod headers;
 pub(crate) mod log;
+pub(crate) mod random;
 pub(crate) mod shared;
+
+/// Names kept in a trace nobody takes.
+const MAX_TRACE: usize = 1 << 20;
+
+pub(crate) struct HostState {
+    pub(crate) root_id: String,
+    pub(crate) plugin_name: String,
+    pub(crate) vm_id: String,
+    pub(crate) vm_configuration: Vec<u8>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) shared: Shared,
+    pub(crate) clock: Clock,
+    pub(crate) random: random::Random,
+    pub(crate) log: Log,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) memory_guard: MemoryGuard,
+    pub(crate) allocator: Option<TypedFunc<i32, i32>>,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) last_hostcall: Option<&'static str>,
+    pub(crate) roots: BTreeMap<u32, RootState>,
+    pub(crate) streams: BTreeMap<u32, StreamState>,
+    /// The context hostcalls act on.
+    pub(crate) current: u32,
+    /// Streams to look at after the callback: resumed, replied to, or done, from outside their own callbacks.
+    pub(crate) touched: Vec<u32>,
+}
+
+#[derive(Default)]
+pub(crate) struct RootState {
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) tick_period: Option<Duration>,
+    pub(crate) queues: Vec<u32>,
+}
+
+impl HostState {
+    /// The stream hostcalls act on, if the current context is one.
+    pub(crate) fn stream(&mut self) -> Option<&mut StreamState> {
+        self.streams.get_mut(&self.current)
+    }
+
+    /// The root of the current context.
+    pub(crate) fn root(&mut self) -> Option<&mut RootState> {
+        let root = self
+            .streams
+            .get(&self.current)
+            .map_or(self.current, |stream| stream.root);
+        self.roots.get_mut(&root)
+    }
+
+    pub(crate) fn record_hostcall(&mut self, name: &'static str) {
+        self.last_hostcall = Some(name);
+        if let Some(trace) = self
+            .trace
+            .as_mut()
+            .filter(|trace| trace.hostcalls.len() < MAX_TRACE)
+        {
+            trace.hostcalls.push(name);
+        }
+    }
+
+    pub(crate) fn record_callback(&mut self, name: &'static str, fuel: u64) {
+        if let Some(trace) = self
+            .trace
+            .as_mut()
+            .filter(|trace| trace.callbacks.len() < MAX_TRACE)
+        {
+            trace.callbacks.push((name, fuel));
+        }
+    }
+}
+
+/// Holds a guest to its memory, and remembers that it wanted more.
+pub(crate) struct MemoryGuard {
+    pub(crate) limit_bytes: usize,
+    pub(crate) hit: bool,
+}
+
+/// Elements of a table; a filter's function table has some thousands.
+const MAX_TABLE: usize = 1 << 20;
+
+impl ResourceLimiter for MemoryGuard {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let allowed = desired <= self.limit_bytes;
+        self.hit |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let allowed = desired <= MAX_TABLE;
+        self.hit |= !allowed;
+        Ok(allowed)
+    }
+}

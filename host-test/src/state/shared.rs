@@ -171,6 +171,15 @@ impl Shared {
         values.pop_front().ok_or(Status::Empty)
     }
 
+    /// Whether something waits in a queue.
+    #[must_use]
+    pub fn queue_waits(&self, queue: u32) -> bool {
+        let inner = self.lock();
+        index(queue)
+            .and_then(|at| inner.queues.get(at))
+            .is_some_and(|(_, _, values)| !values.is_empty())
+    }
+
     /// The number of a metric, made if it is new; the same name and kind give the same number in every VM.
     pub fn define_metric(&self, kind: MetricKind, name: &str) -> u32 {
         let mut inner = self.lock();

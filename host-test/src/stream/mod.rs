@@ -1,5 +1,8 @@
 //! The life of one HTTP stream in a guest: phases, pauses, buffering, local replies.
 
+mod flow;
+pub(crate) mod state;
+
 use crate::state::headers::Headers;
 
 /// A stream of one VM.

@@ -1,0 +1,113 @@
+//! The callbacks a guest exports.
+//!
+//! In: an instance. Out: typed functions, `None` where the guest does not export one (all are optional).
+//! Invariant: an export of a callback's name with another signature is refused at start, not at the first call.
+//! Source: ABI v0.2.1; 0.1.0 has header callbacks without `end_of_stream`.
+
+use wasmtime::{Instance, Store, TypedFunc, WasmParams, WasmResults};
+
+use crate::{error::Error, state::HostState};
+
+/// A headers callback, with `end_of_stream` or (ABI 0.1.0) without.
+#[derive(Clone)]
+pub(crate) enum OnHeaders {
+    Absent,
+    Three(TypedFunc<(i32, i32, i32), i32>),
+    Two(TypedFunc<(i32, i32), i32>),
+}
+
+type On2<R> = Option<TypedFunc<(i32, i32), R>>;
+type On3 = Option<TypedFunc<(i32, i32, i32), i32>>;
+
+/// Callbacks of one direction of a stream.
+pub(crate) struct Direction {
+    pub(crate) headers: OnHeaders,
+    pub(crate) body: On3,
+    pub(crate) trailers: On2<i32>,
+}
+
+pub(crate) struct Exports {
+    pub(crate) initialize: Option<TypedFunc<(), ()>>,
+    pub(crate) main: On2<i32>,
+    pub(crate) start: Option<TypedFunc<(), ()>>,
+    pub(crate) context_create: On2<()>,
+    pub(crate) vm_start: On2<i32>,
+    pub(crate) configure: On2<i32>,
+    pub(crate) tick: Option<TypedFunc<i32, ()>>,
+    pub(crate) request: Direction,
+    pub(crate) response: Direction,
+    pub(crate) done: Option<TypedFunc<i32, i32>>,
+    pub(crate) log: Option<TypedFunc<i32, ()>>,
+    pub(crate) delete: Option<TypedFunc<i32, ()>>,
+    pub(crate) queue_ready: On2<()>,
+}
+
+impl Exports {
+    pub(crate) fn bind(
+        guest: &str,
+        instance: &Instance,
+        store: &mut Store<HostState>,
+    ) -> Result<Self, Error> {
+        let mut bind = Binder {
+            guest,
+            instance,
+            store,
+        };
+        Ok(Self {
+            initialize: bind.optional("_initialize")?,
+            main: bind.optional("main").ok().flatten(),
+            start: bind.optional("_start")?,
+            context_create: bind.optional("proxy_on_context_create")?,
+            vm_start: bind.optional("proxy_on_vm_start")?,
+            configure: bind.optional("proxy_on_configure")?,
+            tick: bind.optional("proxy_on_tick")?,
+            request: Direction {
+                headers: bind.headers("proxy_on_request_headers")?,
+                body: bind.optional("proxy_on_request_body")?,
+                trailers: bind.optional("proxy_on_request_trailers")?,
+            },
+            response: Direction {
+                headers: bind.headers("proxy_on_response_headers")?,
+                body: bind.optional("proxy_on_response_body")?,
+                trailers: bind.optional("proxy_on_response_trailers")?,
+            },
+            done: bind.optional("proxy_on_done")?,
+            log: bind.optional("proxy_on_log")?,
+            delete: bind.optional("proxy_on_delete")?,
+            queue_ready: bind.optional("proxy_on_queue_ready")?,
+        })
+    }
+}
+
+struct Binder<'a> {
+    guest: &'a str,
+    instance: &'a Instance,
+    store: &'a mut Store<HostState>,
+}
+
+impl Binder<'_> {
+    fn optional<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<TypedFunc<P, R>>, Error> {
+        let Some(function) = self.instance.get_func(&mut *self.store, name) else {
+            return Ok(None);
+        };
+        match function.typed(&*self.store) {
+            Ok(typed) => Ok(Some(typed)),
+            Err(_) => Err(Error::NotPlugin {
+                guest: self.guest.to_owned(),
+                missing: name,
+            }),
+        }
+    }
+
+    fn headers(&mut self, name: &'static str) -> Result<OnHeaders, Error> {
+        if let Ok(Some(two)) = self.optional(name) {
+            return Ok(OnHeaders::Two(two));
+        }
+        Ok(self
+            .optional(name)?
+            .map_or(OnHeaders::Absent, OnHeaders::Three))
+    }
+}

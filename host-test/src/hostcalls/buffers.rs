@@ -1,0 +1,95 @@
+//! Bodies and configurations: ABI section Buffers.
+//!
+//! Source: start and size as Envoy's wasm extension reads them: at 0, size 0 prepends, a size short of the whole replaces that much,
+//! more replaces all; at or past the end appends; anything else is a bad argument.
+
+use crate::{
+    abi::{
+        memory::{Answer, Cx, Fail},
+        types::Status,
+    },
+    state::HostState,
+    stream::state::Way,
+};
+
+const REQUEST_BODY: i32 = 0;
+const RESPONSE_BODY: i32 = 1;
+const VM_CONFIGURATION: i32 = 6;
+const PLUGIN_CONFIGURATION: i32 = 7;
+
+/// Highest number of a kind of buffer.
+const LAST_KIND: i32 = 8;
+
+fn read(state: &mut HostState, kind: i32) -> Result<&[u8], Fail> {
+    match kind {
+        VM_CONFIGURATION => Ok(&state.vm_configuration),
+        PLUGIN_CONFIGURATION => state
+            .root()
+            .map(|root| root.configuration.as_slice())
+            .ok_or(Status::NotFound.into()),
+        _ => body(state, kind).map(|body| body.as_slice()),
+    }
+}
+
+fn body(state: &mut HostState, kind: i32) -> Result<&mut Vec<u8>, Fail> {
+    let way = match kind {
+        REQUEST_BODY => Way::Request,
+        RESPONSE_BODY => Way::Response,
+        0..=LAST_KIND => return Err(Status::NotFound.into()),
+        _ => return Err(Status::BadArgument.into()),
+    };
+    let direction = state
+        .stream()
+        .map(|stream| stream.way(way))
+        .filter(|direction| direction.body_open);
+    direction
+        .map(|direction| &mut direction.body)
+        .ok_or(Status::NotFound.into())
+}
+
+pub(super) fn get(
+    cx: &mut Cx<'_, '_>,
+    kind: i32,
+    start: i32,
+    max: i32,
+    data_out: i32,
+    size_out: i32,
+) -> Answer {
+    let (start, max) = (start.cast_unsigned(), max.cast_unsigned());
+    let end = start.checked_add(max).ok_or(Status::BadArgument)?;
+    let buffer = read(cx.state(), kind)?;
+    let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+    let (start, end) = (start.min(length) as usize, end.min(length) as usize);
+    let bytes = buffer.get(start..end).unwrap_or_default().to_vec();
+    cx.give(&bytes, data_out, size_out)
+}
+
+pub(super) fn status(cx: &mut Cx<'_, '_>, kind: i32, size_out: i32, flags_out: i32) -> Answer {
+    let size = u32::try_from(read(cx.state(), kind)?.len()).unwrap_or(u32::MAX);
+    cx.check_u32(flags_out)?;
+    cx.write_u32(size_out, size)?;
+    cx.write_u32(flags_out, 0)
+}
+
+pub(super) fn set(
+    cx: &mut Cx<'_, '_>,
+    kind: i32,
+    start: i32,
+    max: i32,
+    data: i32,
+    size: i32,
+) -> Answer {
+    let (start, max) = (start.cast_unsigned() as usize, max.cast_unsigned() as usize);
+    let bytes = cx.read(data, size)?;
+    if matches!(kind, VM_CONFIGURATION | PLUGIN_CONFIGURATION) {
+        return Err(Status::BadArgument.into());
+    }
+    let buffer = body(cx.state(), kind)?;
+    let replaced = match start {
+        0 => 0..max.min(buffer.len()),
+        start if start >= buffer.len() => buffer.len()..buffer.len(),
+        _ => return Err(Status::BadArgument.into()),
+    };
+    buffer.splice(replaced, bytes);
+    Ok(())
+}

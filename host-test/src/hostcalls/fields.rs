@@ -1,0 +1,101 @@
+//! Headers and trailers: ABI section HTTP fields.
+//!
+//! Invariant: a map is there only while Envoy has it: from its callback until it has gone on, and again while logging; else the call is
+//! a bad argument. Values are raw bytes; a read of one value gives the first of repeated fields.
+
+use crate::{
+    abi::{
+        memory::{Answer, Cx, Fail},
+        pairs,
+        types::Status,
+    },
+    state::{HostState, headers::Headers},
+    stream::state::Way,
+};
+
+fn map(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
+    let way = if kind < 2 {
+        Way::Request
+    } else {
+        Way::Response
+    };
+    let stream = state.stream().ok_or(Status::BadArgument)?;
+    let logging = stream.logging;
+    let direction = stream.way(way);
+    match kind {
+        0 | 2 if direction.headers_open || (logging && direction.seen) => {
+            Ok(&mut direction.headers)
+        }
+        1 | 3 if direction.trailers_open || logging => direction
+            .trailers
+            .as_mut()
+            .ok_or(Status::BadArgument.into()),
+        // Call-out maps (4 to 7) exist in call-out callbacks only.
+        _ => Err(Status::BadArgument.into()),
+    }
+}
+
+pub(super) fn get_pairs(cx: &mut Cx<'_, '_>, kind: i32, data_out: i32, size_out: i32) -> Answer {
+    let bytes = pairs::encode(map(cx.state(), kind)?);
+    cx.give(&bytes, data_out, size_out)
+}
+
+pub(super) fn get_size(cx: &mut Cx<'_, '_>, kind: i32, size_out: i32) -> Answer {
+    let size = pairs::encoded_size(map(cx.state(), kind)?);
+    cx.write_u32(size_out, u32::try_from(size).unwrap_or(u32::MAX))
+}
+
+pub(super) fn set_pairs(cx: &mut Cx<'_, '_>, kind: i32, data: i32, size: i32) -> Answer {
+    let bytes = cx.read(data, size)?;
+    let fields = pairs::decode(&bytes).ok_or(Status::BadArgument)?;
+    *map(cx.state(), kind)? = fields;
+    Ok(())
+}
+
+pub(super) fn get_value(
+    cx: &mut Cx<'_, '_>,
+    kind: i32,
+    name: i32,
+    name_size: i32,
+    data_out: i32,
+    size_out: i32,
+) -> Answer {
+    let name = cx.read(name, name_size)?;
+    let value = map(cx.state(), kind)?
+        .get(&name)
+        .ok_or(Status::NotFound)?
+        .to_vec();
+    cx.give(&value, data_out, size_out)
+}
+
+pub(super) fn add_value(
+    cx: &mut Cx<'_, '_>,
+    kind: i32,
+    name: i32,
+    name_size: i32,
+    value: i32,
+    value_size: i32,
+) -> Answer {
+    let (name, value) = (cx.read(name, name_size)?, cx.read(value, value_size)?);
+    map(cx.state(), kind)?.add(name, value);
+    Ok(())
+}
+
+pub(super) fn replace_value(
+    cx: &mut Cx<'_, '_>,
+    kind: i32,
+    name: i32,
+    name_size: i32,
+    value: i32,
+    value_size: i32,
+) -> Answer {
+    let (name, value) = (cx.read(name, name_size)?, cx.read(value, value_size)?);
+    map(cx.state(), kind)?.set(name, value);
+    Ok(())
+}
+
+pub(super) fn remove_value(cx: &mut Cx<'_, '_>, kind: i32, name: i32, name_size: i32) -> Answer {
+    let name = cx.read(name, name_size)?;
+    map(cx.state(), kind)?.remove(name);
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The functions a guest imports, and what stands around each of them: recording, injected faults, statuses.
+//!
+//! In: a guest's arguments. Out: a status for every call; results go to guest memory through `abi::memory` only.
+//! Invariant: no hostcall panics or leaves a pointer unchecked; the body of each is in the file of its section of the ABI.
+//! Source: ABI v0.2.1; the continue and clear-route calls of 0.1.0; what the spec leaves open follows proxy-wasm's C++ host.
+
+mod buffers;
+mod callouts;
+mod fields;
+mod metrics;
+mod properties;
+mod shared;
+mod streams;
+mod vm;
+mod wasi;
+
+use std::collections::HashSet;
+
+use wasmtime::{Caller, ExternType, Linker, Val};
+
+use crate::{
+    abi::memory::{Answer, Cx, Fail},
+    abi::types::Status,
+    state::HostState,
+};
+
+/// WASI's errno for a bad pointer.
+const ERRNO_FAULT: i32 = 21;
+/// WASI's errno for a file descriptor nobody opened.
+const ERRNO_BADF: i32 = 8;
+/// WASI's errno for what is not supported.
+const ERRNO_NOTSUP: i32 = 58;
+
+/// Names under which guests import WASI preview 1.
+const WASI_MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
+
+/// What is defined, by module and name.
+type Names<'a> = HashSet<(&'a str, &'a str)>;
+
+/// Defines functions; each goes through `guarded`.
+macro_rules! define {
+    ($linker:expr, $names:expr, $module:expr, $memory_fault:expr; $($name:ident($($arg:ident: $ty:ty),*) => $target:path;)*) => { $(
+        $linker.func_wrap(
+            $module,
+            stringify!($name),
+            |mut caller: Caller<'_, HostState>, $($arg: $ty),*| -> wasmtime::Result<i32> {
+                guarded(&mut caller, stringify!($name), $memory_fault, |cx| $target(cx, $($arg),*))
+            },
+        )?;
+        $names.insert(($module, stringify!($name)));
+    )* };
+}
+
+/// Defines all functions of the ABI and of WASI preview 1 that do something.
+fn define_all(linker: &mut Linker<HostState>) -> wasmtime::Result<Names<'static>> {
+    let mut names = Names::new();
+    define! { linker, names, "env", Status::InvalidMemoryAccess.number();
+        proxy_log(level: i32, text: i32, size: i32) => vm::log;
+        proxy_get_log_level(level_out: i32) => vm::get_log_level;
+        proxy_get_current_time_nanoseconds(time_out: i32) => vm::get_current_time;
+        proxy_set_tick_period_milliseconds(period: i32) => vm::set_tick_period;
+        proxy_set_effective_context(context: i32) => vm::set_effective_context;
+        proxy_done() => vm::done;
+        proxy_get_status(code_out: i32, text_out: i32, size_out: i32) => callouts::get_status;
+
+        proxy_get_buffer_bytes(kind: i32, start: i32, max: i32, data_out: i32, size_out: i32) => buffers::get;
+        proxy_get_buffer_status(kind: i32, size_out: i32, flags_out: i32) => buffers::status;
+        proxy_set_buffer_bytes(kind: i32, start: i32, max: i32, data: i32, size: i32) => buffers::set;
+
+        proxy_get_header_map_pairs(kind: i32, data_out: i32, size_out: i32) => fields::get_pairs;
+        proxy_get_header_map_size(kind: i32, size_out: i32) => fields::get_size;
+        proxy_set_header_map_pairs(kind: i32, data: i32, size: i32) => fields::set_pairs;
+        proxy_get_header_map_value(kind: i32, name: i32, name_size: i32, data_out: i32, size_out: i32) => fields::get_value;
+        proxy_add_header_map_value(kind: i32, name: i32, name_size: i32, value: i32, value_size: i32) => fields::add_value;
+        proxy_replace_header_map_value(kind: i32, name: i32, name_size: i32, value: i32, value_size: i32) => fields::replace_value;
+        proxy_remove_header_map_value(kind: i32, name: i32, name_size: i32) => fields::remove_value;
+
+        proxy_continue_stream(direction: i32) => streams::resume;
+        proxy_close_stream(direction: i32) => streams::close;
+        proxy_continue_request() => streams::resume_request;
+        proxy_continue_response() => streams::resume_response;
+        proxy_clear_route_cache() => streams::clear_route_cache;
+        proxy_send_local_response(status: i32, details: i32, details_size: i32, body: i32, body_size: i32,
+            headers: i32, headers_size: i32, grpc_status: i32) => streams::send_local_response;
+
+        proxy_get_shared_data(key: i32, key_size: i32, data_out: i32, size_out: i32, cas_out: i32) => shared::get;
+        proxy_set_shared_data(key: i32, key_size: i32, value: i32, value_size: i32, cas: i32) => shared::set;
+        proxy_register_shared_queue(name: i32, name_size: i32, queue_out: i32) => shared::register_queue;
+        proxy_resolve_shared_queue(vm: i32, vm_size: i32, name: i32, name_size: i32, queue_out: i32) => shared::resolve_queue;
+        proxy_enqueue_shared_queue(queue: i32, value: i32, value_size: i32) => shared::enqueue;
+        proxy_dequeue_shared_queue(queue: i32, data_out: i32, size_out: i32) => shared::dequeue;
+
+        proxy_define_metric(kind: i32, name: i32, name_size: i32, metric_out: i32) => metrics::define;
+        proxy_record_metric(metric: i32, value: i64) => metrics::record;
+        proxy_increment_metric(metric: i32, delta: i64) => metrics::increment;
+        proxy_get_metric(metric: i32, value_out: i32) => metrics::get;
+
+        proxy_get_property(path: i32, path_size: i32, data_out: i32, size_out: i32) => properties::get;
+        proxy_set_property(path: i32, path_size: i32, value: i32, value_size: i32) => properties::set;
+
+        proxy_http_call(upstream: i32, upstream_size: i32, headers: i32, headers_size: i32, body: i32, body_size: i32,
+            trailers: i32, trailers_size: i32, timeout: i32, call_out: i32) => callouts::http_call;
+        proxy_grpc_call(upstream: i32, upstream_size: i32, service: i32, service_size: i32, method: i32, method_size: i32,
+            metadata: i32, metadata_size: i32, message: i32, message_size: i32, timeout: i32, call_out: i32)
+            => callouts::grpc_call;
+        proxy_grpc_stream(upstream: i32, upstream_size: i32, service: i32, service_size: i32, method: i32, method_size: i32,
+            metadata: i32, metadata_size: i32, stream_out: i32) => callouts::grpc_stream;
+        proxy_grpc_send(stream: i32, message: i32, message_size: i32, end: i32) => callouts::grpc_send;
+        proxy_grpc_cancel(call: i32) => callouts::grpc_end;
+        proxy_grpc_close(call: i32) => callouts::grpc_end;
+        proxy_call_foreign_function(name: i32, name_size: i32, arguments: i32, arguments_size: i32,
+            data_out: i32, size_out: i32) => callouts::foreign_function;
+    }
+    // C++ guests built by Emscripten say when their memory grew; a host has nothing to do.
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: i32| {})?;
+    names.insert(("env", "emscripten_notify_memory_growth"));
+
+    for module in WASI_MODULES {
+        define! { linker, names, module, ERRNO_FAULT;
+            environ_sizes_get(count_out: i32, bytes_out: i32) => wasi::environ_sizes_get;
+            environ_get(list: i32, text: i32) => wasi::environ_get;
+            args_sizes_get(count_out: i32, bytes_out: i32) => wasi::args_sizes_get;
+            args_get(list: i32, text: i32) => wasi::args_get;
+            clock_time_get(clock: i32, precision: i64, time_out: i32) => wasi::clock_time_get;
+            clock_res_get(clock: i32, resolution_out: i32) => wasi::clock_res_get;
+            random_get(buffer: i32, size: i32) => wasi::random_get;
+            fd_write(fd: i32, vectors: i32, count: i32, written_out: i32) => wasi::fd_write;
+            fd_fdstat_get(fd: i32, stat_out: i32) => wasi::fd_fdstat_get;
+            sched_yield() => wasi::sched_yield;
+        }
+        linker.func_wrap(
+            module,
+            "proc_exit",
+            |mut caller: Caller<'_, HostState>, code: i32| -> wasmtime::Result<()> {
+                let state = caller.data_mut();
+                state.record_hostcall("proc_exit");
+                state.exit_code = Some(code);
+                Err(wasmtime::Error::msg("proc_exit"))
+            },
+        )?;
+        names.insert((module, "proc_exit"));
+    }
+    Ok(names)
+}
+
+/// Defines what a module imports: the ABI, WASI, and an errno for every other WASI function. Returns the imports that remain unknown.
+pub(crate) fn link(
+    linker: &mut Linker<HostState>,
+    module: &wasmtime::Module,
+) -> wasmtime::Result<Vec<String>> {
+    let mut names = define_all(linker)?;
+    let mut missing = Vec::new();
+    for import in module.imports() {
+        let (from, name) = (import.module(), import.name());
+        if !names.insert((from, name)) {
+            continue;
+        }
+        let errno = if name.starts_with("fd_") {
+            ERRNO_BADF
+        } else {
+            ERRNO_NOTSUP
+        };
+        match import.ty() {
+            ExternType::Func(ty)
+                if WASI_MODULES.contains(&from) && ty.results().all(|result| result.is_i32()) =>
+            {
+                linker.func_new(from, name, ty, move |mut caller, _arguments, results| {
+                    caller.data_mut().record_hostcall("wasi_unsupported");
+                    results.fill(Val::I32(errno));
+                    Ok(())
+                })?;
+            }
+            _ => missing.push(format!("{from}.{name}")),
+        }
+    }
+    Ok(missing)
+}
+
+/// Runs one hostcall: records it, lets a test answer in its place, turns its failure into a number.
+fn guarded(
+    caller: &mut Caller<'_, HostState>,
+    name: &'static str,
+    memory_fault: i32,
+    call: impl FnOnce(&mut Cx<'_, '_>) -> Answer,
+) -> wasmtime::Result<i32> {
+    let state = caller.data_mut();
+    state.record_hostcall(name);
+    if let Some(answer) = state.fault.as_mut().and_then(|fault| fault(name)) {
+        return Ok(answer);
+    }
+    match call(&mut Cx { caller }) {
+        Ok(()) => Ok(Status::Ok.number()),
+        Err(Fail::Memory) => Ok(memory_fault),
+        Err(Fail::Number(number)) => Ok(number),
+        Err(Fail::Trap(error)) => Err(error),
+    }
+}

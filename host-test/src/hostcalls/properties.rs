@@ -1,0 +1,120 @@
+//! ABI section Properties: what a guest can ask about a stream, and what it leaves for access logs.
+//!
+//! In: a path of segments separated by NUL. Out: the value in Envoy's form (text as it is, numbers 64-bit little-endian).
+//! Source: Envoy's attributes, the few that filters use; `StreamInfo::properties` adds or overrides any. A property that a guest sets is
+//! filter state under `wasm.` and readable by the same path.
+
+use crate::{
+    abi::{
+        memory::{Answer, Cx},
+        types::Status,
+    },
+    state::HostState,
+};
+
+pub(super) fn get(
+    cx: &mut Cx<'_, '_>,
+    path: i32,
+    path_size: i32,
+    data_out: i32,
+    size_out: i32,
+) -> Answer {
+    let path = cx.read(path, path_size)?;
+    let value = lookup(cx.state(), &path).ok_or(Status::NotFound)?;
+    cx.give(&value, data_out, size_out)
+}
+
+pub(super) fn set(
+    cx: &mut Cx<'_, '_>,
+    path: i32,
+    path_size: i32,
+    value: i32,
+    value_size: i32,
+) -> Answer {
+    let (path, value) = (cx.read(path, path_size)?, cx.read(value, value_size)?);
+    let stream = cx.state().stream().ok_or(Status::NotFound)?;
+    stream.filter_state.insert(state_name(&path), value);
+    Ok(())
+}
+
+/// The name in filter state: `wasm.` and the path as the guest gave it, less a trailing NUL.
+fn state_name(path: &[u8]) -> String {
+    let path = path.strip_suffix(b"\0").unwrap_or(path);
+    format!("wasm.{}", String::from_utf8_lossy(path))
+}
+
+fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(path.strip_suffix(b"\0").unwrap_or(path)).replace('\0', ".");
+    match text.as_str() {
+        "plugin_name" => return Some(state.plugin_name.clone().into_bytes()),
+        "plugin_root_id" => return Some(state.root_id.clone().into_bytes()),
+        "plugin_vm_id" => return Some(state.vm_id.clone().into_bytes()),
+        _ => {}
+    }
+    let now = state.clock.wall_nanos();
+    let stream = state.stream()?;
+    if let Some(value) = stream.filter_state.get(&state_name(path)) {
+        return Some(value.clone());
+    }
+    if let Some((_, value)) = stream
+        .info
+        .properties
+        .iter()
+        .find(|(name, _)| *name == text)
+    {
+        return Some(value.clone());
+    }
+    let request = &stream.request.headers;
+    let response = &stream.response.headers;
+    let header = |name: &str| request.get(name).map(<[u8]>::to_vec);
+    let some_text = |text: &str| Some(text.as_bytes().to_vec()).filter(|text| !text.is_empty());
+    let int = |number: u64| Some(number.to_le_bytes().to_vec());
+    let port = |address: &str| {
+        address
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+    };
+    match text.as_str() {
+        "source.address" => some_text(&stream.info.source_address),
+        "source.port" => int(port(&stream.info.source_address)?),
+        "destination.address" => some_text(&stream.info.destination_address),
+        "destination.port" => int(port(&stream.info.destination_address)?),
+        "request.protocol" => some_text(&stream.info.protocol),
+        "request.path" => header(":path"),
+        "request.url_path" => Some(
+            header(":path")?
+                .split(|byte| *byte == b'?')
+                .next()
+                .unwrap_or_default()
+                .to_vec(),
+        ),
+        "request.query" => header(":path")?
+            .splitn(2, |byte| *byte == b'?')
+            .nth(1)
+            .map(<[u8]>::to_vec),
+        "request.host" => header(":authority"),
+        "request.scheme" => header(":scheme"),
+        "request.method" => header(":method"),
+        "request.id" => header("x-request-id"),
+        "request.referer" => header("referer"),
+        "request.useragent" => header("user-agent"),
+        "request.size" => int(header("content-length")
+            .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
+            .unwrap_or(0)),
+        "request.time" => int(now),
+        "response.code" => int(response.status()?.into()),
+        "response.code_details" => some_text(
+            stream
+                .reply
+                .as_ref()
+                .map_or("via_upstream", |reply| &reply.details),
+        ),
+        other => {
+            let (map, name) = match other.strip_prefix("request.headers.") {
+                Some(name) => (request, name),
+                None => (response, other.strip_prefix("response.headers.")?),
+            };
+            map.get(name).map(<[u8]>::to_vec)
+        }
+    }
+}
