@@ -160,6 +160,9 @@ impl<'a> Inspection<'a> {
         } else {
             raw
         };
+        if raw.len() < decode::MIN_BASE64 {
+            return;
+        }
         let mut text = core::mem::take(&mut self.deep);
         if decode::base64(raw, &mut text) {
             spend(self.steps, raw.len());

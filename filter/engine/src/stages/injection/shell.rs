@@ -21,6 +21,10 @@ const MAYBE: u8 = 2;
 const RUNNER: u8 = 3;
 
 pub(super) const LIST: &[(&[u8], u8)] = &[
+    (b"invoke-webrequest", SURE),
+    (b"invoke-expression", SURE),
+    (b"iex", SURE),
+    (b"iwr", SURE),
     (b"reg", MAYBE),
     (b"alias", MAYBE),
     (b"which", MAYBE),
@@ -192,8 +196,7 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
         .iter()
         .find(|&&byte| !is_space(byte))
         .is_some_and(|byte| matches!(byte, b';' | b'|' | b'&' | b'`'));
-    let function =
-        classes & PAREN != 0 && value.windows(2).any(|pair| pair == b"()" || pair == b"@{");
+    let function = classes & PAREN != 0 && opens(value);
     if words & COMMAND == 0 && classes & (DOLLAR | ANGLE) == 0 && !torn && !leads && !function {
         return;
     }
@@ -254,6 +257,16 @@ pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits:
         text |= !is_space(head) && !matches!(head, b';' | b'|' | b'&');
         at = one;
     }
+}
+
+/// `()` of a function's definition, `@{` of perl.
+fn opens(value: &[u8]) -> bool {
+    let mut before = 0;
+    value.iter().any(|&here| {
+        let pair = (before == b'(' && here == b')') || (before == b'@' && here == b'{');
+        before = here;
+        pair
+    })
 }
 
 /// The command word at `at`: blanks, quotes, backslashes and a path before its name are read through.

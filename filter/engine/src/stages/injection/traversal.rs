@@ -198,9 +198,16 @@ pub(super) fn scan(
 
 /// Two dots, or one that something hides, in front of a separator.
 fn climbs(value: &[u8]) -> bool {
-    value
-        .windows(2)
-        .any(|pair| matches!(pair, b".." | b".;" | b".?" | b"?." | b";."))
+    let mut from = 0_usize;
+    while let Some(step) = rest(value, from).iter().position(|&byte| byte == b'.') {
+        let at = from.saturating_add(step);
+        from = at.saturating_add(1);
+        let before = at.checked_sub(1).map_or(0, |at| byte(value, at));
+        if matches!(byte(value, from), b'.' | b';' | b'?') || matches!(before, b';' | b'?') {
+            return true;
+        }
+    }
+    false
 }
 
 /// Mostly printable: a NUL in binary data means nothing.

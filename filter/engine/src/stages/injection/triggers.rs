@@ -120,6 +120,7 @@ const PATHS: &[(&[u8], u8)] = &[
 
 /// Words of shell patterns that are no commands.
 const CALLS: &[(&[u8], u8)] = &[
+    (b"invoke", COMMAND),
     (b"tcp", COMMAND),
     (b"udp", COMMAND),
     (b"system", COMMAND),
