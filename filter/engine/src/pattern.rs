@@ -184,16 +184,14 @@ impl Machine<'_> {
                     self.stack.push(at.wrapping_add(1));
                 }
                 Some(Instruction::Jump(to)) => self.stack.push(to),
-                Some(Instruction::Look(edge)) => {
-                    if edge.holds(before, after) {
-                        self.stack.push(at.wrapping_add(1));
-                    }
+                Some(Instruction::Look(edge)) if edge.holds(before, after) => {
+                    self.stack.push(at.wrapping_add(1));
                 }
+                Some(Instruction::Look(_)) | None => {}
                 Some(Instruction::Match) => {
                     self.matched = true;
                     return Some(());
                 }
-                None => {}
             }
         }
         Some(())

@@ -17,12 +17,16 @@ use super::config::{
 };
 use super::node::Node;
 use super::read::{Errors, FromNode, Located, Named, Path, PolicyError, nearest, quoted};
-use super::values::{Binding, Encoding, Part, Pointer, SecurityHeaders, is_token};
+use super::values::{
+    Binding, Encoding, JwtTag, Part, Pointer, SecurityHeaders, SessionTag, is_token,
+};
 use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
 use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts};
-use crate::stages::limits::{Algorithm, Condition, KeyPart, Limit, LimitStage, Penalty};
+use crate::stages::limits::{
+    Algorithm, Condition, KeyPart, Limit, LimitStage, MAX_LOG_QUOTA, Penalty, WAYS,
+};
 use crate::stages::token::{
     HmacAlgorithm, Jwt, Key, Need, Provider, ProviderKind, RouteToken, Secret, Session,
     SessionFormat, TokenStage,
@@ -37,8 +41,6 @@ const SHORTEST_MS: u64 = 1_000;
 const LARGEST_BODY: u64 = 1024 * 1024;
 /// Largest head: Envoy's own bound for request headers can be raised to 8 MiB; 1 MiB is what a guest map holds.
 const LARGEST_HEAD: u64 = 1024 * 1024;
-/// Quota of an exact log: every admitted request is a time in the client's slot.
-const LARGEST_LOG: u32 = 64;
 /// Limits of a policy: each has a place in the client's slot.
 const MOST_LIMITS: usize = 32;
 /// Routes and patterns of a policy; both are tried one by one.
@@ -183,6 +185,7 @@ impl Compiler<'_> {
     }
 
     fn jwt(&mut self, at: &Path, name: Vec<u8>, config: JwtConfig) -> Provider {
+        let JwtTag = config.r#type;
         let mut keys = Vec::new();
         let mut ids = Vec::new();
         for key in config.keys.iter() {
@@ -227,6 +230,7 @@ impl Compiler<'_> {
     }
 
     fn session(&mut self, at: &Path, name: Vec<u8>, config: SessionConfig) -> Provider {
+        let SessionTag = config.r#type;
         let mut keys = Vec::new();
         let mut ids = Vec::new();
         for key in config.keys.iter() {
@@ -409,11 +413,11 @@ impl Compiler<'_> {
                     "write a window from `1s` to `30d`",
                 );
             }
-            if limit.algorithm == Algorithm::ExactLog && quota > LARGEST_LOG {
+            if limit.algorithm == Algorithm::ExactLog && quota > MAX_LOG_QUOTA {
                 self.errors.push(
                     &at.key("quota"),
                     format!("`{quota}` is too many for `exact_log`"),
-                    format!("write at most {LARGEST_LOG}, or use `sliding_window`"),
+                    format!("write at most {MAX_LOG_QUOTA}, or use `sliding_window`"),
                 );
             }
             if limit
@@ -434,17 +438,19 @@ impl Compiler<'_> {
                 );
             }
         }
-        let sets = clients.div_ceil(WAYS).next_power_of_two();
-        if !limits.is_empty() {
-            self.implied.table_sets = sets;
-            self.implied.table_clients = sets.saturating_mul(WAYS);
-            self.implied.table_bytes = u64::from(sets).saturating_mul(SET_BYTES);
-        }
-        LimitStage {
+        let ways = u32::try_from(WAYS).unwrap_or(u32::MAX);
+        let sets = clients.div_ceil(ways).next_power_of_two();
+        let stage = LimitStage {
             limits,
             sets,
             ..LimitStage::default()
+        };
+        if !stage.limits.is_empty() {
+            self.implied.table_sets = sets;
+            self.implied.table_clients = sets.saturating_mul(ways);
+            self.implied.table_bytes = stage.memory_bytes();
         }
+        stage
     }
 
     fn limit_key(&mut self, at: &Path, key: Vec<KeyPart>) -> Vec<KeyPart> {
@@ -725,7 +731,7 @@ impl Compiler<'_> {
 
     fn seconds(&mut self, at: &Path, span: Span, least: u64, most: u64) -> u64 {
         let seconds = span.ms / 1000;
-        if span.ms % 1000 != 0 || !(least..=most).contains(&seconds) {
+        if !span.ms.is_multiple_of(1000) || !(least..=most).contains(&seconds) {
             let help = format!("write whole seconds from `{least}s` to `{most}s`");
             self.errors
                 .push(at, format!("`{}ms` is out of range", span.ms), help);
@@ -733,11 +739,6 @@ impl Compiler<'_> {
         seconds
     }
 }
-
-/// Clients of a set of the limiter's table.
-const WAYS: u32 = 8;
-/// Bytes a full set takes in shared data, its key and the host's own overhead included.
-const SET_BYTES: u64 = 2048;
 
 /// Headers a claim is never forwarded in: hop-by-hop, framing, routing, credentials, and what the host writes itself.
 const RESERVED: &[&str] = &[

@@ -371,8 +371,8 @@ impl FromNode for Key {
 section! {
     /// The table of counters in shared memory: fixed in size, whatever clients do.
     struct Table {
-        /// Clients held at a time; beyond it the least active make room.
-        clients: Count<64, 4194304> = 65536,
+        /// Clients held at a time for each limit; beyond it the least active make room.
+        clients: Count<64, 524288> = 65536,
     }
 }
 

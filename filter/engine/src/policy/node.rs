@@ -28,9 +28,9 @@ pub enum Node {
     /// Text.
     String(String),
     /// A list, in order.
-    List(Vec<Node>),
+    List(Vec<Self>),
     /// A map in document order; keys may be repeated (which the reader reports).
-    Map(Vec<(String, Node)>),
+    Map(Vec<(String, Self)>),
 }
 
 /// Why bytes could not be read as a tree.
@@ -232,7 +232,7 @@ impl<'de> Visitor<'de> for At {
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Node, A::Error> {
         let below = self.below()?;
         let mut entries = Vec::new();
-        while let Some(key) = source.next_key_seed(At(MAX_DEPTH))? {
+        while let Some(key) = source.next_key_seed(Self(MAX_DEPTH))? {
             let Some(key) = key.as_text().map(str::to_owned) else {
                 return Err(de::Error::custom("a key that is not text"));
             };

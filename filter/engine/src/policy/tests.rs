@@ -67,7 +67,9 @@ fn errors(text: &str) -> Vec<String> {
 
 /// Writes a tree as a `Struct`, as Envoy does: numbers are doubles.
 fn wire(node: &Node) -> Vec<u8> {
-    let Node::Map(entries) = node else { panic!("a Struct is a map") };
+    let Node::Map(entries) = node else {
+        panic!("a Struct is a map")
+    };
     let mut out = Vec::new();
     for (key, value) in entries {
         let mut entry = Vec::new();
@@ -91,7 +93,8 @@ fn wire_value(node: &Node) -> Vec<u8> {
         Node::Map(_) => field(&mut out, 5, &wire(node)),
         Node::List(list) => {
             let mut inner = Vec::new();
-            list.iter().for_each(|item| field(&mut inner, 1, &wire_value(item)));
+            list.iter()
+                .for_each(|item| field(&mut inner, 1, &wire_value(item)));
             field(&mut out, 6, &inner);
         }
     }
@@ -112,16 +115,33 @@ fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
 #[test]
 fn the_shop_compiles() {
     let policy = compile(SHOP).unwrap();
-    let names: Vec<_> = policy.routes.iter().map(|route| String::from_utf8_lossy(&route.name)).collect();
+    let names: Vec<_> = policy
+        .routes
+        .iter()
+        .map(|route| String::from_utf8_lossy(&route.name))
+        .collect();
     assert_eq!(names, ["search", "events", "account", "admin", "public"]);
     let session = &policy.tokens.providers[1];
     assert_eq!(session.from, Source::Cookie(b"sid".to_vec()));
-    let ProviderKind::Session(rules) = &session.kind else { panic!("session") };
-    assert_eq!((rules.format, rules.lifetime, rules.bind_client), (SessionFormat::V1, 3600, true));
+    let ProviderKind::Session(rules) = &session.kind else {
+        panic!("session")
+    };
+    assert_eq!(
+        (rules.format, rules.lifetime, rules.bind_client),
+        (SessionFormat::V1, 3600, true)
+    );
     assert_eq!(policy.limits.limits[1].statuses, [401, 403]);
     assert_eq!(policy.routes[0].token.need, Need::Optional);
-    assert_eq!(policy.implied().env, ["PALISADE_JWT_KEY", "PALISADE_SESSION_KEY"]);
+    assert_eq!(
+        policy.implied().env,
+        ["PALISADE_JWT_KEY", "PALISADE_SESSION_KEY"]
+    );
     assert_eq!(policy.implied().keys, 2);
+    assert_eq!(
+        (policy.limits.sets, policy.implied().table_clients),
+        (8192, 65_536)
+    );
+    assert_eq!(policy.implied().table_bytes, policy.limits.memory_bytes());
 }
 
 #[test]
@@ -135,9 +155,18 @@ fn text_and_struct_give_the_same_policy() {
     let from_text = Policy::from_node(&sorted, &environment).unwrap();
     assert_eq!(format!("{from_wire:?}"), format!("{from_text:?}"));
     let direct = compile(SHOP).unwrap();
-    assert_eq!(format!("{:?}", from_wire.limits), format!("{:?}", direct.limits));
-    assert_eq!(format!("{:?}", from_wire.routes), format!("{:?}", direct.routes));
-    assert_eq!(format!("{:?}", from_wire.headers), format!("{:?}", direct.headers));
+    assert_eq!(
+        format!("{:?}", from_wire.limits),
+        format!("{:?}", direct.limits)
+    );
+    assert_eq!(
+        format!("{:?}", from_wire.routes),
+        format!("{:?}", direct.routes)
+    );
+    assert_eq!(
+        format!("{:?}", from_wire.headers),
+        format!("{:?}", direct.headers)
+    );
 }
 
 #[test]
@@ -153,7 +182,10 @@ fn numbers_and_bools_may_be_text() {
         "limits": [{ "name": 7, "quota": "1/1s", "count": { "status": ["401", 403.0] } }] }"#;
     let policy = compile(text).unwrap();
     assert_eq!(policy.trusted_hops, 2);
-    assert_eq!((policy.headers.max.count, policy.headers.max.bytes), (50, 1024));
+    assert_eq!(
+        (policy.headers.max.count, policy.headers.max.bytes),
+        (50, 1024)
+    );
     assert_eq!(policy.limits.limits[0].name, b"7");
     assert_eq!(policy.limits.limits[0].statuses, [401, 403]);
 }
@@ -209,28 +241,70 @@ fn single_faults() {
     const CASES: &[(&str, &str)] = &[
         ("", "policy: the plugin configuration is empty"),
         (" \n", "policy: the plugin configuration is empty"),
-        ("[]", "policy: the plugin configuration is neither JSON text nor a `Struct`"),
+        (
+            "[]",
+            "policy: the plugin configuration is neither JSON text nor a `Struct`",
+        ),
         ("{", "policy: not JSON: EOF while parsing"),
-        (r#"{"routes": []}"#, "routes: an empty list takes no request"),
-        (r#"{"routes": [{"name": "a"}, {"name": "b"}]}"#, "routes[1].match: the same as that of `a`"),
-        (r#"{"routes": [{"name": "a", "match": {"path": "a"}}]}"#, "routes[0].match.path: `a` is not a path"),
+        (
+            r#"{"routes": []}"#,
+            "routes: an empty list takes no request",
+        ),
+        (
+            r#"{"routes": [{"name": "a"}, {"name": "b"}]}"#,
+            "routes[1].match: the same as that of `a`",
+        ),
+        (
+            r#"{"routes": [{"name": "a", "match": {"path": "a"}}]}"#,
+            "routes[0].match.path: `a` is not a path",
+        ),
         (r#"{"injection": null}"#, "injection: empty"),
-        (r#"{"injection": {"except": [{}]}}"#, "injection.except[0]: excepts everything"),
-        (r#"{"injection": {"except": [{"route": "x"}]}}"#, "injection.except[0].route: `x` is not a route"),
-        (r#"{"injection": {"level": 5}}"#, "injection.level: `5` is out of range; write a whole number from 1 to 4"),
-        (r#"{"injection": {"level": 1.5}}"#, "injection.level: `1.5` is not a whole number"),
-        (r#"{"injection": {"patterns": [{"name": "a", "pattern": "(?=a)"}]}}"#, "injection.patterns[0].pattern: `(?=a)`"),
-        (r#"{"limits": [{"name": "a", "quota": "65/1m", "algorithm": "exact_log"}]}"#, "limits[0].quota: `65` is too many"),
-        (r#"{"headers": {"methods": ["get"]}}"#, "headers.methods[0]: `get` is not a method"),
-        (r#"{"tokens": {"a": {"type": "session", "from": "bearer", "keys": [{"env": "K"}]}}}"#, "tokens: no route takes"),
-        (r#"{"tokens": {"a": {"type": "x"}}}"#, "tokens.a.type: `x` is not a type of token"),
+        (
+            r#"{"injection": {"except": [{}]}}"#,
+            "injection.except[0]: excepts everything",
+        ),
+        (
+            r#"{"injection": {"except": [{"route": "x"}]}}"#,
+            "injection.except[0].route: `x` is not a route",
+        ),
+        (
+            r#"{"injection": {"level": 5}}"#,
+            "injection.level: `5` is out of range; write a whole number from 1 to 4",
+        ),
+        (
+            r#"{"injection": {"level": 1.5}}"#,
+            "injection.level: `1.5` is not a whole number",
+        ),
+        (
+            r#"{"injection": {"patterns": [{"name": "a", "pattern": "(?=a)"}]}}"#,
+            "injection.patterns[0].pattern: `(?=a)`",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "129/1m", "algorithm": "exact_log"}]}"#,
+            "limits[0].quota: `129` is too many",
+        ),
+        (
+            r#"{"headers": {"methods": ["get"]}}"#,
+            "headers.methods[0]: `get` is not a method",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "session", "from": "bearer", "keys": [{"env": "K"}]}}}"#,
+            "tokens: no route takes",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "x"}}}"#,
+            "tokens.a.type: `x` is not a type of token",
+        ),
     ];
     for (text, expected) in CASES {
         let found = errors(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(found[0].starts_with(expected), "{text}: {}", found[0]);
     }
-    assert!(errors(r#"{"limits": [{"name": "a", "quota": "64/1m", "algorithm": "exact_log"}]}"#).is_empty());
+    assert!(
+        errors(r#"{"limits": [{"name": "a", "quota": "128/1m", "algorithm": "exact_log"}]}"#)
+            .is_empty()
+    );
     assert!(errors(r#"{"body": {"max": "1MiB"}}"#).is_empty());
     assert_eq!(errors(r#"{"body": {"max": 1048577}}"#).len(), 1);
     assert!(errors(r#"{"limits": [{"name": "a", "quota": "1/30d"}]}"#).is_empty());
@@ -239,16 +313,28 @@ fn single_faults() {
 #[test]
 fn secrets_are_never_shown() {
     let text = r#"{"tokens": {"a": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "K", "encoding": "hex"}]}}}"#;
-    for value in [&b"hunter2"[..], b"hunter2hunter2hunter2hunter2hunter2", b"", b"\xFF"] {
+    for value in [
+        &b"hunter2"[..],
+        b"hunter2hunter2hunter2hunter2hunter2",
+        b"",
+        b"\xFF",
+    ] {
         let lookup = |_: &str| Some(value.to_vec());
         let found = Policy::from_plugin_bytes(text.as_bytes(), &lookup).unwrap_err();
-        assert!(found.iter().any(|error| error.path == "tokens.a.keys[0].env"), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .any(|error| error.path == "tokens.a.keys[0].env"),
+            "{found:?}"
+        );
         assert!(!format!("{found:?}").contains("hunter"), "{found:?}");
     }
     let missing = Policy::from_plugin_bytes(text.as_bytes(), &|_| None).unwrap_err();
     assert!(missing[0].problem.contains("`K` is not set"), "{missing:?}");
     let checked = Policy::check(&Node::from_json(SHOP).unwrap()).unwrap();
-    let ProviderKind::Jwt(jwt) = &checked.tokens.providers[0].kind else { panic!("jwt") };
+    let ProviderKind::Jwt(jwt) = &checked.tokens.providers[0].kind else {
+        panic!("jwt")
+    };
     assert!(jwt.keys.is_empty(), "an assumed key must verify nothing");
 }
 
@@ -281,10 +367,24 @@ fn routes_are_chosen_by_specificity() {
         ("GET", ":", "/v6", "any"),
     ];
     for (method, host, path, expected) in CASES {
-        let pairs = [(":method", *method), (":authority", *host), (":path", *path)];
-        let head = RequestHead::decode(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-        let name = policy.route_of(&head).map(|index| policy.routes[index].name.clone());
-        assert_eq!(name.as_deref(), Some(expected.as_bytes()), "{method} {host}{path}");
+        let pairs = [
+            (":method", *method),
+            (":authority", *host),
+            (":path", *path),
+        ];
+        let head = RequestHead::decode(
+            pairs
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+        );
+        let name = policy
+            .route_of(&head)
+            .map(|index| policy.routes[index].name.clone());
+        assert_eq!(
+            name.as_deref(),
+            Some(expected.as_bytes()),
+            "{method} {host}{path}"
+        );
     }
 }
 
@@ -316,7 +416,9 @@ fn hostile_bytes_never_panic() {
     let wire = wire(&Node::from_json(SHOP).unwrap());
     for whole in [text, wire] {
         for cut in 0..whole.len() {
-            assert!(Policy::from_plugin_bytes(&whole[..cut], &environment).is_err() || whole[0] == 0x0A);
+            assert!(
+                Policy::from_plugin_bytes(&whole[..cut], &environment).is_err() || whole[0] == 0x0A
+            );
         }
         for at in (0..whole.len()).step_by(3) {
             for value in [0x00, 0x0A, 0x22, 0x7B, 0x7F, 0x80, 0xFF] {
@@ -332,11 +434,17 @@ fn hostile_bytes_never_panic() {
 #[test]
 fn the_schema_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.schema.json");
-    let current = format!("{}\n", serde_json::to_string_pretty(&Policy::schema()).unwrap());
+    let current = format!(
+        "{}\n",
+        serde_json::to_string_pretty(&Policy::schema()).unwrap()
+    );
     if std::env::var_os("PALISADE_UPDATE").is_some() {
         std::fs::write(path, &current).unwrap();
     }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(kept == current, "stale schema: run the test with PALISADE_UPDATE=1");
+    assert!(
+        kept == current,
+        "stale schema: run the test with PALISADE_UPDATE=1"
+    );
     assert!(compile("{}").is_ok());
 }

@@ -173,10 +173,10 @@ impl FromNode for EnvName {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         };
-        if let Node::String(text) = node {
-            if let Some(name) = Some(text.as_str()).filter(fits) {
-                return Some(Self(name.to_owned()));
-            }
+        if let Node::String(text) = node
+            && fits(&text.as_str())
+        {
+            return Some(Self(text.clone()));
         }
         errors.push(
             at,
