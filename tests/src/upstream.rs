@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A request as the upstream got it.
@@ -38,6 +38,7 @@ pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
     heads: Arc<AtomicUsize>,
+    status: Arc<AtomicU16>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -50,7 +51,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let upstream = Self {
             address: listener.local_addr()?,
-            heads: Arc::default(),
+            heads: Arc::default(), status: Arc::default(),
             seen: Arc::default(),
         };
         let shared = upstream.clone();
@@ -80,6 +81,11 @@ impl Upstream {
             .unwrap_or_default()
     }
 
+    /// Answers this status to everything from now on; 0: as the module says.
+    pub fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
@@ -87,7 +93,10 @@ impl Upstream {
             let Some(seen) = self.read(&mut reader)? else {
                 return Ok(());
             };
-            let status = if let Some(status) = seen.target.strip_prefix("/status/") {
+            let fixed = self.status.load(Ordering::SeqCst);
+            let status = if fixed != 0 {
+                fixed
+            } else if let Some(status) = seen.target.strip_prefix("/status/") {
                 status
                     .get(..3)
                     .and_then(|s| s.parse::<u16>().ok())
