@@ -1,9 +1,8 @@
 //! One corpus, three drivers: every case of `tests/corpora/verdicts` on the native engine, on the `.wasm` in our
 //! host, and on the `.wasm` in a real Envoy. Each is a test of its own: `cargo test -p palisade-tests --test verdicts NAME`.
 //!
-//! **Envoy's share:** it has no virtual clock and no injected faults, so cases with either are not its; where it refuses a
-//! request by itself before the filter (a 4xx of its own), that counts as refused when the corpus refuses it too, and
-//! is a failure when the corpus allows it.
+//! **Envoy's share:** it has no virtual clock and no injected faults, so cases with either are not its. A case whose request
+//! Envoy refuses by itself, before the filter, says `drivers: [native, harness]`; `envoy.rs` shows that it is refused.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -190,8 +189,12 @@ fn denied(answer: &Response, events: &[String]) -> Option<String> {
         let problem: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
         problem.get("code")?.as_str().map(str::to_owned)
     };
-    of_body().or_else(of_event)
+    let by_envoy = || (answer.status / 100 == 4 && answer.count("x-envoy-upstream-service-time") == 0).then(|| ENVOY.to_owned());
+    of_body().or_else(of_event).or_else(by_envoy)
 }
+
+/// Stands where a reason would, when the refusal is not ours.
+const ENVOY: &str = "(Envoy refused it by itself)";
 
 fn field(event: &str) -> Option<String> {
     let event: serde_json::Value = serde_json::from_str(event).ok()?;
