@@ -15,7 +15,7 @@ use super::config::{
     Config, Injection, JwtConfig, Limit as LimitConfig, RouteConfig, RouteTokenConfig,
     SessionConfig, Token,
 };
-use super::node::Node;
+use super::node::{Node, sorted};
 use super::read::{Errors, FromNode, Located, Named, Path, PolicyError, nearest, quoted};
 use super::values::{
     Binding, Encoding, JwtTag, Part, Pointer, SecurityHeaders, SessionTag, is_token,
@@ -135,7 +135,7 @@ impl Compiler<'_> {
             .injection
             .map(|injection| self.injection(injection, &routes));
         self.implied.body_bytes = body_max;
-        self.implied.env.sort();
+        self.implied.env = sorted(core::mem::take(&mut self.implied.env), Ord::cmp);
         self.implied.env.dedup();
         Policy {
             mode: config.mode,
@@ -520,11 +520,9 @@ impl Compiler<'_> {
                     no_token()
                 }
             };
-            let mut methods = bytes(value.r#match.methods, |it| it.0);
-            let mut hosts = bytes(value.r#match.hosts, |it| it.0);
-            methods.sort();
+            let mut methods = sorted(bytes(value.r#match.methods, |it| it.0), Ord::cmp);
+            let mut hosts = sorted(bytes(value.r#match.hosts, |it| it.0), Ord::cmp);
             methods.dedup();
-            hosts.sort();
             hosts.dedup();
             let path = value.r#match.path;
             let route = Route {
@@ -559,7 +557,7 @@ impl Compiler<'_> {
                 .push(&root.key("tokens"), "no route takes a token", help);
         }
         self.implied.routes = routes.len();
-        routes.sort_by(|(left, _), (right, _)| left.precedence(right));
+        let routes = sorted(routes, |(left, _), (right, _)| left.precedence(right));
         routes.into_iter().map(|(route, _)| route).collect()
     }
 

@@ -13,7 +13,7 @@ use core::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::node::Node;
+use super::node::{Node, sorted};
 
 /// One thing wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,12 +124,12 @@ impl Errors {
 
     /// In document order.
     pub(crate) fn finish(self, root: &Node) -> Vec<PolicyError> {
-        let mut list: Vec<_> = self
+        let list: Vec<_> = self
             .0
             .into_iter()
             .map(|(path, error)| (path.order(root), error))
             .collect();
-        list.sort_by(|left, right| left.0.cmp(&right.0));
+        let list = sorted(list, |left, right| left.0.cmp(&right.0));
         list.into_iter().map(|(_, error)| error).collect()
     }
 
