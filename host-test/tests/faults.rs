@@ -11,8 +11,14 @@ fn guest(imports: &str, on_request_headers: &str) -> Result<Vm, Error> {
           (func (export "malloc") (param i32) (result i32) (i32.const 1024))
           (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {on_request_headers}))"#
     );
-    let limits = Limits { fuel: Some(1_000_000), memory_bytes: 1 << 20 };
-    Vm::start(&Module::load_named("wat", text.as_bytes(), limits)?, VmConfig::default())
+    let limits = Limits {
+        fuel: Some(1_000_000),
+        memory_bytes: 1 << 20,
+    };
+    Vm::start(
+        &Module::load_named("wat", text.as_bytes(), limits)?,
+        VmConfig::default(),
+    )
 }
 
 fn run(vm: &mut Vm) -> Result<palisade_host::Outcome, Error> {
@@ -23,13 +29,29 @@ fn run(vm: &mut Vm) -> Result<palisade_host::Outcome, Error> {
 fn each_fault_has_its_name_and_kills_only_its_vm() {
     let cases: &[(&str, &str, fn(&Error) -> bool)] = &[
         ("trap", "unreachable", |error| {
-            matches!(error, Error::Trap { callback: "proxy_on_request_headers", .. })
+            matches!(
+                error,
+                Error::Trap {
+                    callback: "proxy_on_request_headers",
+                    ..
+                }
+            )
         }),
-        ("endless loop", "(loop br 0) i32.const 0", |error| matches!(error, Error::OutOfFuel { .. })),
+        ("endless loop", "(loop br 0) i32.const 0", |error| {
+            matches!(error, Error::OutOfFuel { .. })
+        }),
         (
             "memory bomb",
             "(if (i32.lt_s (memory.grow (i32.const 1000)) (i32.const 0)) (then unreachable)) i32.const 0",
-            |error| matches!(error, Error::OutOfMemory { limit_bytes: 1_048_576, .. }),
+            |error| {
+                matches!(
+                    error,
+                    Error::OutOfMemory {
+                        limit_bytes: 1_048_576,
+                        ..
+                    }
+                )
+            },
         ),
     ];
     for (name, body, expected) in cases {
@@ -37,14 +59,23 @@ fn each_fault_has_its_name_and_kills_only_its_vm() {
         let error = run(&mut vm).unwrap_err();
         assert!(expected(&error), "{name}: {error}");
         assert!(error.is_fatal() && error.is_guest_fault(), "{name}");
-        assert!(vm.is_dead() && matches!(run(&mut vm), Err(Error::Dead { .. })), "{name}");
+        assert!(
+            vm.is_dead() && matches!(run(&mut vm), Err(Error::Dead { .. })),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn what_cannot_load_says_why() {
-    assert!(matches!(Module::load(b"not wasm"), Err(Error::NotWasm { .. })));
-    assert!(matches!(Module::load(b"(module)"), Err(Error::NotPlugin { .. })));
+    assert!(matches!(
+        Module::load(b"not wasm"),
+        Err(Error::NotWasm { .. })
+    ));
+    assert!(matches!(
+        Module::load(b"(module)"),
+        Err(Error::NotPlugin { .. })
+    ));
     let unknown = r#"(import "env" "no_such" (func))"#;
     match guest(unknown, "i32.const 0") {
         Err(Error::Imports { missing, .. }) => assert_eq!(missing, ["env.no_such"]),
@@ -70,18 +101,58 @@ fn bad_pointers_are_answered_not_followed() {
     let log = r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))"#;
     let get = r#"(import "env" "proxy_get_header_map_pairs" (func $get (param i32 i32 i32) (result i32)))"#;
     let cases = [
-        (log, "(call $log (i32.const 2) (i32.const 0) (i32.const 65536))", Status::Ok),
-        (log, "(call $log (i32.const 2) (i32.const 1) (i32.const 65536))", Status::InvalidMemoryAccess),
-        (log, "(call $log (i32.const 2) (i32.const -1) (i32.const -1))", Status::InvalidMemoryAccess),
-        (log, "(call $log (i32.const 6) (i32.const 0) (i32.const 0))", Status::BadArgument),
-        (get, "(call $get (i32.const 0) (i32.const 8) (i32.const 12))", Status::Ok),
-        (get, "(call $get (i32.const 0) (i32.const 65533) (i32.const 12))", Status::InvalidMemoryAccess),
-        (get, "(call $get (i32.const 0) (i32.const 8) (i32.const -4))", Status::InvalidMemoryAccess),
-        (get, "(call $get (i32.const 2) (i32.const 8) (i32.const 12))", Status::BadArgument),
-        (get, "(call $get (i32.const 99) (i32.const 8) (i32.const 12))", Status::BadArgument),
+        (
+            log,
+            "(call $log (i32.const 2) (i32.const 0) (i32.const 65536))",
+            Status::Ok,
+        ),
+        (
+            log,
+            "(call $log (i32.const 2) (i32.const 1) (i32.const 65536))",
+            Status::InvalidMemoryAccess,
+        ),
+        (
+            log,
+            "(call $log (i32.const 2) (i32.const -1) (i32.const -1))",
+            Status::InvalidMemoryAccess,
+        ),
+        (
+            log,
+            "(call $log (i32.const 6) (i32.const 0) (i32.const 0))",
+            Status::BadArgument,
+        ),
+        (
+            get,
+            "(call $get (i32.const 0) (i32.const 8) (i32.const 12))",
+            Status::Ok,
+        ),
+        (
+            get,
+            "(call $get (i32.const 0) (i32.const 65533) (i32.const 12))",
+            Status::InvalidMemoryAccess,
+        ),
+        (
+            get,
+            "(call $get (i32.const 0) (i32.const 8) (i32.const -4))",
+            Status::InvalidMemoryAccess,
+        ),
+        (
+            get,
+            "(call $get (i32.const 2) (i32.const 8) (i32.const 12))",
+            Status::BadArgument,
+        ),
+        (
+            get,
+            "(call $get (i32.const 99) (i32.const 8) (i32.const 12))",
+            Status::BadArgument,
+        ),
     ];
     for (imports, call, expected) in cases {
-        assert_eq!(i32::from(status_of(imports, call)), expected.number(), "{call}");
+        assert_eq!(
+            i32::from(status_of(imports, call)),
+            expected.number(),
+            "{call}"
+        );
     }
 }
 
@@ -97,18 +168,36 @@ fn a_pause_nobody_ends_is_reported_and_the_upstream_sees_nothing() {
 fn a_reply_of_the_host_takes_the_gateways_form() {
     let mut vm = guest("", "i32.const 0").unwrap();
     let stream = vm.new_stream(Request::get("/").info).unwrap();
-    vm.request_headers(stream, Request::get("/").headers, true).unwrap();
-    let reply = LocalReply { status: 503, body: b"no upstream".to_vec(), ..LocalReply::default() };
-    let palisade_host::Step::LocalReply(reply) = vm.host_reply(stream, reply).unwrap() else { panic!("no reply") };
-    assert_eq!((reply.status, reply.headers.text("content-length").as_deref()), (503, Some("11")));
-    assert_eq!((reply.body.as_slice(), reply.reset), (&b"no upstream"[..], false));
+    vm.request_headers(stream, Request::get("/").headers, true)
+        .unwrap();
+    let reply = LocalReply {
+        status: 503,
+        body: b"no upstream".to_vec(),
+        ..LocalReply::default()
+    };
+    let palisade_host::Step::LocalReply(reply) = vm.host_reply(stream, reply).unwrap() else {
+        panic!("no reply")
+    };
+    assert_eq!(
+        (
+            reply.status,
+            reply.headers.text("content-length").as_deref()
+        ),
+        (503, Some("11"))
+    );
+    assert_eq!(
+        (reply.body.as_slice(), reply.reset),
+        (&b"no upstream"[..], false)
+    );
     vm.finish(stream).unwrap();
 }
 
 #[test]
 fn a_vm_moves_to_another_thread() {
     let mut vm = guest("", "i32.const 0").unwrap();
-    let outcome = std::thread::spawn(move || run(&mut vm).unwrap()).join().unwrap();
+    let outcome = std::thread::spawn(move || run(&mut vm).unwrap())
+        .join()
+        .unwrap();
     assert_eq!((outcome.status, outcome.text().as_str()), (200, "hello"));
     assert!(outcome.trace.fuel() > 0);
 }
