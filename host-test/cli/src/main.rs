@@ -3,6 +3,7 @@
 //! **Out:** exit code 0 for a good answer, 1 for a bad one (policy errors, failed cases), 2 for usage and I/O.
 
 mod command;
+mod gateway;
 
 use std::process::ExitCode;
 

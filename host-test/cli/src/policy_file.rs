@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn lines_of_key_paths() {
         let document = Document::parse(
-            "mode: enforce\nroutes:\n  - name: a\n    token:\n      any: [x, y]\n  - name: b\n",
+            "mode: enforce\nroutes:\n  - name: a\n    token:\n      any: [x, z]\n  - name: b\n",
         )
         .expect("YAML");
         for (path, line) in [
@@ -204,7 +204,7 @@ mod tests {
         }
         assert_eq!(
             document.json(),
-            r#"{"mode":"enforce","routes":[{"name":"a","token":{"any":["x","y"]}},{"name":"b"}]}"#
+            r#"{"mode":"enforce","routes":[{"name":"a","token":{"any":["x","z"]}},{"name":"b"}]}"#
         );
     }
 
