@@ -466,9 +466,14 @@ static CLASSES_IN_USE: Classes = Classes {
 
 /// Class of a size and the bytes of its blocks.
 fn class_of(size: usize) -> (usize, usize) {
-    let class = usize::BITS.wrapping_sub(size.saturating_sub(1).leading_zeros()).saturating_sub(4);
+    let class = usize::BITS
+        .wrapping_sub(size.saturating_sub(1).leading_zeros())
+        .saturating_sub(4);
     let class = usize::try_from(class).unwrap_or(CLASSES);
-    (class, 16_usize.wrapping_shl(u32::try_from(class).unwrap_or(0)))
+    (
+        class,
+        16_usize.wrapping_shl(u32::try_from(class).unwrap_or(0)),
+    )
 }
 
 impl Classes {
@@ -476,11 +481,16 @@ impl Classes {
         let (start, left) = self.fresh.get();
         if bytes <= left {
             // SAFETY: `start` begins `left >= bytes` bytes of fresh memory.
-            self.fresh.set((unsafe { start.add(bytes) }, left.wrapping_sub(bytes)));
+            self.fresh
+                .set((unsafe { start.add(bytes) }, left.wrapping_sub(bytes)));
             return start;
         }
         let small = bytes <= PAGE / 2;
-        let pages = if small { CHUNK_PAGES } else { bytes.div_ceil(PAGE) };
+        let pages = if small {
+            CHUNK_PAGES
+        } else {
+            bytes.div_ceil(PAGE)
+        };
         let before = core::arch::wasm32::memory_grow(0, pages);
         if before == usize::MAX {
             return ptr::null_mut();
@@ -534,7 +544,10 @@ unsafe impl core::alloc::GlobalAlloc for Classes {
         }
         // SAFETY: the caller keeps the contract of `realloc`: `size` is not zero and fits the alignment.
         unsafe {
-            let moved = self.alloc(core::alloc::Layout::from_size_align_unchecked(size, layout.align()));
+            let moved = self.alloc(core::alloc::Layout::from_size_align_unchecked(
+                size,
+                layout.align(),
+            ));
             if !moved.is_null() {
                 ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
                 self.dealloc(block, layout);

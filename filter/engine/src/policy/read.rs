@@ -326,12 +326,51 @@ pub(crate) fn entries<'n>(
 }
 
 /// What a field is when its key is absent (or its value faulty): the declared default, read like any value.
+#[inline(never)]
 pub(crate) fn default_of<T: FromNode>(default: Option<&str>) -> Option<T> {
     let Some(text) = default else {
         return T::absent();
     };
     let node = Node::from_json(text).ok()?;
     T::read(&node, &Path::default(), &mut Errors::default())
+}
+
+/// Reads a field, once. Apart from the macro's code, which the module would hold once a field, not once a type.
+#[inline(never)]
+pub(crate) fn take_field<T: FromNode>(
+    field: &mut Option<Option<T>>,
+    value: &Node,
+    at: &Path,
+    key: &str,
+    errors: &mut Errors,
+) {
+    if field.is_some() {
+        errors.repeated(at, key);
+    } else {
+        *field = Some(T::read(value, &at.key(key), errors));
+    }
+}
+
+/// What a field is after all keys were read.
+#[inline(never)]
+pub(crate) fn finish_field<T: FromNode>(
+    field: Option<Option<T>>,
+    default: Option<&str>,
+    at: &Path,
+    key: &str,
+    errors: &mut Errors,
+) -> Option<T> {
+    match field {
+        Some(Some(value)) => Some(value),
+        Some(None) => default_of::<T>(default),
+        None => {
+            let value = default_of::<T>(default);
+            if value.is_none() {
+                errors.push(&at.key(key), "missing", T::help());
+            }
+            value
+        }
+    }
 }
 
 /// `r#match` is written `match`.
@@ -444,30 +483,22 @@ macro_rules! section {
                 at: &$crate::policy::read::Path,
                 errors: &mut $crate::policy::read::Errors,
             ) -> Option<Self> {
-                use $crate::policy::read::{default_of, entries, key_name};
+                use $crate::policy::read::{entries, finish_field, key_name, take_field};
                 $( let mut $field: Option<Option<$type>> = None; )*
                 for (key, value) in entries(node, at, errors)? {
                     $( if key == key_name(stringify!($field)) {
-                        if $field.is_some() {
-                            errors.repeated(at, key);
-                        } else {
-                            $field = Some(<$type>::read(value, &at.key(key), errors));
-                        }
+                        take_field(&mut $field, value, at, key, errors);
                         continue;
                     } )*
                     errors.unknown(at, key, &[$( key_name(stringify!($field)) ),*]);
                 }
-                $( let $field = match $field {
-                    Some(Some(value)) => Some(value),
-                    Some(None) => default_of::<$type>(section!(@default $($default)?)),
-                    None => {
-                        let value = default_of::<$type>(section!(@default $($default)?));
-                        if value.is_none() {
-                            errors.push(&at.key(key_name(stringify!($field))), "missing", <$type>::help());
-                        }
-                        value
-                    }
-                }; )*
+                $( let $field = finish_field::<$type>(
+                    $field,
+                    section!(@default $($default)?),
+                    at,
+                    key_name(stringify!($field)),
+                    errors,
+                ); )*
                 Some(Self { $( $field: $field?, )* })
             }
 

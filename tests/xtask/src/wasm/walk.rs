@@ -9,11 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context as _, Result, bail};
-use wasmparser::{ElementItems, ExternalKind, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
+use wasmparser::{
+    ElementItems, ExternalKind, KnownCustom, Name, Operator, Parser, Payload, TypeRef,
+};
 
 /// Not descended into, with the reason.
 const ALLOWED: [(&str, &str); 5] = [
-    ("alloc::raw_vec::handle_error", "no memory, or a length no memory can hold: every input is bounded below it"),
+    (
+        "alloc::raw_vec::handle_error",
+        "no memory, or a length no memory can hold: every input is bounded below it",
+    ),
     ("alloc::alloc::handle_alloc_error", "no memory"),
     ("__rust_alloc_error_handler", "no memory"),
     ("__rustc::__rust_alloc_error_handler", "no memory"),
@@ -85,7 +90,10 @@ pub(crate) fn walk(module: &[u8], roots: &[&str]) -> Result<Report> {
         reached += 1;
         let flow = flow(body, &never);
         if flow.traps {
-            findings.insert(format!("{} ▸ an `unreachable` instruction", graph.path(&parent, function)));
+            findings.insert(format!(
+                "{} ▸ an `unreachable` instruction",
+                graph.path(&parent, function)
+            ));
         }
         for callee in graph.callees(&flow) {
             let name = graph.name(callee);
@@ -105,7 +113,10 @@ pub(crate) fn walk(module: &[u8], roots: &[&str]) -> Result<Report> {
     Ok(Report {
         functions: graph.bodies.len(),
         reached,
-        findings: findings.into_iter().map(|path| format!("  {path}")).collect(),
+        findings: findings
+            .into_iter()
+            .map(|path| format!("  {path}"))
+            .collect(),
     })
 }
 
@@ -218,7 +229,8 @@ impl Graph {
                             if let Name::Function(map) = name? {
                                 for naming in map {
                                     let naming = naming?;
-                                    let text = format!("{:#}", rustc_demangle::demangle(naming.name));
+                                    let text =
+                                        format!("{:#}", rustc_demangle::demangle(naming.name));
                                     graph.names.insert(naming.index, text);
                                 }
                             }
@@ -238,7 +250,8 @@ impl Graph {
 
     fn name(&self, function: u32) -> String {
         let name = self.names.get(&function);
-        name.cloned().unwrap_or_else(|| format!("function {function}"))
+        name.cloned()
+            .unwrap_or_else(|| format!("function {function}"))
     }
 
     fn path(&self, parent: &BTreeMap<u32, Option<u32>>, function: u32) -> String {
@@ -253,7 +266,11 @@ impl Graph {
     }
 
     fn callees(&self, flow: &Flow) -> BTreeSet<u32> {
-        let by_table = flow.indirect.iter().filter_map(|kind| self.table.get(kind)).flatten();
+        let by_table = flow
+            .indirect
+            .iter()
+            .filter_map(|kind| self.table.get(kind))
+            .flatten();
         flow.calls.iter().chain(by_table).copied().collect()
     }
 
@@ -278,8 +295,12 @@ fn step(operator: &Operator<'_>) -> Result<Step> {
     Ok(match operator {
         Operator::Call { function_index } => Step::Call(*function_index),
         Operator::CallIndirect { type_index, .. } => Step::CallIndirect(*type_index),
-        Operator::ReturnCall { function_index } => Step::Tail(Box::new(Step::Call(*function_index))),
-        Operator::ReturnCallIndirect { type_index, .. } => Step::Tail(Box::new(Step::CallIndirect(*type_index))),
+        Operator::ReturnCall { function_index } => {
+            Step::Tail(Box::new(Step::Call(*function_index)))
+        }
+        Operator::ReturnCallIndirect { type_index, .. } => {
+            Step::Tail(Box::new(Step::CallIndirect(*type_index)))
+        }
         Operator::CallRef { .. } | Operator::ReturnCallRef { .. } | Operator::TryTable { .. } => {
             bail!("the walk does not know typed references or exceptions")
         }
@@ -366,7 +387,12 @@ struct Frame {
 fn flow(body: &[Step], never: &BTreeSet<u32>) -> Flow {
     let mut flow = Flow::default();
     let mut live = true;
-    let mut frames = vec![Frame { is_loop: false, is_if: false, entry_live: true, end_live: false }];
+    let mut frames = vec![Frame {
+        is_loop: false,
+        is_if: false,
+        entry_live: true,
+        end_live: false,
+    }];
     for step in body {
         match step {
             Step::Block | Step::Loop | Step::If => frames.push(Frame {
@@ -434,7 +460,10 @@ fn flow(body: &[Step], never: &BTreeSet<u32>) -> Flow {
 }
 
 fn branch(frames: &mut [Frame], depth: u32) {
-    let at = frames.len().checked_sub(1).and_then(|last| last.checked_sub(usize::try_from(depth).ok()?));
+    let at = frames
+        .len()
+        .checked_sub(1)
+        .and_then(|last| last.checked_sub(usize::try_from(depth).ok()?));
     if let Some(frame) = at.and_then(|at| frames.get_mut(at)) {
         frame.end_live |= !frame.is_loop;
     }
