@@ -1,5 +1,10 @@
 //! Guests that misbehave, written by hand: each fault has a name, says which callback, and never hurts the host.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a failure is the test's"
+)]
+
 use palisade_host::{Error, Limits, LocalReply, Module, Request, Response, Status, Vm, VmConfig};
 
 /// A guest with one page of memory, an allocator at 1024, and a request headers callback of the given body.
@@ -27,7 +32,8 @@ fn run(vm: &mut Vm) -> Result<palisade_host::Outcome, Error> {
 
 #[test]
 fn each_fault_has_its_name_and_kills_only_its_vm() {
-    let cases: &[(&str, &str, fn(&Error) -> bool)] = &[
+    type Expected = fn(&Error) -> bool;
+    let cases: &[(&str, &str, Expected)] = &[
         ("trap", "unreachable", |error| {
             matches!(
                 error,
@@ -200,4 +206,60 @@ fn a_vm_moves_to_another_thread() {
         .unwrap();
     assert_eq!((outcome.status, outcome.text().as_str()), (200, "hello"));
     assert!(outcome.trace.fuel() > 0);
+}
+
+#[test]
+fn wasi_serves_environment_randomness_output_and_errnos() {
+    // Environment variables, random bytes and a file descriptor, written out as log lines.
+    let text = r#"(module
+      (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (func $check (param i32) (if (local.get 0) (then unreachable)))
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "_start")
+        (call $check (call $sizes (i32.const 0) (i32.const 4)))
+        (call $check (i32.sub (i32.load (i32.const 0)) (i32.const 2)))
+        (call $check (call $environ (i32.const 8) (i32.const 100)))
+        (i32.store (i32.const 16) (i32.load (i32.const 8)))
+        (i32.store (i32.const 20) (i32.load (i32.const 4)))
+        (call $check (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))
+        (call $check (i32.sub (call $write (i32.const 3) (i32.const 16) (i32.const 1) (i32.const 24)) (i32.const 8)))
+        (call $check (call $random (i32.const 200) (i32.const 8)))
+        (call $check (i64.eqz (i64.load (i32.const 200))))
+        (call $check (i32.sub (call $random (i32.const 65535) (i32.const 8)) (i32.const 21)))
+        (call $check (i32.sub (call $prestat (i32.const 3) (i32.const 0)) (i32.const 8)))
+        (call $check (i32.sub (call $unlink (i32.const 3) (i32.const 0) (i32.const 0)) (i32.const 58))))
+      (func (export "proxy_on_request_headers") (param i32 i32) (result i32) (call $exit (i32.const 3)) unreachable))"#;
+    let environment = vec![
+        ("A".to_owned(), "1".to_owned()),
+        ("B".to_owned(), String::new()),
+    ];
+    let config = VmConfig {
+        environment,
+        seed: Some(1),
+        ..VmConfig::default()
+    };
+    let mut vm = Vm::start(&Module::load(text.as_bytes()).unwrap(), config).unwrap();
+    let logs = vm.take_logs();
+    assert_eq!(
+        logs.iter()
+            .map(|line| line.message.as_str())
+            .collect::<Vec<_>>(),
+        ["A=1\0B=\0"]
+    );
+    assert!(matches!(
+        run(&mut vm),
+        Err(Error::Exit {
+            code: 3,
+            callback: "proxy_on_request_headers",
+            ..
+        })
+    ));
 }

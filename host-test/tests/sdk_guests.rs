@@ -1,5 +1,10 @@
 //! The SDK's own kinds of filter (ours, in `examples/`), built and run here as a user of the library would.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a failure is the test's"
+)]
+
 use std::{
     path::{Path, PathBuf},
     process::Command,

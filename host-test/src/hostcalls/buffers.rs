@@ -26,7 +26,7 @@ fn read(state: &mut HostState, kind: i32) -> Result<&[u8], Fail> {
         PLUGIN_CONFIGURATION => state
             .root()
             .map(|root| root.configuration.as_slice())
-            .ok_or(Status::NotFound.into()),
+            .ok_or_else(|| Status::NotFound.into()),
         _ => body(state, kind).map(|body| body.as_slice()),
     }
 }
@@ -35,7 +35,7 @@ fn body(state: &mut HostState, kind: i32) -> Result<&mut Vec<u8>, Fail> {
     let way = match kind {
         REQUEST_BODY => Way::Request,
         RESPONSE_BODY => Way::Response,
-        0..=LAST_KIND => return Err(Status::NotFound.into()),
+        2..=LAST_KIND => return Err(Status::NotFound.into()),
         _ => return Err(Status::BadArgument.into()),
     };
     let direction = state
@@ -44,7 +44,7 @@ fn body(state: &mut HostState, kind: i32) -> Result<&mut Vec<u8>, Fail> {
         .filter(|direction| direction.body_open);
     direction
         .map(|direction| &mut direction.body)
-        .ok_or(Status::NotFound.into())
+        .ok_or_else(|| Status::NotFound.into())
 }
 
 pub(super) fn get(

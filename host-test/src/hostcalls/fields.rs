@@ -29,7 +29,7 @@ fn map(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
         1 | 3 if direction.trailers_open || logging => direction
             .trailers
             .as_mut()
-            .ok_or(Status::BadArgument.into()),
+            .ok_or_else(|| Status::BadArgument.into()),
         // Call-out maps (4 to 7) exist in call-out callbacks only.
         _ => Err(Status::BadArgument.into()),
     }

@@ -20,9 +20,12 @@ pub struct Shared(Arc<Mutex<Inner>>);
 struct Inner {
     data: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     next_cas: u32,
-    queues: Vec<(Vec<u8>, Vec<u8>, VecDeque<Vec<u8>>)>,
+    queues: Vec<Queue>,
     metrics: Vec<Metric>,
 }
+
+/// Scope (`vm_id`), name, values.
+type Queue = (Vec<u8>, Vec<u8>, VecDeque<Vec<u8>>);
 
 /// The kind of a metric, as the ABI numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
