@@ -93,13 +93,12 @@ impl Plugin {
 
     /// Drops an engine nobody needs.
     fn retire(&mut self, index: usize) {
-        if let Some(place) = self.engines.get_mut(index) {
-            if place
+        if let Some(place) = self.engines.get_mut(index)
+            && place
                 .as_ref()
                 .is_some_and(|slot| !slot.current && slot.streams == 0)
-            {
-                *place = None;
-            }
+        {
+            *place = None;
         }
     }
 

@@ -132,7 +132,7 @@ fn is_forbidden(name: &str) -> bool {
 enum Step {
     Call(u32),
     CallIndirect(u32),
-    Tail(Box<Step>),
+    Tail(Box<Self>),
     Block,
     Loop,
     If,
