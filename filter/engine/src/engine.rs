@@ -405,7 +405,7 @@ impl Engine {
         head: &RequestHead<'_>,
         client: IpAddr,
         charges: Charges,
-        seen: Seen,
+        mut seen: Seen,
     ) -> Verdict {
         let mut pass = Pass {
             edits: Edits::default(),
@@ -414,7 +414,7 @@ impl Engine {
         };
         self.policy
             .tokens
-            .edit(head, &seen.subject, &mut pass.edits);
+            .edit(head, &mut seen.subject, &mut pass.edits);
         let route = seen.route;
         if let (Some(wait), Some(route)) = (wait, route) {
             let kind = body::kind(head);

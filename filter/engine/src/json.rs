@@ -257,8 +257,7 @@ impl<'a> Reader<'a> {
         let mut ascii = true;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().take_while(|byte| is_plain(**byte)).count();
-            self.at = self.at.wrapping_add(plain);
+            self.at = self.at.wrapping_add(plain_len(rest));
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -328,9 +327,9 @@ impl<'a> Reader<'a> {
         if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             return Err(self.error());
         }
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.advance();
-        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at = self.at.wrapping_add(digits);
         Ok(())
     }
 
@@ -362,6 +361,30 @@ impl<'a> Reader<'a> {
     const fn error(&self) -> JsonError {
         JsonError { offset: self.at }
     }
+}
+
+/// Bytes up to the first that is not plain, eight at a time.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut plain = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // A borrow marks wrong bytes only above a right one, and the lowest mark is what counts.
+        let quotes = (word ^ QUOTES).wrapping_sub(ONES) & !(word ^ QUOTES);
+        let backslashes = (word ^ BACKSLASHES).wrapping_sub(ONES) & !(word ^ BACKSLASHES);
+        let marks = (quotes | backslashes | word.wrapping_sub(BLANKS) | word) & HIGHS;
+        if marks != 0 {
+            let [place, ..] = marks.trailing_zeros().wrapping_shr(3).to_le_bytes();
+            return plain.wrapping_add(usize::from(place));
+        }
+        plain = plain.wrapping_add(8);
+    }
+    plain.wrapping_add(rest.iter().take_while(|byte| is_plain(**byte)).count())
 }
 
 /// Bytes of a string that need no look: ASCII without quote, backslash and control bytes.

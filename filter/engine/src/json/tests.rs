@@ -357,3 +357,23 @@ fn pointers() {
     );
     assert!(pointer(b"{\"a\":1,\"b\":}", b"/a").is_err());
 }
+
+#[test]
+fn plain_bytes_are_counted() {
+    for length in 0..34 {
+        for place in 0..=length {
+            for byte in 0..=255_u8 {
+                let mut bytes = alloc::vec![b'#'; length];
+                if let Some(slot) = bytes.get_mut(place) {
+                    *slot = byte;
+                }
+                // Bytes whose marks a borrow may set must not count before it.
+                if let Some(slot) = bytes.get_mut(place + 1) {
+                    *slot = byte ^ 1;
+                }
+                let expected = bytes.iter().take_while(|byte| is_plain(**byte)).count();
+                assert_eq!(plain_len(&bytes), expected, "{bytes:?}");
+            }
+        }
+    }
+}

@@ -291,7 +291,9 @@ impl<'a> Wire<'a> {
             };
             entries.push((key.unwrap_or_default(), value));
         }
-        Ok(Node::Map(sorted(entries, |left, right| left.0.cmp(&right.0))))
+        Ok(Node::Map(sorted(entries, |left, right| {
+            left.0.cmp(&right.0)
+        })))
     }
 
     /// `Value { oneof kind { 1 null, 2 number, 3 string, 4 bool, 5 Struct, 6 ListValue } }`, exactly one.

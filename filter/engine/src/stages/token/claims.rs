@@ -9,8 +9,8 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::{Failure, Jwt, Provider, VerifiedClaims, copy, jws, same_text, split_first};
-use crate::json::{self, Event, Member, Reader, Text};
+use super::{Failure, Jwt, Provider, VerifiedClaims, copy, jws, split_first};
+use crate::json::{self, Event, Reader, Text};
 use crate::units::UnixTime;
 use crate::verdict::Reason;
 
@@ -92,35 +92,64 @@ impl Jwt {
 /// The members of a claims object, names distinct.
 pub(super) struct Claims<'a> {
     whole: &'a [u8],
-    members: Vec<Member<'a>>,
+    members: Vec<Claim<'a>>,
+}
+
+struct Claim<'a> {
+    /// Of the name: compared first.
+    print: u64,
+    name: Cow<'a, [u8]>,
+    value: &'a [u8],
+}
+
+/// Length (8: more than seven) and last bytes of a name, in one number; up to seven bytes they are the whole of it.
+const fn print(name: &[u8]) -> u64 {
+    let mut rest = name;
+    let mut print = 0_u64;
+    let mut left = 7_u32;
+    while let (Some((last, before)), Some(less)) = (rest.split_last(), left.checked_sub(1)) {
+        print = print.wrapping_shl(8) | u64::from_le_bytes([*last, 0, 0, 0, 0, 0, 0, 0]);
+        rest = before;
+        left = less;
+    }
+    let [length, ..] = if name.len() > 7 {
+        8_u32
+    } else {
+        7_u32.wrapping_sub(left)
+    }
+    .to_le_bytes();
+    print | u64::from_be_bytes([length, 0, 0, 0, 0, 0, 0, 0])
 }
 
 impl<'a> Claims<'a> {
     /// Reads an object.
     pub(super) fn read(whole: &'a [u8]) -> Result<Self, Failure> {
         let malformed = Failure::new(Reason::TokenInvalid, "payload");
-        let mut members: Vec<Member<'a>> = Vec::with_capacity(16);
+        let mut members: Vec<Claim<'a>> = Vec::with_capacity(16);
         for member in json::members(whole) {
             let Ok(member) = member else {
                 return Err(malformed);
             };
-            let (name, _) = &member;
-            if members.len() >= MAX_CLAIMS
-                || members.iter().any(|(other, _)| same_text(name, other))
-            {
+            let (name, value) = member;
+            let name = name.decode();
+            let print = print(&name);
+            let same = |other: &Claim<'_>| other.print == print && other.name == name;
+            if members.len() >= MAX_CLAIMS || members.iter().any(same) {
                 return Err(malformed);
             }
-            members.push(member);
+            members.push(Claim { print, name, value });
         }
         Ok(Self { whole, members })
     }
 
     /// The value of a top-level member as written.
+    #[inline]
     pub(super) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let print = print(name);
         self.members
             .iter()
-            .find(|(other, _)| other.is(name))
-            .map(|(_, value)| *value)
+            .find(|claim| claim.print == print && (name.len() <= 7 || &*claim.name == name))
+            .map(|claim| claim.value)
     }
 
     /// A NumericDate in whole seconds; a fraction is cut off, the clock has none.
@@ -183,12 +212,13 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The text of a JSON string.
+/// The text of a value that was read as JSON, when it is a string.
 pub(super) fn string(value: &[u8]) -> Option<Text<'_>> {
-    match Reader::new(value, 0).next_event() {
-        Ok(Some(Event::String(text))) => Some(text),
-        _ => None,
-    }
+    let raw = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    Some(Text {
+        raw,
+        escaped: raw.contains(&b'\\'),
+    })
 }
 
 /// The bytes of a decoded text.
@@ -303,4 +333,54 @@ pub(super) fn can_be_field_value(text: &[u8]) -> bool {
     text.first() != Some(&b' ')
         && text.last() != Some(&b' ')
         && !text.iter().any(|byte| *byte < 0x20 || *byte == 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+
+    /// A long name that ends in NULs and a short one's bytes is another name.
+    #[test]
+    fn prints_tell_names_apart() {
+        const NAMES: &[&[u8]] = &[
+            b"",
+            b"\0",
+            b"a",
+            b"a\0",
+            b"\0a",
+            b"iss",
+            b"sis",
+            b"\0iss",
+            b"seven77",
+            b"\0seven77",
+            b"eseven77",
+        ];
+        for (one, name) in NAMES.iter().enumerate() {
+            for (two, other) in NAMES.iter().enumerate() {
+                let long = name.len() > 7 && other.len() > 7;
+                assert_eq!(
+                    print(name) == print(other),
+                    one == two || long,
+                    "{name:?} {other:?}"
+                );
+            }
+        }
+        for length in 8..600 {
+            for short in NAMES.iter().filter(|name| name.len() <= 7) {
+                let mut long = alloc::vec![0; length - short.len()];
+                long.extend_from_slice(short);
+                assert_ne!(print(&long), print(short));
+                let text = alloc::format!(
+                    "{{\"{}{}\":1}}",
+                    "\\u0000".repeat(length - short.len()),
+                    String::from_utf8_lossy(short).replace('\0', "\\u0000")
+                );
+                let claims = Claims::read(text.as_bytes()).unwrap();
+                assert_eq!(claims.get(short), None);
+                assert_eq!(claims.get(&long), Some(&b"1"[..]));
+            }
+        }
+    }
 }

@@ -65,22 +65,30 @@ pub fn verify_compact(keys: &[Key], token: &[u8]) -> Result<Vec<u8>, JwsError> {
     let (header, payload) = super::split_first(signed, b'.').ok_or(JwsError::Malformed)?;
     let mut room = [0; MAX_MAC_BYTES];
     let signature = base64url::decode(signature, &mut room).ok_or(JwsError::Malformed)?;
-    let header = base64url::decode_vec(header).ok_or(JwsError::Malformed)?;
-    check_signature(keys, Header::read(&header)?, signed, signature)?;
+    let usual = keys.iter().find_map(|key| Some((key, key.usual(header)?)));
+    if let Some((key, named)) = usual {
+        let kid = if named { key.id() } else { None };
+        check_signature(keys, Some(key.algorithm()), kid, signed, signature)?;
+    } else {
+        let header = base64url::decode_vec(header).ok_or(JwsError::Malformed)?;
+        let Header { algorithm, kid } = Header::read(&header)?;
+        let kid = kid.map(|kid| kid.decode());
+        check_signature(keys, algorithm, kid.as_deref(), signed, signature)?;
+    }
     base64url::decode_vec(payload).ok_or(JwsError::Malformed)
 }
 
 fn check_signature(
     keys: &[Key],
-    header: Header<'_>,
+    algorithm: Option<HmacAlgorithm>,
+    kid: Option<&[u8]>,
     signed: &[u8],
     signature: &[u8],
 ) -> Result<(), JwsError> {
-    let kid = header.kid.map(|kid| kid.decode());
     let mut error = JwsError::UnknownKey;
     let candidates = keys
         .iter()
-        .filter(|key| header.algorithm == Some(key.algorithm()) && key.serves(kid.as_deref()));
+        .filter(|key| algorithm == Some(key.algorithm()) && key.serves(kid));
     for key in candidates.take(MAX_KEYS_TRIED) {
         if key.verify(signed, signature) {
             return Ok(());
@@ -88,6 +96,49 @@ fn check_signature(
         error = JwsError::Signature;
     }
     Err(error)
+}
+
+/// Headers, encoded, that need not be read again: [`Header::read`] has said here what they say. `true`: with the
+/// key's id. At configure time.
+pub(super) fn usual_headers(key: &Key) -> Vec<(Vec<u8>, bool)> {
+    let name = key.algorithm().name();
+    let mut texts = alloc::vec![
+        (alloc::format!(r#"{{"alg":"{name}","typ":"JWT"}}"#), false),
+        (alloc::format!(r#"{{"typ":"JWT","alg":"{name}"}}"#), false),
+        (alloc::format!(r#"{{"alg":"{name}"}}"#), false),
+    ];
+    if let Some(id) = key.id().and_then(|id| core::str::from_utf8(id).ok()) {
+        let id = serde_json::Value::from(id);
+        texts.push((
+            alloc::format!(r#"{{"alg":"{name}","typ":"JWT","kid":{id}}}"#),
+            true,
+        ));
+        texts.push((
+            alloc::format!(r#"{{"alg":"{name}","kid":{id},"typ":"JWT"}}"#),
+            true,
+        ));
+        texts.push((
+            alloc::format!(r#"{{"kid":{id},"typ":"JWT","alg":"{name}"}}"#),
+            true,
+        ));
+        texts.push((
+            alloc::format!(r#"{{"typ":"JWT","alg":"{name}","kid":{id}}}"#),
+            true,
+        ));
+    }
+    texts.retain(|(text, named)| {
+        Header::read(text.as_bytes()).is_ok_and(|header| {
+            let kid = header.kid.map(|kid| kid.decode());
+            let expected = if *named { key.id() } else { None };
+            header.algorithm == Some(key.algorithm()) && kid.as_deref() == expected
+        })
+    });
+    let encoded = |(text, named): (String, bool)| {
+        let mut header = Vec::new();
+        base64url::encode(text.as_bytes(), &mut header);
+        (header, named)
+    };
+    texts.into_iter().map(encoded).collect()
 }
 
 /// What counts of a header.

@@ -13,6 +13,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
+use super::jws;
+
 /// A secret; `Debug` never shows it.
 #[derive(Clone)]
 pub struct Secret(pub Vec<u8>);
@@ -61,6 +63,8 @@ impl HmacAlgorithm {
 pub struct Key {
     id: Option<Vec<u8>>,
     state: State,
+    /// The headers most tokens under this key have, in base64url, and whether they name the key's id.
+    usual: Vec<(Vec<u8>, bool)>,
 }
 
 /// HMAC states after the padded key.
@@ -85,7 +89,22 @@ impl Key {
             HmacAlgorithm::Sha384 => State::Sha384(Hmac::new_from_slice(bytes).ok()?),
             HmacAlgorithm::Sha512 => State::Sha512(Hmac::new_from_slice(bytes).ok()?),
         };
-        Some(Self { id, state })
+        let mut key = Self {
+            id,
+            state,
+            usual: Vec::new(),
+        };
+        key.usual = jws::usual_headers(&key);
+        Some(key)
+    }
+
+    /// What an encoded header says, when it is a usual one of this key: whether it names the key's id.
+    #[must_use]
+    pub(super) fn usual(&self, header: &[u8]) -> Option<bool> {
+        self.usual
+            .iter()
+            .find(|(text, _)| text == header)
+            .map(|(_, named)| *named)
     }
 
     /// Its id.
@@ -155,8 +174,18 @@ fn finish<M: Mac>(mut mac: M, parts: &[&[u8]]) -> hmac::digest::Output<M> {
     mac.finalize().into_bytes()
 }
 
+/// In constant time for equal lengths; a word at a time, as `subtle` hides each comparison from the optimiser.
 fn equal(expected: &[u8], given: &[u8]) -> bool {
-    bool::from(expected.ct_eq(given))
+    if expected.len() != given.len() {
+        return false;
+    }
+    let (expected, rest) = expected.as_chunks::<8>();
+    let (given, other) = given.as_chunks::<8>();
+    let mut same = rest.ct_eq(other);
+    for (one, other) in expected.iter().zip(given) {
+        same &= u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other));
+    }
+    bool::from(same)
 }
 
 #[cfg(test)]

@@ -279,7 +279,8 @@ impl TokenStage {
     /// Adds to `edits`: removal of every client copy of any provider's forwarded headers that is present in
     /// `head`, whatever the route asks; then the forwarded claims of `subject`. A copy spelled with `_` for `-`
     /// is a copy: CGI-like upstreams cannot tell them apart.
-    pub fn edit(&self, head: &RequestHead<'_>, subject: &Subject, edits: &mut Edits) {
+    /// The claims are moved out: [`VerifiedClaims::forward`] is empty afterwards.
+    pub fn edit(&self, head: &RequestHead<'_>, subject: &mut Subject, edits: &mut Edits) {
         for (name, _) in self.providers.iter().flat_map(|provider| &provider.forward) {
             for field in &head.fields {
                 if same_header(field.name, name)
@@ -290,8 +291,11 @@ impl TokenStage {
             }
         }
         if let Subject::Verified(claims) = subject {
-            for (name, value) in &claims.forward {
-                edits.set.push((copy(name), copy(value)));
+            let mut forward = core::mem::take(&mut claims.forward);
+            if edits.set.is_empty() {
+                edits.set = forward;
+            } else {
+                edits.set.append(&mut forward);
             }
         }
     }

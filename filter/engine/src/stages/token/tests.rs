@@ -934,13 +934,13 @@ fn edits() {
         ("x-users", b"kept"),
     ]);
     let mut edits = Edits::default();
-    stage.edit(&copies, &Subject::Anonymous, &mut edits);
+    stage.edit(&copies, &mut Subject::Anonymous, &mut edits);
     assert_eq!(edits.remove, [b"X-User".to_vec(), b"x_roles".to_vec()]);
     assert_eq!(edits.set, []);
 
     let value = app_token(&claims("{}"));
     let plain = head(&[("authorization", &value)]);
-    let subject = stage
+    let mut subject = stage
         .verify(
             &route(Need::Required, &[0]),
             &plain,
@@ -950,7 +950,7 @@ fn edits() {
         )
         .unwrap();
     let mut edits = Edits::default();
-    stage.edit(&plain, &subject, &mut edits);
+    stage.edit(&plain, &mut subject, &mut edits);
     assert_eq!(edits.remove, Vec::<Vec<u8>>::new(), "nothing to remove");
     assert_eq!(edits.set, [(b"x-user".to_vec(), b"ann".to_vec())]);
 }

@@ -283,3 +283,85 @@ fn wycheproof() {
     }
     assert!(run >= 40 && accepted >= 8, "{run} run, {accepted} accepted");
 }
+
+/// A usual header is accepted unread: it must say what the reader says, for every key, whatever its id holds.
+#[test]
+fn usual_headers_say_what_the_reader_says() {
+    let ids = [
+        None,
+        Some("k1"),
+        Some(""),
+        Some("a\"b\\c\n"),
+        Some("\u{e9}\u{0}"),
+    ];
+    for algorithm in [
+        HmacAlgorithm::Sha256,
+        HmacAlgorithm::Sha384,
+        HmacAlgorithm::Sha512,
+    ] {
+        for id in ids {
+            let key = key(algorithm, id, b"secret");
+            let usual = usual_headers(&key);
+            assert_eq!(usual.len(), if id.is_some() { 7 } else { 3 }, "{id:?}");
+            for (text, named) in &usual {
+                assert_eq!(key.usual(text), Some(*named));
+                let decoded = base64url::decode_vec(text).unwrap();
+                let header = Header::read(&decoded).unwrap();
+                assert_eq!(header.algorithm, Some(algorithm));
+                let kid = header.kid.map(|kid| kid.decode().into_owned());
+                let expected = id.filter(|_| *named).map(|id| id.as_bytes().to_vec());
+                assert_eq!(kid, expected);
+                for cut in 0..text.len() {
+                    assert_eq!(key.usual(&text[..cut]), None, "cut at {cut}");
+                }
+            }
+            let minted = mint(&key, "{}");
+            let (header, _) = minted.split_once('.').unwrap();
+            assert!(
+                key.usual(header.as_bytes()).is_some(),
+                "what we mint is usual"
+            );
+            let keys = [key];
+            assert!(verify_compact(&keys, minted.as_bytes()).is_ok());
+        }
+    }
+    let binary = Key::new(
+        Some(b"\xff".to_vec()),
+        HmacAlgorithm::Sha256,
+        &Secret(b"s".to_vec()),
+    );
+    assert_eq!(usual_headers(&binary.unwrap()).len(), 3, "no text names it");
+}
+
+/// Each key's usual header, against each set of keys: the verdict of a header of the same meaning that is read.
+#[test]
+fn usual_headers_change_no_verdict() {
+    let keys = [
+        key(HmacAlgorithm::Sha256, Some("k1"), b"one"),
+        key(HmacAlgorithm::Sha256, Some("k2"), b"two"),
+        key(HmacAlgorithm::Sha256, None, b"three"),
+        key(HmacAlgorithm::Sha512, Some("k1"), b"one"),
+    ];
+    let sets: Vec<Vec<Key>> = (0..16)
+        .map(|set| {
+            (0..4)
+                .filter(|i| set >> i & 1 == 1)
+                .map(|i| keys[i].clone())
+                .collect()
+        })
+        .collect();
+    let mut accepted = 0;
+    for signer in &keys {
+        for (text, _) in keys.iter().flat_map(usual_headers) {
+            let header = String::from_utf8(base64url::decode_vec(&text).unwrap()).unwrap();
+            let blank = header.replacen('{', "{ ", 1);
+            for set in &sets {
+                let fast = verify_compact(set, mint_with(signer, &header, b"p").as_bytes());
+                let read = verify_compact(set, mint_with(signer, &blank, b"p").as_bytes());
+                assert_eq!(fast, read, "{header} under {set:?}");
+                accepted += usize::from(fast.is_ok());
+            }
+        }
+    }
+    assert!(accepted > 50, "{accepted}");
+}
