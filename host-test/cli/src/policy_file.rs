@@ -133,8 +133,8 @@ impl fmt::Display for SyntaxError {
 #[derive(Debug)]
 enum Lines {
     Leaf,
-    List(Vec<Spanned<Lines>>),
-    Map(Vec<(String, Spanned<Lines>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(String, Spanned<Self>)>),
 }
 
 impl<'de> Deserialize<'de> for Lines {
