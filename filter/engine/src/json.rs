@@ -135,6 +135,12 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::next_event`]; also when a name stands here.
     pub fn value(&mut self) -> Result<Option<&'a [u8]>, JsonError> {
+        if self.expect == Expect::Value {
+            self.skip_blanks();
+            if self.peek() == Some(b'"') {
+                return self.string_value().map(Some);
+            }
+        }
         let outside = self.depth;
         let event = self.next_event()?;
         let start = self.token;
@@ -150,6 +156,16 @@ impl<'a> Reader<'a> {
             self.next_event()?;
         }
         Ok(self.bytes.get(start..self.at))
+    }
+
+    /// A string as written; the read position is on its opening quote, where a value can stand.
+    fn string_value(&mut self) -> Result<&'a [u8], JsonError> {
+        if let Err(error) = self.read_text() {
+            self.expect = Expect::Failed;
+            return Err(error);
+        }
+        self.expect = Expect::Next;
+        Ok(self.bytes.get(self.token..self.at).unwrap_or_default())
     }
 
     /// Containers open at the read position.

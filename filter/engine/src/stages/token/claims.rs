@@ -263,7 +263,10 @@ pub(super) fn digits(text: &[u8]) -> Option<u64> {
     }
     text.iter().try_fold(0_u64, |number, byte| {
         let digit = char::from(*byte).to_digit(10)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
+        if number > u64::MAX / 10 {
+            return None;
+        }
+        number.wrapping_mul(10).checked_add(u64::from(digit))
     })
 }
 
@@ -297,11 +300,13 @@ fn read_roles(value: Option<&[u8]>, roles: &mut Vec<u8>) -> Result<(), Failure> 
 /// text a recipient could read otherwise: control bytes, blanks at an end.
 fn header_value(value: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let refused = Failure::claims("forward");
-    match Reader::new(value, 1).next_event() {
-        Ok(Some(Event::String(text))) => match text.decode() {
+    if let Some(text) = string(value) {
+        return match text.decode() {
             text if can_be_field_value(&text) => Ok(Some(owned(text))),
             _ => Err(refused),
-        },
+        };
+    }
+    match Reader::new(value, 1).next_event() {
         Ok(Some(Event::Number(_) | Event::Bool(_))) => Ok(Some(copy(value))),
         Ok(Some(Event::Null)) => Ok(None),
         Ok(Some(Event::ArrayStart)) => {
