@@ -135,6 +135,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::next_event`]; also when a name stands here.
     pub fn value(&mut self) -> Result<Option<&'a [u8]>, JsonError> {
+        // Strings are most values: they go without an event.
         if self.expect == Expect::Value {
             self.skip_blanks();
             if self.peek() == Some(b'"') {

@@ -377,3 +377,68 @@ fn plain_bytes_are_counted() {
         }
     }
 }
+
+/// `value` takes a short way for strings: it must yield and refuse what the events do.
+#[test]
+fn elements_are_what_events_say() {
+    const ARRAYS: &[&str] = &[
+        "[]",
+        "[ ]",
+        r#"["a"]"#,
+        r#"[ "a" , "b\"" ,"" ]"#,
+        r#"["a",1,"b",null,true]"#,
+        r#"[1,"a"]"#,
+        r#"["a",]"#,
+        r#"[,"a"]"#,
+        r#"["a" "b"]"#,
+        r#"["a",,"b"]"#,
+        r#"["a":"b"]"#,
+        r#"["a","b"}"#,
+        r#"["a","b"#,
+        r#"["a",["b","c"],"d"]"#,
+        r#"["a",{"b":"c"},"d"]"#,
+        "[\"a\",\"\u{1}\"]",
+        r#"["\x"]"#,
+        r#"["a"]x"#,
+        r#"["a"],"b""#,
+    ];
+    for whole in ARRAYS {
+        for cut in 0..=whole.len() {
+            let text = &whole.as_bytes()[..cut];
+            let mut events = Reader::new(text, 8);
+            let mut starts = alloc::vec::Vec::new();
+            let expected = loop {
+                match events.next_event() {
+                    Ok(Some(event)) => {
+                        let container = matches!(event, Event::ArrayStart | Event::ObjectStart);
+                        let end = matches!(event, Event::ArrayEnd | Event::ObjectEnd);
+                        if !end && events.depth() == 1 + usize::from(container) {
+                            starts.push(events.token);
+                        }
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
+            let mut values = Reader::new(text, 8);
+            if values.next_event() != Ok(Some(Event::ArrayStart)) {
+                continue;
+            }
+            let mut places = alloc::vec::Vec::new();
+            let outcome = loop {
+                match values.value() {
+                    Ok(Some(_)) => places.push(values.at),
+                    Ok(None) => break values.next_event().map(|_| ()),
+                    Err(error) => {
+                        assert_eq!(values.value(), Err(error), "an error repeats");
+                        break Err(error);
+                    }
+                }
+            };
+            assert_eq!(outcome, expected, "{}", text.escape_ascii());
+            if outcome.is_ok() {
+                assert_eq!(places.len(), starts.len(), "{}", text.escape_ascii());
+            }
+        }
+    }
+}
