@@ -46,7 +46,7 @@ pub enum Reason {
     ForbiddenHeader,
     /// Framing is ambiguous (several lengths, length and chunked, …).
     FramingAmbiguous,
-    /// Too many headers, or too many bytes in them.
+    /// Too many headers or cookies, or too many bytes in them.
     HeadersTooLarge,
     /// The host is not on the list, or missing.
     HostNotAllowed,
@@ -74,7 +74,7 @@ pub enum Reason {
     RepeatedHeader,
     /// No route of the policy takes this request.
     RouteNotFound,
-    /// The request target, its parameters or cookies are over their bounds.
+    /// The request target or its parameters are over their bounds.
     TargetTooLarge,
     /// The token's times, issuer, audience or claims do not hold.
     TokenClaims,
