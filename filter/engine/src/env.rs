@@ -96,10 +96,10 @@ impl CounterStore for MemoryStore {
     }
 
     fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError> {
-        if let Some((_, current)) = self.entries.get(key) {
-            if *current != cas.0 {
-                return Err(StoreError::CasMismatch);
-            }
+        if let Some((_, current)) = self.entries.get(key)
+            && *current != cas.0
+        {
+            return Err(StoreError::CasMismatch);
         }
         self.last = self
             .last
