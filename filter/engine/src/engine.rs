@@ -26,9 +26,12 @@ pub struct Engine {
 
 /// What becomes of a request.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per request, moved once; a box would cost it an allocation"
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(
+        clippy::large_enum_variant,
+        reason = "one per request, moved once; a box would cost it an allocation"
+    )
 )]
 pub enum Verdict {
     /// It goes on, with edits.
