@@ -131,7 +131,7 @@ fn changed_token(token: &str, change: Change) -> String {
         // The first character of the signature: the last one may hold unused bits.
         if let Some(dot) = token.rfind('.') {
             let at = dot + 1;
-            let other = if token[at..].starts_with('A') {
+            let other = if token.as_bytes().get(at) == Some(&b'A') {
                 "B"
             } else {
                 "A"
