@@ -1,5 +1,13 @@
 //! The filter in a real Envoy: what a user of the shipped configurations sees.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: failing here is failing the test"
+)]
+
 #[path = "support.rs"]
 mod support;
 

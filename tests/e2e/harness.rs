@@ -1,5 +1,13 @@
 //! The shipped `.wasm` in our host: cost, hostcalls, hostile input, a host that answers anything.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "helpers of tests: failing here is failing the test"
+)]
+
+#[expect(dead_code, reason = "this suite uses a part of it")]
 #[path = "support.rs"]
 mod support;
 

@@ -3,6 +3,14 @@
 //! The filter's configuration comes by extension configuration discovery from a file, so that Envoy keeps its
 //! listener, connections and VM: only the plugin configuration changes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "helpers of tests: failing here is failing the test"
+)]
+
+#[expect(dead_code, reason = "this suite uses a part of it")]
 #[path = "support.rs"]
 mod support;
 

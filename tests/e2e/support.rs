@@ -8,11 +8,11 @@ use palisade_tests::http::{self, Response};
 use palisade_tests::upstream::Upstream;
 
 /// Keys of the suites, as in the demo.
-pub const JWT_KEY: &str = "demo-jwt-key-demo-jwt-key-demo-jwt-key-0";
-pub const SESSION_KEY: &str = "demo-session-key-demo-session-key-demo-0";
+pub(crate) const JWT_KEY: &str = "demo-jwt-key-demo-jwt-key-demo-jwt-key-0";
+pub(crate) const SESSION_KEY: &str = "demo-session-key-demo-session-key-demo-0";
 
 /// The filter as shipped; built once per test binary.
-pub fn module() {
+pub(crate) fn module() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let path = palisade_tests::root().join("target/palisade.wasm");
@@ -24,7 +24,7 @@ pub fn module() {
     });
 }
 
-pub fn shipped(name: &str, upstream: &Upstream) -> Setup {
+pub(crate) fn shipped(name: &str, upstream: &Upstream) -> Setup {
     module();
     let mut setup = Setup::shipped(name, upstream.address).unwrap();
     setup.environment = vec![
@@ -35,7 +35,7 @@ pub fn shipped(name: &str, upstream: &Upstream) -> Setup {
 }
 
 /// `envoy/body.yaml` under another policy (YAML text).
-pub fn with_policy(policy: &str, upstream: &Upstream) -> Setup {
+pub(crate) fn with_policy(policy: &str, upstream: &Upstream) -> Setup {
     let mut setup = shipped("body.yaml", upstream);
     let value = "                        value:\n";
     let at = setup.config.find(value).unwrap() + value.len();
@@ -52,16 +52,16 @@ pub fn with_policy(policy: &str, upstream: &Upstream) -> Setup {
 }
 
 /// Starts, or fails the test with what Envoy logged.
-pub fn start(setup: &Setup) -> Envoy {
+pub(crate) fn start(setup: &Setup) -> Envoy {
     Envoy::start(setup).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-pub fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Response {
+pub(crate) fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Response {
     http::request(address, "GET", target, headers, b"").unwrap()
 }
 
 /// A bearer token of the example policy.
-pub fn token(subject: &str, role: &str) -> String {
+pub(crate) fn token(subject: &str, role: &str) -> String {
     use palisade_engine::stages::token::{HmacAlgorithm, Key, Secret, jws};
     let claims = format!(
         r#"{{"iss":"https://id.example.com","aud":"shop","sub":"{subject}","roles":["{role}"],"exp":4102444800}}"#

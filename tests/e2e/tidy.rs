@@ -1,5 +1,11 @@
 //! The repository's own rules, as tests.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: failing here is failing the test"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

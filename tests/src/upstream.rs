@@ -112,10 +112,10 @@ impl Upstream {
             }
             body.push_str(&format!("body-bytes: {}\n", seen.body.len()));
             let head = seen.method == "HEAD";
-            if let Ok(mut list) = self.seen.lock() {
-                if list.len() < 10_000 {
-                    list.push(seen);
-                }
+            if let Ok(mut list) = self.seen.lock()
+                && list.len() < 10_000
+            {
+                list.push(seen);
             }
             let mut answer = format!(
                 "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
