@@ -1,7 +1,7 @@
 //! THE DATA PATH: `decide_head`, `resume`, `settle`. Read this first.
 //!
 //! **In:** a decoded head (then a body, then a response status) and [`Env`]. **Out:** [`Verdict`].
-//! **Invariant:** each stage runs once per request. A stage that refuses has pushed a finding; [`gate`]
+//! **Invariant:** each stage runs once per request. A stage that refuses has pushed a finding; `gate`
 //! alone decides whether the refusal stands or is only reported. What must be waited for is a value
 //! ([`Wait`]), and [`Suspended`] owns what is needed later and borrows nothing.
 

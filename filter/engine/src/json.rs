@@ -1,9 +1,9 @@
 //! A JSON pull reader (RFC 8259) over bytes: for claims and bodies. No recursion, no tree, no panic.
 //!
-//! **In:** raw bytes of an attacker. **Out:** [`Event`]s that borrow them; [`members`] and [`pointer`] for claims.
+//! **In:** raw bytes of an attacker. **Out:** [`Event`]s that borrow them; [`members`] and [`pointer()`] for claims.
 //! **Invariant:** what is yielded was checked up to there: grammar, escapes, UTF-8, no control byte in a
 //! string, nothing after the text. Equal names in one object are NOT refused by the reader (bodies have
-//! them); [`pointer`] and [`unique_names`] refuse them, as RFC 8725 and RFC 7515 §4 want for tokens.
+//! them); [`pointer()`] and [`unique_names`] refuse them, as RFC 8725 and RFC 7515 §4 want for tokens.
 //! **Source:** RFC 8259, RFC 6901 (pointers).
 //! **Cost:** linear, one pass (a pointer: one pass a segment); depth ≤ 64 in one `u64`.
 

@@ -1,4 +1,4 @@
-//! Verdict ▸ effects. Pure: what is to be done, in the order of the fields of [`Effects`], and nothing done yet.
+//! Verdict ▸ effects: the [`Reply`] to send and the [`Telling`] to write. Pure: nothing is done here.
 //!
 //! **Invariant:** a refused request is never edited and never passes; in monitor mode nothing is refused. The client
 //! learns the status, a stable code and its request id; rule, place and evidence go to the event only.
