@@ -146,6 +146,8 @@ impl Envoy {
         let child = Command::new(binary)
             .args([
                 "--use-dynamic-base-id",
+                "--file-flush-interval-msec",
+                "50",
                 "--log-level",
                 "warning",
                 "--concurrency",
