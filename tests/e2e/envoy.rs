@@ -363,7 +363,8 @@ fn of_500_parallel_wrong_passwords_at_most_5_arrive() {
                 for number in 0..10 {
                     let body = format!("user=a&password=wrong-{lane}-{number}");
                     // A connection each: Envoy closes one whose request it answers before the body was read.
-                    let answer = http::request(envoy.address, "POST", "/login", &form, body.as_bytes());
+                    let answer =
+                        http::request(envoy.address, "POST", "/login", &form, body.as_bytes());
                     if answer.unwrap().status == 429 {
                         refused.fetch_add(1, Ordering::SeqCst);
                     }
@@ -507,7 +508,12 @@ fn envoy_chooses_the_route_again_when_headers_are_written() {
     let envoy = start(&setup);
     let bearer = format!("Bearer {}", token("alice", "user"));
     // Written by the filter: the route that asks for it is taken.
-    assert_eq!(get(envoy.address, "/account", &[("authorization", &bearer)]).status, 200, "{}", envoy.log());
+    assert_eq!(
+        get(envoy.address, "/account", &[("authorization", &bearer)]).status,
+        200,
+        "{}",
+        envoy.log()
+    );
     assert_eq!((first.heads(), second.heads()), (0, 1));
     assert_eq!(second.take().pop().unwrap().all("x-user"), ["alice"]);
     // Sent by the client: the filter strips it, and the route it would have chosen is not taken.

@@ -51,7 +51,8 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let upstream = Self {
             address: listener.local_addr()?,
-            heads: Arc::default(), status: Arc::default(),
+            heads: Arc::default(),
+            status: Arc::default(),
             seen: Arc::default(),
         };
         let shared = upstream.clone();
