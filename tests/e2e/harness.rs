@@ -136,7 +136,7 @@ fn the_allowed_get_makes_these_hostcalls_and_no_others() {
 }
 
 /// Fuel of the allowed GET in all callbacks.
-const FUEL_GET: u64 = 60_000;
+const FUEL_GET: u64 = 115_000;
 
 /// A stage that the policy does not configure costs nothing.
 #[test]

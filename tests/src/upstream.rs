@@ -14,7 +14,7 @@ pub struct Seen {
     pub method: String,
     /// Target.
     pub target: String,
-    /// Header fields, names in lower case.
+    /// Header fields, names in lower case; one character a byte.
     pub headers: Vec<(String, String)>,
     /// Body, chunking undone.
     pub body: Vec<u8>,
@@ -176,11 +176,9 @@ fn line(reader: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
     if reader.read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
     }
-    Ok(Some(
-        String::from_utf8_lossy(&bytes)
-            .trim_end_matches(['\r', '\n'])
-            .to_owned(),
-    ))
+    // One character a byte (Latin-1), so that raw bytes can be told again.
+    let text: String = bytes.iter().copied().map(char::from).collect();
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

@@ -1,3 +1,5 @@
+//! JWS against RFC 7515, Wycheproof, and every way of cutting and flipping.
+
 use std::path::PathBuf;
 
 use super::*;
