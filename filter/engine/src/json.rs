@@ -1,6 +1,6 @@
 //! A JSON pull reader (RFC 8259) over bytes: for claims and bodies. No recursion, no tree, no panic.
 //!
-//! **In:** raw bytes of an attacker. **Out:** [`Event`]s that borrow them; [`members`] and [`pointer()`] for claims.
+//! **In:** bytes of an attacker. **Out:** [`Event`]s that borrow them; [`members`], [`pointer()`] for claims.
 //! **Invariant:** what is yielded was checked up to there: grammar, escapes, UTF-8, no control byte in a
 //! string, nothing after the text. Equal names in one object are NOT refused by the reader (bodies have
 //! them); [`pointer()`] and [`unique_names`] refuse them, as RFC 8725 and RFC 7515 §4 want for tokens.
