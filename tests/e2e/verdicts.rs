@@ -76,9 +76,7 @@ fn main() {
             };
             if file.runs_on(case, "native") {
                 let one = only(case);
-                trials.push(Trial::test(name("native"), move || {
-                    run(&one, &mut Native::default())
-                }));
+                trials.push(Trial::test(name("native"), move || run(&one, &mut Native)));
             }
             if file.runs_on(case, "harness") {
                 let (one, module) = (only(case), compiled.clone());
