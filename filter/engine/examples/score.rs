@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use palisade_engine::finding::Findings;
 use palisade_engine::request::RequestHead;
-use palisade_engine::request::body::BodyKind;
 use palisade_engine::stages::injection::{InjectionStage, Parts};
 use serde_json::Value;
 
@@ -98,24 +97,12 @@ fn main() {
                 ));
             }
             let body = base64(request["body_b64"].as_str().unwrap_or(""));
-            let kind = pairs
-                .iter()
-                .find(|(name, _)| name == b"content-type")
-                .map_or(BodyKind::Other, |(_, value)| {
-                    let value = String::from_utf8_lossy(value).to_lowercase();
-                    if value.contains("urlencoded") {
-                        BodyKind::Form
-                    } else if value.contains("json") {
-                        BodyKind::Json
-                    } else {
-                        BodyKind::Other
-                    }
-                });
             let head = RequestHead::decode(
                 pairs
                     .iter()
                     .map(|(name, value)| (name.as_slice(), value.as_slice())),
             );
+            let kind = palisade_engine::request::body::kind(&head);
             let judge = || {
                 let mut found = Findings::default();
                 let mut steps = palisade_engine::budget::MAX_STEPS;

@@ -286,9 +286,20 @@ impl Engine {
         }
         let hold = (by_injection && injection_mode == Mode::Enforce)
             || (by_limits && limits_mode == Mode::Enforce);
+        let mode = if hold { Mode::Enforce } else { Mode::Monitor };
+        if body::is_coded(head) {
+            let reason = Reason::ContentTypeNotAllowed;
+            let finding = Finding::new(Stage::Body, reason).rule(b"content-encoding");
+            found.push(finding.place(b"header", b"content-encoding"));
+            let mut denial = Denial::new(Stage::Body, reason);
+            let mut plain = Vec::new();
+            plain.extend_from_slice(b"identity");
+            denial.headers.push(("accept-encoding", plain));
+            gate::<()>(mode, Err(denial))?;
+            return Ok(None);
+        }
         if body::declared_length(head).is_some_and(|length| length > policy.body_max) {
             found.push(Finding::new(Stage::Body, Reason::BodyTooLarge));
-            let mode = if hold { Mode::Enforce } else { Mode::Monitor };
             gate::<()>(mode, Err(Denial::new(Stage::Body, Reason::BodyTooLarge)))?;
             return Ok(None);
         }
@@ -511,3 +522,6 @@ fn cut(bytes: &[u8], most: usize) -> Vec<u8> {
 
 /// Stands for a peer without an IP address (a pipe): one client for all of them.
 const UNKNOWN_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Bounded body → (name, value) pairs: urlencoded and JSON (multipart and the rest are a later issue).
+//! Bounded body → (name, value) pairs: urlencoded and JSON; multipart is split where it is inspected.
 //!
 //! **In:** the head (what a body is, whether it may be held) and a whole body. **Out:** pairs, raw
 //! ([`FormPairs`], nothing allocated) or decoded ([`fields`], bounded).
@@ -21,8 +21,75 @@ pub enum BodyKind {
     Form,
     /// `application/json`, `*+json`.
     Json,
+    /// `multipart/*` with the one boundary that its content type names.
+    Multipart(Boundary),
     /// Anything else: inspected as one plain value.
     Other,
+}
+
+/// The boundary of a multipart body: 1 to 70 bytes (RFC 2046 §5.1.1), zeros behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boundary {
+    bytes: [u8; 70],
+    length: usize,
+}
+
+impl Boundary {
+    /// A boundary that every reader reads alike: bytes of RFC 2046's `bchars`, no blank and no comma.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Option<Self> {
+        const MARKS: &[u8] = b"'()+_-./:=?";
+        let good = |byte: &u8| byte.is_ascii_alphanumeric() || MARKS.contains(byte);
+        if text.is_empty() || text.len() > 70 || !text.iter().all(good) {
+            return None;
+        }
+        let mut bytes = [0; 70];
+        for (to, from) in bytes.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Some(Self {
+            bytes,
+            length: text.len(),
+        })
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// The only `boundary` parameter of a content type. Some readers take the first place where the word stands, so
+    /// it may stand in one place only.
+    fn of(value: &[u8]) -> Option<Self> {
+        let mut places = 0_usize;
+        let mut rest = value;
+        while let Some((_, tail)) = rest.split_first() {
+            if rest
+                .get(..8)
+                .is_some_and(|word| word.eq_ignore_ascii_case(b"boundary"))
+            {
+                places = places.saturating_add(1);
+            }
+            rest = tail;
+        }
+        if places != 1 {
+            return None;
+        }
+        let mut found = None;
+        for parameter in value.split(|byte| *byte == b';').skip(1) {
+            let (name, text) = split_at_byte(parameter, b'=');
+            if !trim(name).eq_ignore_ascii_case(b"boundary") {
+                continue;
+            }
+            let text = trim(text.unwrap_or_default());
+            let bare = text
+                .strip_prefix(b"\"")
+                .and_then(|text| text.strip_suffix(b"\""));
+            found = Some(Self::new(bare.unwrap_or(text))?);
+        }
+        found
+    }
 }
 
 /// Fields that [`fields`] yields at most: counters look for one by name, nobody sends so many.
@@ -45,6 +112,11 @@ pub fn kind(head: &RequestHead<'_>) -> BodyKind {
         || ends_with_ignoring_case(essence, b"+json")
     {
         BodyKind::Json
+    } else if essence
+        .split_at_checked(10)
+        .is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"multipart/"))
+    {
+        Boundary::of(value).map_or(BodyKind::Other, BodyKind::Multipart)
     } else {
         BodyKind::Other
     }
@@ -76,6 +148,18 @@ pub fn is_streaming(head: &RequestHead<'_>) -> bool {
             .all(b"content-length")
             .all(|value| length(value) == Some(0));
     upgrades || head.method == b"CONNECT" || is_grpc(head)
+}
+
+/// Whether the body is compressed or otherwise coded (RFC 9110 §8.4), so that its bytes are not what the
+/// application reads. `identity` is no coding.
+#[must_use]
+pub fn is_coded(head: &RequestHead<'_>) -> bool {
+    head.count(Known::ContentEncoding) > 0
+        && head
+            .all(b"content-encoding")
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .map(trim)
+            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// `content-length`, when it is sent once and is one number.
@@ -163,7 +247,7 @@ pub fn fields(kind: BodyKind, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
             .map(|(name, value)| (decode_form(name), decode_form(value)))
             .collect(),
         BodyKind::Json => json_fields(body),
-        BodyKind::Other => Vec::new(),
+        BodyKind::Multipart(_) | BodyKind::Other => Vec::new(),
     }
 }
 
@@ -310,6 +394,59 @@ mod tests {
             let pairs = values.iter().map(|value| (&b"content-type"[..], *value));
             assert_eq!(kind(&RequestHead::decode(pairs)), *expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn codings() {
+        const CASES: &[(&[&[u8]], bool)] = &[
+            (&[], false),
+            (&[b""], false),
+            (&[b"Identity"], false),
+            (&[b"identity, identity"], false),
+            (&[b"gzip"], true),
+            (&[b"identity", b"br"], true),
+            (&[b"identity,x-gzip"], true),
+        ];
+        for (values, expected) in CASES {
+            let pairs = values
+                .iter()
+                .map(|value| (&b"content-encoding"[..], *value));
+            assert_eq!(
+                is_coded(&RequestHead::decode(pairs)),
+                *expected,
+                "{values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn boundaries() {
+        const CASES: &[(&[u8], Option<&[u8]>)] = &[
+            (b"multipart/form-data; boundary=B", Some(b"B")),
+            (
+                b"Multipart/Form-Data;charset=utf-8;Boundary=\"----WebKit1\"",
+                Some(b"----WebKit1"),
+            ),
+            (b"multipart/form-data", None),
+            (b"multipart/form-data; boundary=", None),
+            (b"multipart/form-data; boundary=\"a;b\"", None),
+            (b"multipart/form-data; boundary=a,b", None),
+            (b"multipart/form-data; boundary=a; boundary=a", None),
+            (b"multipart/form-data; xboundary=a", None),
+        ];
+        for (value, expected) in CASES {
+            let pairs = [(&b"content-type"[..], *value)];
+            let kind = kind(&RequestHead::decode(pairs.into_iter()));
+            match (kind, expected) {
+                (BodyKind::Multipart(boundary), Some(expected)) => {
+                    assert_eq!(boundary.bytes(), *expected);
+                }
+                (BodyKind::Other, None) => {}
+                _ => panic!("{kind:?} {expected:?}"),
+            }
+        }
+        assert!(Boundary::new(&[b'b'; 70]).is_some());
+        assert!(Boundary::new(&[b'b'; 71]).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, classes, rest, tally};
+use super::bytes::{self, classes, rest};
 use super::inspection::{Encoding, Inspection, Place};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
@@ -141,66 +141,7 @@ pub(super) fn json(text: &[u8], inspection: &mut Inspection<'_>) -> bool {
     }
 }
 
-/// A body of another kind: the parts of a multipart one, else one value.
-pub(super) fn other(body: &[u8], inspection: &mut Inspection<'_>) {
-    if !body.starts_with(b"--") {
-        inspection.value(Place::Body, b"", body, Encoding::Plain);
-        return;
-    }
-    let line = body
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .unwrap_or(body.len());
-    // RFC 2046 §5.1.1 bounds a boundary to 70 bytes.
-    let boundary = body.get(..line.min(74)).unwrap_or(body).trim_ascii_end();
-    let mut at = line;
-    while at < body.len() {
-        let part = rest(body, at);
-        let length = find(part, boundary).unwrap_or(part.len());
-        let part = part.get(..length).unwrap_or(part);
-        let head = find(part, b"\r\n\r\n")
-            .map(|head| (head, 4))
-            .or_else(|| find(part, b"\n\n").map(|head| (head, 2)));
-        let (head, skip) = head.unwrap_or((part.len(), 0));
-        for word in [&b"name="[..], b"filename="] {
-            let text = part.get(..head).unwrap_or(part);
-            if let Some(found) = find(text, word) {
-                let value = rest(text, found.saturating_add(word.len()));
-                let end = value
-                    .iter()
-                    .position(|&byte| byte == b'\r' || byte == b'\n' || byte == b';')
-                    .unwrap_or(value.len());
-                let value = value.get(..end).unwrap_or(value);
-                let value = value.strip_prefix(b"\"").unwrap_or(value);
-                let value = value.strip_suffix(b"\"").unwrap_or(value);
-                inspection.value(Place::Body, b"", value, Encoding::Plain);
-            }
-        }
-        let content = rest(part, head.saturating_add(skip));
-        // A file is what it is: its name is judged, its content is the application's (and a later issue's).
-        let file = part
-            .get(..head)
-            .is_some_and(|text| find(text, b"filename").is_some());
-        if !file && is_text(content) {
-            inspection.value(Place::Body, b"", content.trim_ascii_end(), Encoding::Plain);
-        }
-        let step = length.saturating_add(boundary.len()).max(1);
-        at = at.saturating_add(step);
-    }
-}
-
-/// Whether bytes are text: images and archives are not judged as languages.
-fn is_text(bytes: &[u8]) -> bool {
-    let sample = bytes.get(..1024).unwrap_or(bytes);
-    let odd = tally(
-        sample
-            .iter()
-            .filter(|&&byte| byte < 0x09 || (0x0E..0x20).contains(&byte) || byte == 0x7F),
-    );
-    odd.saturating_mul(20) <= sample.len()
-}
-
-fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+pub(super) fn find(text: &[u8], word: &[u8]) -> Option<usize> {
     let (&first, tail) = word.split_first()?;
     let mut at = 0_usize;
     while let Some(step) = rest(text, at).iter().position(|&byte| byte == first) {

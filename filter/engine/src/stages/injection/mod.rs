@@ -10,6 +10,7 @@ mod bytes;
 mod decode;
 mod fields;
 mod inspection;
+mod multipart;
 mod shell;
 mod sql_tokens;
 mod sqli;
@@ -246,7 +247,12 @@ impl InjectionStage {
                     return inspection.malformed();
                 }
             }
-            BodyKind::Other => fields::other(body, &mut inspection),
+            BodyKind::Multipart(boundary) => {
+                if !multipart::parts(body, boundary.bytes(), &mut inspection) {
+                    return inspection.malformed();
+                }
+            }
+            BodyKind::Other => inspection.value(Place::Body, b"", body, Encoding::Plain),
         }
         inspection.end()
     }

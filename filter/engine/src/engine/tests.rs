@@ -1,0 +1,99 @@
+//! Attacks on the data path that only show when stages work together.
+
+use super::*;
+use crate::env::MemoryStore;
+use crate::units::{Monotonic, UnixTime};
+
+const POLICY: &[u8] = br#"{
+    "headers": { "escaped_slash": "keep" },
+    "tokens": { "app": { "type": "jwt", "from": "bearer", "issuer": "i", "audiences": ["a"],
+        "keys": [{ "algorithm": "HS256", "env": "K" }] } },
+    "limits": [{ "name": "login", "when": { "path": "/login" }, "key": ["client", { "field": "username" }],
+        "quota": "2/1h" }],
+    "injection": { "inspect": ["target", "body"] },
+    "routes": [
+        { "name": "admin", "match": { "path": "/admin/*" }, "token": { "any": ["app"] } },
+        { "name": "streamed", "match": { "path": "/events" }, "token": "none", "body": "stream" },
+        { "name": "public", "match": { "path": "/*" }, "token": "none" }
+    ]
+}"#;
+
+fn engine() -> Engine {
+    let secret = |_: &str| Some(b"a key of thirty-two bytes or more".to_vec());
+    Engine::new(Policy::from_plugin_bytes(POLICY, &secret).unwrap())
+}
+
+fn ask(
+    engine: &Engine,
+    store: &mut MemoryStore,
+    pairs: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Option<Denial> {
+    let head = RequestHead::decode(
+        pairs
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    );
+    let mut env = Env {
+        now: Monotonic(1),
+        wall: UnixTime(1),
+        counters: store,
+    };
+    let verdict = engine.decide_head(&head, None, body.is_none(), &mut env);
+    let verdict = match (verdict, body) {
+        (Verdict::Need(_, suspended), Some(body)) => {
+            engine.resume(suspended, Answer::Body(body), &mut env)
+        }
+        (verdict, _) => verdict,
+    };
+    match verdict {
+        Verdict::Allow(_) => None,
+        Verdict::Deny(refusal) => Some(refusal.denial),
+        Verdict::Need(..) => panic!("a second wait"),
+    }
+}
+
+fn reason(denial: &Option<Denial>) -> Option<Reason> {
+    denial.as_ref().map(|denial| denial.reason)
+}
+
+#[test]
+fn a_coded_body_that_is_to_be_read_is_refused() {
+    type Case = (
+        &'static str,
+        &'static str,
+        Option<&'static [u8]>,
+        Option<Reason>,
+    );
+    const CASES: &[Case] = &[
+        (
+            "/",
+            "gzip",
+            Some(b"\x1f\x8b"),
+            Some(Reason::ContentTypeNotAllowed),
+        ),
+        (
+            "/",
+            "deflate",
+            Some(b"a=b"),
+            Some(Reason::ContentTypeNotAllowed),
+        ),
+        ("/", "identity", Some(b"a=b"), None),
+        ("/", "gzip", None, None),
+        ("/events", "gzip", Some(b"\x1f\x8b"), None),
+    ];
+    let engine = engine();
+    for (path, coding, body, expected) in CASES {
+        let pairs = [
+            (":method", "POST"),
+            (":path", path),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("content-encoding", coding),
+        ];
+        let denial = ask(&engine, &mut MemoryStore::default(), &pairs, *body);
+        assert_eq!(reason(&denial), *expected, "{path} {coding}");
+        if let Some(denial) = denial {
+            assert_eq!(denial.headers, [("accept-encoding", b"identity".to_vec())]);
+        }
+    }
+}
