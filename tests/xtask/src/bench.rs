@@ -7,8 +7,10 @@
 //! ratio to the empty filter (1.1 µs on the scale of the targets).
 //! **Invariant:** every timed answer is the upstream's 200; before timing, one changed byte gives 401, 403, 429.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use palisade_tests::envoy::{Envoy, Setup};
@@ -201,7 +203,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         report.push(json!({
             "case": case.name, "base_us": base_us, "added_us": added, "empty_sdk_us": empty_us, "scaled_us": scaled,
             "target_us": case.target_us, "rounds": ROUNDS, "requests": REQUESTS, "policy": "examples/policies/shop.yaml",
-            "module_sha256": sha256(&module)?,
+            "module_sha256": sha256(&module)?, "hostcalls": hostcalls(&(case.request)("192.0.2.1", &token, Change::None))?,
         }));
     }
     let rss = json!({ "base_kib": base.rss_kib(), "empty_sdk_kib": sdk.rss_kib(), "palisade_kib": ours.rss_kib() });
@@ -355,6 +357,37 @@ fn build_empty() -> Result<std::path::PathBuf> {
         ],
     )?;
     Ok(palisade_tests::root().join("target/guests/wasm32-unknown-unknown/release/sdk_empty.wasm"))
+}
+
+/// The hostcalls of a request, by name, as our host counts them.
+fn hostcalls(request: &[u8]) -> Result<Value> {
+    let mut child = Command::new("cargo")
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "palisade-tests",
+            "--example",
+            "hostcalls",
+            "--",
+            "examples/policies/shop.yaml",
+        ])
+        .envs(demo::KEYS)
+        .current_dir(palisade_tests::root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start the hostcalls example")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(request)?;
+    }
+    let output = child.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "the hostcalls example failed ({})",
+        output.status
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -34,7 +34,7 @@ pub(super) fn credential<'a, 'p>(
     head: &RequestHead<'a>,
 ) -> Carried<'a, 'p> {
     let mut carried = Carried::Nothing;
-    if head.all(AUTHORIZATION).nth(1).is_some() {
+    if repeats_authorization(head) {
         return Carried::Several(&Source::Bearer);
     }
     let mut earlier = 0_usize;
@@ -73,6 +73,11 @@ pub(super) fn credential<'a, 'p>(
         }
     }
     carried
+}
+
+/// Whether there is more than one `authorization` field (RFC 9110 §11.6.2: it is no list).
+pub(super) fn repeats_authorization(head: &RequestHead<'_>) -> bool {
+    head.all(AUTHORIZATION).nth(1).is_some()
 }
 
 enum Found<'a> {

@@ -195,6 +195,12 @@ impl TokenStage {
         found: &mut Findings,
     ) -> Result<Subject, Denial> {
         if route.need == Need::None {
+            // Nobody here looks at a token, but the upstream may: which of two would it take?
+            if extract::repeats_authorization(head) {
+                let reason = Reason::MultipleCredentials;
+                found.push(Source::Bearer.place(Finding::new(Stage::Token, reason)));
+                return Err(refusal(Stage::Token, reason));
+            }
             return Ok(Subject::Anonymous);
         }
         let (token, source) = match extract::credential(&self.providers, route, head) {
