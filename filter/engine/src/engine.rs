@@ -13,6 +13,7 @@ use crate::env::{CounterStore, Env};
 use crate::finding::{Finding, Findings};
 use crate::policy::{EventLog, Mode, Policy, Route, RouteBody};
 use crate::request::body::{self, BodyKind};
+use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::limits::{Charges, Facts, Phase};
 use crate::stages::token::Subject;
@@ -210,6 +211,16 @@ impl Engine {
             narrower(mode, modes.headers),
             policy.headers.inspect(head, found),
         )?;
+        if let Some(bare) = target::without_parameters(&head.path)
+            && (policy.route_for(head, &bare) != matched
+                || !policy.limits.same(head.method, &head.path, &bare))
+        {
+            // Readers differ in whether `/admin;x` is `/admin`: the policy must say the same of both.
+            let reason = Reason::MalformedPath;
+            let finding = Finding::new(Stage::Route, reason).rule(b"parameters");
+            found.push(finding.place(b"path", b""));
+            gate::<()>(mode, Err(Denial::new(Stage::Route, reason)))?;
+        }
         let Some(route) = route else {
             found.push(Finding::new(Stage::Route, Reason::RouteNotFound));
             gate::<()>(mode, Err(Denial::new(Stage::Route, Reason::RouteNotFound)))?;
@@ -394,6 +405,14 @@ impl Engine {
             .concerns(Phase::Field, &report.method, &report.path)
         {
             let fields = body::fields(kind, bytes);
+            if policy
+                .limits
+                .contradicted(&report.method, &report.path, &fields)
+            {
+                let reason = Reason::MalformedBody;
+                found.push(Finding::new(Stage::Body, reason).rule(b"repeated_field"));
+                gate::<()>(limits_mode, Err(Denial::new(Stage::Body, reason)))?;
+            }
             let facts = Facts {
                 method: &report.method,
                 path: &report.path,

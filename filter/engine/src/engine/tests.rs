@@ -97,3 +97,47 @@ fn a_coded_body_that_is_to_be_read_is_refused() {
         }
     }
 }
+
+#[test]
+fn a_path_with_parameters_takes_the_route_it_has_without_them() {
+    const CASES: &[(&str, Option<Reason>)] = &[
+        ("/admin/x", Some(Reason::TokenMissing)),
+        ("/admin;x/y", Some(Reason::MalformedPath)),
+        ("/admin;/y", Some(Reason::MalformedPath)),
+        ("/;/admin/y", Some(Reason::MalformedPath)),
+        ("/;x;y/admin/y", Some(Reason::MalformedPath)),
+        ("/admin%3bx/y", Some(Reason::MalformedPath)),
+        ("/login;x", Some(Reason::MalformedPath)),
+        ("/admin/x;y", Some(Reason::TokenMissing)),
+        ("/list;v=1/x;y=2", None),
+        ("/;", None),
+        ("/administrator;x", None),
+    ];
+    let engine = engine();
+    for (path, expected) in CASES {
+        let pairs = [(":method", "GET"), (":path", *path)];
+        let denial = ask(&engine, &mut MemoryStore::default(), &pairs, None);
+        assert_eq!(reason(&denial), *expected, "{path}");
+    }
+}
+
+#[test]
+fn a_repeated_field_does_not_make_new_counters() {
+    const CASES: &[(&[u8], Option<Reason>)] = &[
+        (b"username=a&password=1", None),
+        (b"username=a&username=a", None),
+        (b"username=a&username=b", Some(Reason::MalformedBody)),
+        (b"username=a&user%6eame=", Some(Reason::MalformedBody)),
+        (b"other=a&other=b", None),
+    ];
+    let engine = engine();
+    for (body, expected) in CASES {
+        let pairs = [
+            (":method", "POST"),
+            (":path", "/login"),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let denial = ask(&engine, &mut MemoryStore::default(), &pairs, Some(body));
+        assert_eq!(reason(&denial), *expected, "{}", body.escape_ascii());
+    }
+}

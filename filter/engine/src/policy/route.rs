@@ -13,17 +13,22 @@ impl Policy {
     /// Index of the route that takes this head: the first that matches in `routes`.
     #[must_use]
     pub fn route_of(&self, head: &RequestHead<'_>) -> Option<usize> {
-        self.routes.iter().position(|route| route.takes(head))
+        self.route_for(head, &head.path)
+    }
+
+    /// Index of the route that would take this head if its path were `path`.
+    pub(crate) fn route_for(&self, head: &RequestHead<'_>, path: &[u8]) -> Option<usize> {
+        self.routes.iter().position(|route| route.takes(head, path))
     }
 }
 
 impl Route {
     /// Whether all conditions hold.
-    fn takes(&self, head: &RequestHead<'_>) -> bool {
+    fn takes(&self, head: &RequestHead<'_>, path: &[u8]) -> bool {
         let path = self
             .path
             .as_ref()
-            .is_none_or(|path| path.matches(&head.path));
+            .is_none_or(|pattern| pattern.matches(path));
         let method =
             self.methods.is_empty() || self.methods.iter().any(|method| method == head.method);
         let host = || {

@@ -228,6 +228,35 @@ fn hides_dots(decoded: &[u8]) -> bool {
     several && dots(part) != Dots::None
 }
 
+/// A judged path as readers see it that take parameters (`;…`, RFC 3986 §3.3) off each segment; `None` when it has none.
+#[must_use]
+pub fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.contains(&b';') {
+        return None;
+    }
+    let mut out = Vec::new();
+    let mut open = true;
+    for segment in path
+        .strip_prefix(b"/")
+        .unwrap_or(path)
+        .split(|byte| *byte == b'/')
+    {
+        let name = segment
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default();
+        open = name.is_empty();
+        if !open {
+            out.push(b'/');
+            out.extend_from_slice(name);
+        }
+    }
+    if open {
+        out.push(b'/');
+    }
+    Some(out)
+}
+
 /// Decodes one segment onto `out`.
 fn decode_segment(segment: &[u8], out: &mut Vec<u8>, fault: &mut Option<PathFault>) {
     let start = out.len();

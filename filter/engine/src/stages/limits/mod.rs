@@ -265,6 +265,32 @@ impl LimitStage {
             .any(|limit| limit.phase() == phase && limit.when.matches(method, path))
     }
 
+    /// Whether the same limits count a method on both paths.
+    #[must_use]
+    pub fn same(&self, method: &[u8], path: &[u8], other: &[u8]) -> bool {
+        self.limits
+            .iter()
+            .all(|limit| limit.when.matches(method, path) == limit.when.matches(method, other))
+    }
+
+    /// Whether a field that a limit of this request counts by has several values: the application takes one of
+    /// them, and the others would make a new counter of every request.
+    #[must_use]
+    pub fn contradicted(&self, method: &[u8], path: &[u8], fields: &[(Vec<u8>, Vec<u8>)]) -> bool {
+        let limits = self.limits.iter();
+        limits
+            .filter(|limit| limit.when.matches(method, path))
+            .flat_map(|limit| &limit.key)
+            .any(|part| match part {
+                KeyPart::Field(name) => {
+                    let mut values = fields.iter().filter(|(field, _)| field == name);
+                    let first = values.next();
+                    first.is_some_and(|(_, first)| values.any(|(_, value)| value != first))
+                }
+                KeyPart::Client | KeyPart::Subject | KeyPart::Header(_) => false,
+            })
+    }
+
     /// Gives back reservations that `status` does not count. A charge that has left its window is not looked for
     /// further; one that the store refuses to give back stays.
     pub fn settle<S: CounterStore>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
