@@ -2,6 +2,14 @@
 //!
 //! **Out:** exit code 0 for a good answer, 1 for a bad one (policy errors, failed cases), 2 for usage and I/O.
 
+/// Prints a line. A reader that went away (`| head`) is no reason to stop, or to change the exit code.
+macro_rules! say {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($arguments)*);
+    }};
+}
+
 mod command;
 mod gateway;
 

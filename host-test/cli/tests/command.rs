@@ -55,6 +55,39 @@ fn check_tells_good_from_bad_from_absent() -> Result<()> {
     Ok(())
 }
 
+/// Every shipped policy is valid, and a reader that goes away (`| head`) changes nothing.
+#[test]
+fn check_accepts_every_shipped_policy_and_a_closed_pipe() -> Result<()> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/policies");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let mut child = palisade()
+            .arg("check")
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        drop(child.stdout.take());
+        let mut complaints = String::new();
+        child
+            .stderr
+            .take()
+            .context("no stderr")?
+            .read_to_string(&mut complaints)?;
+        let status = child.wait()?;
+        assert_eq!(
+            (status.code(), complaints.as_str()),
+            (Some(0), ""),
+            "{}",
+            path.display()
+        );
+        checked += 1;
+    }
+    assert!(checked >= 5, "only {checked} policies");
+    Ok(())
+}
+
 /// Lets a request with less than ten fields pass and traps on others.
 const TRAPPING: &str = r#"(module
   (memory (export "memory") 2)

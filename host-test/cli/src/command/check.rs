@@ -66,7 +66,7 @@ impl Check {
             }
         };
         if self.json {
-            println!(
+            say!(
                 "{:#}",
                 json!({ "valid": errors.is_empty(), "errors": errors, "implied": implied })
             );
@@ -84,7 +84,7 @@ impl Schema {
         reason = "one shape for all subcommands"
     )]
     pub(crate) fn run(self) -> Result<ExitCode> {
-        println!("{:#}", Policy::schema());
+        say!("{:#}", Policy::schema());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -112,7 +112,7 @@ fn print_human(file: &str, errors: &[Value], implied: Option<&Value>) {
         }
     }
     match errors.len() {
-        0 => println!("{file}: {}", out.green("valid")),
+        0 => say!("{file}: {}", out.green("valid")),
         1 => eprintln!("{file}: 1 error"),
         many => eprintln!("{file}: {many} errors"),
     }
@@ -129,7 +129,7 @@ fn print_human(file: &str, errors: &[Value], implied: Option<&Value>) {
                 .join(", "),
             other => other.to_string(),
         };
-        println!("  {name:<24} {shown}");
+        say!("  {name:<24} {shown}");
     }
 }
 

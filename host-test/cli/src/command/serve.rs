@@ -78,7 +78,7 @@ impl Serve {
             for number in 0..self.workers {
                 workers.push(gateway::start(number, &plan, policy.clone().into())?);
             }
-            println!(
+            say!(
                 "palisade: listening on http://{}, {} worker{}, policy {}, upstream {}",
                 listener.local_addr()?,
                 self.workers,
@@ -87,7 +87,7 @@ impl Serve {
                 self.upstream.as_deref().unwrap_or("built-in demo")
             );
             self.accept(listener, &workers, policy, &env).await?;
-            println!("palisade: stopping");
+            say!("palisade: stopping");
             for worker in &workers {
                 worker.send(Job::Stop);
             }
@@ -168,7 +168,7 @@ impl Serve {
                             for worker in workers {
                                 worker.send(Job::Policy(text.as_str().into()));
                             }
-                            println!("palisade: policy {} changed and was given to all workers", self.policy.display());
+                            say!("palisade: policy {} changed and was given to all workers", self.policy.display());
                             policy = text;
                         }
                         Ok(Some(_)) => {}

@@ -97,7 +97,7 @@ impl Test {
                             "passed": report.passed(), "differences": report.differences })
                 })
                 .collect();
-            println!(
+            say!(
                 "{:#}",
                 json!({ "passed": passed, "failed": failed, "cases": cases })
             );
@@ -108,17 +108,17 @@ impl Test {
             let title = format!("{}/{} ({})", report.file, report.case, report.driver);
             if report.passed() {
                 if self.verbose {
-                    println!("{} {title}", paint.green("ok  "));
+                    say!("{} {title}", paint.green("ok  "));
                 }
                 continue;
             }
-            println!("{} {title}", paint.red("FAIL"));
+            say!("{} {title}", paint.red("FAIL"));
             for line in &report.differences {
-                println!("     {line}");
+                say!("     {line}");
             }
         }
         let summary = format!("{passed} passed, {failed} failed");
-        println!(
+        say!(
             "{}",
             if failed == 0 {
                 paint.green(&summary)

@@ -90,7 +90,7 @@ impl Token {
             Kind::Jwt(jwt) => jwt.mint(now)?,
             Kind::Session(session) => session.mint(now)?,
         };
-        println!("{}", String::from_utf8_lossy(&token));
+        say!("{}", String::from_utf8_lossy(&token));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -367,7 +367,7 @@ impl Drop for Exchange {
             None => details.clone(),
         };
         let ms = self.started.elapsed().as_secs_f64() * 1000.0;
-        println!("{} {} {verdict} {ms:.1}ms", self.status.get(), self.line);
+        say!("{} {} {verdict} {ms:.1}ms", self.status.get(), self.line);
     }
 }
 

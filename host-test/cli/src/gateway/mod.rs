@@ -108,7 +108,7 @@ fn start_vm(number: u16, plan: &Plan, policy: &str) -> Result<Vm> {
         log_level: LogLevel::Info,
         log_sink: Some(Box::new(move |line| {
             if line.message.starts_with('{') {
-                println!("{}", line.message);
+                say!("{}", line.message);
             } else {
                 eprintln!("worker {number}: {line}");
             }
