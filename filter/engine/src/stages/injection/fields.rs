@@ -11,6 +11,7 @@ use super::inspection::{Encoding, Inspection, Place};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
 use crate::request::RequestHead;
+use crate::request::body::decode_form;
 
 /// Headers whose grammar carries no text of the user's, or whose value another stage judges.
 pub(super) fn is_inspected(name: &[u8], value: &[u8]) -> bool {
@@ -74,8 +75,16 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
             .iter()
             .position(|&byte| byte == b'=')
             .unwrap_or(pair.len());
-        let name = pair.get(..split).unwrap_or(pair);
-        inspection.value(place, name, name, Encoding::Form);
+        let raw = pair.get(..split).unwrap_or(pair);
+        // Findings, exceptions and redaction go by the name that the application sees.
+        let decoded;
+        let name = if raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+            decoded = decode_form(raw);
+            decoded.as_slice()
+        } else {
+            raw
+        };
+        inspection.value(place, name, raw, Encoding::Form);
         inspection.value(
             place,
             name,

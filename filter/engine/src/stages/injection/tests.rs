@@ -362,6 +362,8 @@ fn findings_say_what_and_where() {
 
     let (_, found) = judge_body(BodyKind::Json, br#"{"user":{"name":"' or 1=1--"}}"#);
     assert_eq!(found[0].place, b"body:user.name");
+    let (_, found) = judge_body(BodyKind::Form, b"pass%77ord=%27+or+1=1--");
+    assert_eq!(found[0].place, b"body:password");
     let (_, found) = judge_body(BodyKind::Form, b"a=1&b=%27+or+1=1--");
     assert_eq!(found[0].place, b"body:b");
 }
