@@ -65,10 +65,11 @@ impl Boundary {
         let mut places = 0_usize;
         let mut rest = value;
         while let Some((_, tail)) = rest.split_first() {
-            if rest
-                .get(..8)
-                .is_some_and(|word| word.eq_ignore_ascii_case(b"boundary"))
-            {
+            // Browsers write the word into the boundary itself (`----WebKitFormBoundary…`): what counts is `boundary=`.
+            let named = rest.split_at_checked(8).is_some_and(|(word, after)| {
+                word.eq_ignore_ascii_case(b"boundary") && trim(after).first() == Some(&b'=')
+            });
+            if named {
                 places = places.saturating_add(1);
             }
             rest = tail;
@@ -427,6 +428,16 @@ mod tests {
                 b"Multipart/Form-Data;charset=utf-8;Boundary=\"----WebKit1\"",
                 Some(b"----WebKit1"),
             ),
+            (
+                b"multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW",
+                Some(b"----WebKitFormBoundary7MA4YWxkTrZu0gW"),
+            ),
+            (
+                b"multipart/form-data; boundary=---------------------------9051914041544843365972754266",
+                Some(b"---------------------------9051914041544843365972754266"),
+            ),
+            (b"multipart/form-data; x=\"boundary=a\"; boundary=b", None),
+            (b"multipart/form-data; boundary =a; boundary=b", None),
             (b"multipart/form-data", None),
             (b"multipart/form-data; boundary=", None),
             (b"multipart/form-data; boundary=\"a;b\"", None),
