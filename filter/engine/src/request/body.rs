@@ -62,26 +62,16 @@ impl Boundary {
     /// The only `boundary` parameter of a content type. Some readers take the first place where the word stands, so
     /// it may stand in one place only.
     fn of(value: &[u8]) -> Option<Self> {
-        let mut places = 0_usize;
-        let mut rest = value;
-        while let Some((_, tail)) = rest.split_first() {
-            // Browsers write the word into the boundary itself (`----WebKitFormBoundary…`): what counts is `boundary=`.
-            let named = rest.split_at_checked(8).is_some_and(|(word, after)| {
-                word.eq_ignore_ascii_case(b"boundary") && trim(after).first() == Some(&b'=')
-            });
-            if named {
-                places = places.saturating_add(1);
-            }
-            rest = tail;
-        }
-        if places != 1 {
-            return None;
-        }
         let mut found = None;
-        for parameter in value.split(|byte| *byte == b';').skip(1) {
+        for parameter in value.split(|byte| *byte == b';') {
             let (name, text) = split_at_byte(parameter, b'=');
-            if !trim(name).eq_ignore_ascii_case(b"boundary") {
+            let named = has_word(name);
+            // Browsers write the word into the boundary itself (`----WebKitFormBoundary…`): it may stand there.
+            if !named && (found.is_some() || !has_word(parameter)) {
                 continue;
+            }
+            if found.is_some() || !trim(name).eq_ignore_ascii_case(b"boundary") {
+                return None;
             }
             let text = trim(text.unwrap_or_default());
             let bare = text
@@ -91,6 +81,19 @@ impl Boundary {
         }
         found
     }
+}
+
+/// Whether `boundary` stands in `text`, in any case.
+fn has_word(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some((_, tail)) = rest.split_first() {
+        let word = rest.get(..8);
+        if word.is_some_and(|word| word.eq_ignore_ascii_case(b"boundary")) {
+            return true;
+        }
+        rest = tail;
+    }
+    false
 }
 
 /// Fields that [`fields`] yields at most: counters look for one by name, nobody sends so many.
@@ -438,6 +441,8 @@ mod tests {
             ),
             (b"multipart/form-data; x=\"boundary=a\"; boundary=b", None),
             (b"multipart/form-data; boundary =a; boundary=b", None),
+            (b"multipart/form-data; boundaryx=a; boundary=b", None),
+            (b"multipart/form-data; boundary=b; boundary*=a", None),
             (b"multipart/form-data", None),
             (b"multipart/form-data; boundary=", None),
             (b"multipart/form-data; boundary=\"a;b\"", None),
