@@ -125,12 +125,20 @@ pub struct Report {
 /// A request between head and body. Borrows nothing.
 #[derive(Debug)]
 pub struct Suspended {
-    route: usize,
-    kind: BodyKind,
-    provider: Option<usize>,
+    held: Held,
     pass: Pass,
     charges: Charges,
     report: Report,
+}
+
+/// What the body phase needs of the head; whole, where the report's texts are cut.
+#[derive(Debug)]
+struct Held {
+    route: usize,
+    kind: BodyKind,
+    provider: Option<usize>,
+    method: Vec<u8>,
+    path: Vec<u8>,
 }
 
 impl Suspended {
@@ -328,22 +336,12 @@ impl Engine {
         env: &mut Env<'_, S>,
     ) -> Verdict {
         let Suspended {
-            route,
-            kind,
-            provider,
+            held,
             mut pass,
             mut charges,
             mut report,
         } = suspended;
-        let judged = self.judge_body(
-            route,
-            kind,
-            provider,
-            answer,
-            env,
-            &mut charges,
-            &mut report,
-        );
+        let judged = self.judge_body(&held, answer, env, &mut charges, &mut report);
         match judged {
             Ok(()) => {
                 if !charges.reserved.is_empty() {
@@ -359,22 +357,16 @@ impl Engine {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one Suspended, borrowed apart"
-    )]
     fn judge_body<S: CounterStore>(
         &self,
-        route: usize,
-        kind: BodyKind,
-        provider: Option<usize>,
+        held: &Held,
         answer: Answer<'_>,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         report: &mut Report,
     ) -> Result<(), Denial> {
         let policy = &self.policy;
-        let Some(route) = policy.routes.get(route) else {
+        let Some(route) = policy.routes.get(held.route) else {
             return Ok(());
         };
         let mode = narrower(policy.mode, route.mode);
@@ -397,27 +389,29 @@ impl Engine {
             let mut steps = MAX_STEPS;
             gate(
                 injection_mode,
-                stage.inspect_body(kind, bytes, &route.name, &mut steps, found),
+                stage.inspect_body(held.kind, bytes, &route.name, &mut steps, found),
             )?;
         }
         if policy
             .limits
-            .concerns(Phase::Field, &report.method, &report.path)
+            .concerns(Phase::Field, &held.method, &held.path)
         {
-            let fields = body::fields(kind, bytes);
+            let fields = body::fields(held.kind, bytes);
             if policy
                 .limits
-                .contradicted(&report.method, &report.path, &fields)
+                .contradicted(&held.method, &held.path, &fields)
             {
                 let reason = Reason::MalformedBody;
                 found.push(Finding::new(Stage::Body, reason).rule(b"repeated_field"));
                 gate::<()>(limits_mode, Err(Denial::new(Stage::Body, reason)))?;
             }
             let facts = Facts {
-                method: &report.method,
-                path: &report.path,
+                method: &held.method,
+                path: &held.path,
                 client: report.client,
-                subject: provider.map(|provider| (provider, report.subject.as_slice())),
+                subject: held
+                    .provider
+                    .map(|provider| (provider, report.subject.as_slice())),
                 head: None,
                 fields: &fields,
             };
@@ -463,9 +457,13 @@ impl Engine {
             return Verdict::Need(
                 wait,
                 Suspended {
-                    route,
-                    kind,
-                    provider,
+                    held: Held {
+                        route,
+                        kind,
+                        provider,
+                        method: cut(head.method, usize::MAX),
+                        path: cut(&head.path, usize::MAX),
+                    },
                     pass,
                     charges,
                     report,

@@ -9,7 +9,8 @@ const POLICY: &[u8] = br#"{
     "tokens": { "app": { "type": "jwt", "from": "bearer", "issuer": "i", "audiences": ["a"],
         "keys": [{ "algorithm": "HS256", "env": "K" }] } },
     "limits": [{ "name": "login", "when": { "path": "/login" }, "key": ["client", { "field": "username" }],
-        "quota": "2/1h" }],
+        "quota": "2/1h" },
+        { "name": "tree", "when": { "path": "/tree/*/end" }, "key": [{ "field": "username" }], "quota": "1/1h" }],
     "injection": { "inspect": ["target", "body"] },
     "routes": [
         { "name": "admin", "match": { "path": "/admin/*" }, "token": { "any": ["app"] } },
@@ -140,4 +141,20 @@ fn a_repeated_field_does_not_make_new_counters() {
         let denial = ask(&engine, &mut MemoryStore::default(), &pairs, Some(body));
         assert_eq!(reason(&denial), *expected, "{}", body.escape_ascii());
     }
+}
+
+/// The event's path is cut; the limit's is not.
+#[test]
+fn a_long_path_does_not_leave_a_field_limit() {
+    let engine = engine();
+    let mut store = MemoryStore::default();
+    let path = format!("/tree/{}/end", "a".repeat(600));
+    let pairs = [
+        (":method", "POST"),
+        (":path", path.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let mut ask = || reason(&ask(&engine, &mut store, &pairs, Some(b"username=a")));
+    assert_eq!(ask(), None);
+    assert_eq!(ask(), Some(Reason::RateLimited));
 }
