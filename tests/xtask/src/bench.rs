@@ -339,6 +339,14 @@ fn start_upstream() -> Result<Envoy> {
         "route: { cluster: upstream }".to_owned(),
         "direct_response: { status: 200, body: { inline_string: ok } }".to_owned(),
     ));
+    // It reads the whole request before it answers: an early answer would cost a connection a request.
+    setup.replace.push((
+        "                - name: envoy.filters.http.router\n".to_owned(),
+        "                - name: envoy.filters.http.buffer\n                  typed_config: { \"@type\": \
+         type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer, max_request_bytes: 65536 }\n                - \
+         name: envoy.filters.http.router\n"
+            .to_owned(),
+    ));
     Envoy::start(&setup)
 }
 
