@@ -45,6 +45,11 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
             "wasm",
         ])
         .args(["--target", "wasm32-unknown-unknown"])
+        // Less inlining: 13 % less code for V8 to compile at start, for 2 % more fuel a request.
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+            "-C llvm-args=-inline-threshold=50",
+        )
         .current_dir(root)
         .status()
         .context("cargo did not start")?;
