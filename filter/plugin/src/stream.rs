@@ -5,7 +5,7 @@
 //! its own reply is not settled. Edits are written before the stream goes on.
 //! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
 
-use palisade_engine::engine::{Answer, Engine, Suspended, Verdict, Wait};
+use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Suspended, Verdict, Wait};
 use palisade_engine::env::Env;
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::limits::Charges;
@@ -198,19 +198,8 @@ impl Turn<'_> {
         let mut counters = SharedCounters(host);
         let (mut env, now_ms) = env(engine, host, &mut counters)?;
         match engine.decide_head(&head, peer, ends, &mut env) {
-            Verdict::Allow(mut pass) => {
-                let telling = enforce::tell_pass(engine.policy(), &mut pass);
-                let settlement = pass.settlement.take();
-                self.edit(&pass.edits)?;
-                self.passed(settlement, telling);
-                Ok(Action::Continue)
-            }
-            Verdict::Deny(refusal) => {
-                let reply = enforce::reply(engine.policy(), &refusal);
-                let telling = enforce::tell_refusal(engine.policy(), refusal, Held::Yes);
-                self.refused(&reply, &telling);
-                Ok(Action::Pause)
-            }
+            Verdict::Allow(pass) => self.let_pass(pass),
+            Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
             Verdict::Need(Wait::Body { hold: true, max }, suspended) => {
                 let since_ms = match now_ms {
                     Some(now) => now,
@@ -235,6 +224,24 @@ impl Turn<'_> {
                 Ok(Action::Continue)
             }
         }
+    }
+
+    /// Writes the edits of an allowed request and lets it go on.
+    fn let_pass(&mut self, mut pass: Pass) -> Result<Action, HostError> {
+        let telling = enforce::tell_pass(self.slot.engine.policy(), &mut pass);
+        let settlement = pass.settlement.take();
+        self.edit(&pass.edits)?;
+        self.passed(settlement, telling);
+        Ok(Action::Continue)
+    }
+
+    /// Answers a refused request in the upstream's place.
+    fn refuse(&mut self, refusal: Refusal) -> Action {
+        let policy = self.slot.engine.policy();
+        let reply = enforce::reply(policy, &refusal);
+        let telling = enforce::tell_refusal(policy, refusal, Held::Yes);
+        self.refused(&reply, &telling);
+        Action::Pause
     }
 
     fn body(&mut self, size: usize, ends: bool) -> Action {
@@ -324,19 +331,8 @@ impl Turn<'_> {
         let mut counters = SharedCounters(self.host);
         let (mut env, _) = env(engine, self.host, &mut counters)?;
         match engine.resume(suspended, answer, &mut env) {
-            Verdict::Allow(mut pass) => {
-                let telling = enforce::tell_pass(engine.policy(), &mut pass);
-                let settlement = pass.settlement.take();
-                self.edit(&pass.edits)?;
-                self.passed(settlement, telling);
-                Ok(Action::Continue)
-            }
-            Verdict::Deny(refusal) => {
-                let reply = enforce::reply(engine.policy(), &refusal);
-                let telling = enforce::tell_refusal(engine.policy(), refusal, Held::Yes);
-                self.refused(&reply, &telling);
-                Ok(Action::Pause)
-            }
+            Verdict::Allow(pass) => self.let_pass(pass),
+            Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
             // No wait follows a body.
             Verdict::Need(..) => Err(HostError::BadResult),
         }
