@@ -6,11 +6,12 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{free_port, http, root};
+use crate::{http, root};
 
 /// The version all claims are made for.
 pub const VERSION: &str = "1.40.0";
@@ -62,6 +63,9 @@ pub fn install() -> Result<PathBuf> {
     }
     Ok(binary)
 }
+
+/// Envoys started by this process: names their folders.
+static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// How to start one.
 #[derive(Debug, Clone)]
@@ -117,13 +121,9 @@ impl Envoy {
     /// When it does not start: the message ends with what it logged.
     pub fn start(setup: &Setup) -> Result<Self> {
         let binary = install()?;
-        let (listener, admin) = (free_port()?, free_port()?);
+        // Ports of 0: the kernel gives each a free one that nobody can take in between.
         let mut config = setup.config.clone();
-        for (port, to) in [
-            (LISTENER, listener),
-            (ADMIN, admin),
-            (UPSTREAM, setup.upstream.port()),
-        ] {
+        for (port, to) in [(LISTENER, 0), (ADMIN, 0), (UPSTREAM, setup.upstream.port())] {
             config = config.replace(
                 &format!("port_value: {port} "),
                 &format!("port_value: {to} "),
@@ -135,13 +135,16 @@ impl Envoy {
             }
             config = config.replace(from, to);
         }
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = root()
             .join("target/envoy-runs")
-            .join(format!("{}-{listener}", std::process::id()));
+            .join(format!("{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("envoy.yaml");
         std::fs::write(&path, config)?;
         let log = File::create(folder.join("log"))?;
+        let admin = folder.join("admin");
         let started = Instant::now();
         let child = Command::new(binary)
             .args([
@@ -159,6 +162,8 @@ impl Envoy {
                 "-c",
             ])
             .arg(&path)
+            .arg("--admin-address-path")
+            .arg(&admin)
             .envs(setup.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root())
             .stdin(Stdio::null())
@@ -166,19 +171,24 @@ impl Envoy {
             .stderr(log)
             .spawn()
             .context("start Envoy")?;
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut envoy = Self {
             child,
             folder,
-            address: local(listener),
-            admin: local(admin),
+            address: unknown,
+            admin: unknown,
             ready_after: Duration::ZERO,
         };
         loop {
-            if http::request(envoy.admin, "GET", "/ready", &[], b"").is_ok_and(|r| r.status == 200)
-            {
-                envoy.ready_after = started.elapsed();
-                return Ok(envoy);
+            let text = std::fs::read_to_string(&admin).unwrap_or_default();
+            if let Ok(address) = text.trim().parse() {
+                envoy.admin = address;
+                if http::request(address, "GET", "/ready", &[], b"").is_ok_and(|r| r.status == 200)
+                {
+                    envoy.ready_after = started.elapsed();
+                    envoy.address = envoy.listener()?;
+                    return Ok(envoy);
+                }
             }
             if let Some(status) = envoy.child.try_wait()? {
                 bail!(
@@ -191,6 +201,17 @@ impl Envoy {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Where the listener named `edge` got its port.
+    fn listener(&self) -> Result<SocketAddr> {
+        let text = self.admin_get("/listeners")?;
+        let address = text.lines().find_map(|line| line.strip_prefix("edge::"));
+        let address = address.with_context(|| format!("no listener `edge` in:\n{text}"))?;
+        address
+            .trim()
+            .parse()
+            .with_context(|| format!("`{address}` is no address"))
     }
 
     /// All it logged: its own lines, the filter's events, the access log.
