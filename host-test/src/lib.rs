@@ -15,6 +15,7 @@
 //! ```
 
 mod abi;
+mod callouts;
 mod error;
 mod exchange;
 mod hostcalls;
@@ -29,6 +30,7 @@ pub use crate::{
     exchange::{Outcome, Request, Response, UpstreamRequest},
     module::{Limits, Module},
     state::{
+        callouts::{CallId, Callout, CalloutEvent, CalloutScript, Clusters},
         clock::Clock,
         headers::Headers,
         log::{LogLevel, LogLine, LogSink},

@@ -14,6 +14,7 @@ use crate::{
     module::{ALLOCATORS, Module},
     state::{
         HostState, MemoryGuard, RootState,
+        callouts::{CalloutScript, Callouts, Clusters},
         clock::Clock,
         log::{Log, LogLevel, LogLine, LogSink},
         random::Random,
@@ -52,6 +53,10 @@ pub struct VmConfig {
     pub allow_on_headers_stop_iteration: bool,
     /// Answers of hostcalls injected by a test.
     pub fault: Option<Fault>,
+    /// Where call-outs may go; to any other name they answer BAD_ARGUMENT.
+    pub clusters: Clusters,
+    /// Answers call-outs in [`Vm::exchange`].
+    pub callouts: Option<CalloutScript>,
     /// Seed for `random_get`; `None` takes the system's randomness.
     pub seed: Option<u64>,
     /// Whether [`Vm::take_trace`] gets something; a host that serves turns it off.
@@ -73,6 +78,8 @@ impl Default for VmConfig {
             log_sink: None,
             allow_on_headers_stop_iteration: false,
             fault: None,
+            clusters: Clusters::default(),
+            callouts: None,
             seed: None,
             trace: true,
         }
@@ -123,6 +130,8 @@ pub struct Vm {
     pub(crate) store: Store<HostState>,
     pub(crate) exports: Exports,
     pub(crate) allow_on_headers_stop_iteration: bool,
+    /// Answers call-outs of an exchange.
+    pub(crate) script: Option<CalloutScript>,
     /// The root context new streams run under.
     pub(crate) root: u32,
     last_context: u32,
@@ -166,6 +175,7 @@ impl Vm {
             last_hostcall: None,
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
+            callouts: Callouts::new(config.clusters),
             current: 0,
             touched: Vec::new(),
         };
@@ -194,6 +204,7 @@ impl Vm {
             store,
             exports,
             allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
+            script: config.callouts,
             root: 0,
             last_context: 0,
             dead: false,
@@ -274,7 +285,9 @@ impl Vm {
         if let Some(delete) = self.exports.delete.clone() {
             self.call("proxy_on_delete", root, &delete, root.cast_signed())?;
         }
-        self.store.data_mut().roots.remove(&root);
+        let state = self.store.data_mut();
+        state.callouts.cancel_root(root);
+        state.roots.remove(&root);
         Ok(())
     }
 

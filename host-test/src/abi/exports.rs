@@ -17,12 +17,12 @@ pub(crate) enum OnHeaders {
 }
 
 type On2<R> = Option<TypedFunc<(i32, i32), R>>;
-type On3 = Option<TypedFunc<(i32, i32, i32), i32>>;
+type On3<R> = Option<TypedFunc<(i32, i32, i32), R>>;
 
 /// Callbacks of one direction of a stream.
 pub(crate) struct Direction {
     pub(crate) headers: OnHeaders,
-    pub(crate) body: On3,
+    pub(crate) body: On3<i32>,
     pub(crate) trailers: On2<i32>,
 }
 
@@ -40,6 +40,11 @@ pub(crate) struct Exports {
     pub(crate) log: Option<TypedFunc<i32, ()>>,
     pub(crate) delete: Option<TypedFunc<i32, ()>>,
     pub(crate) queue_ready: On2<()>,
+    pub(crate) http_call_response: Option<TypedFunc<(i32, i32, i32, i32, i32), ()>>,
+    pub(crate) grpc_initial_metadata: On3<()>,
+    pub(crate) grpc_receive: On3<()>,
+    pub(crate) grpc_trailing_metadata: On3<()>,
+    pub(crate) grpc_close: On3<()>,
 }
 
 impl Exports {
@@ -75,6 +80,11 @@ impl Exports {
             log: bind.optional("proxy_on_log")?,
             delete: bind.optional("proxy_on_delete")?,
             queue_ready: bind.optional("proxy_on_queue_ready")?,
+            http_call_response: bind.optional("proxy_on_http_call_response")?,
+            grpc_initial_metadata: bind.optional("proxy_on_grpc_receive_initial_metadata")?,
+            grpc_receive: bind.optional("proxy_on_grpc_receive")?,
+            grpc_trailing_metadata: bind.optional("proxy_on_grpc_receive_trailing_metadata")?,
+            grpc_close: bind.optional("proxy_on_grpc_close")?,
         })
     }
 }

@@ -8,12 +8,14 @@ use crate::{
         memory::{Answer, Cx, Fail},
         types::Status,
     },
-    state::HostState,
+    state::{HostState, callouts::CalloutEvent},
     stream::state::Way,
 };
 
 const REQUEST_BODY: i32 = 0;
 const RESPONSE_BODY: i32 = 1;
+const CALL_BODY: i32 = 4;
+const CALL_MESSAGE: i32 = 5;
 const VM_CONFIGURATION: i32 = 6;
 const PLUGIN_CONFIGURATION: i32 = 7;
 
@@ -27,7 +29,18 @@ fn read(state: &mut HostState, kind: i32) -> Result<&[u8], Fail> {
             .root()
             .map(|root| root.configuration.as_slice())
             .ok_or_else(|| Status::NotFound.into()),
+        CALL_BODY | CALL_MESSAGE => received(state, kind).ok_or_else(|| Status::NotFound.into()),
         _ => body(state, kind).map(|body| body.as_slice()),
+    }
+}
+
+/// What a call-out brought, in its callback.
+fn received(state: &mut HostState, kind: i32) -> Option<&[u8]> {
+    let root = state.root_of_current()?;
+    match (kind, state.callouts.received(root)?) {
+        (CALL_BODY, CalloutEvent::HttpResponse { body, .. }) => Some(body),
+        (CALL_MESSAGE, CalloutEvent::GrpcMessage(message)) => Some(message),
+        _ => None,
     }
 }
 
@@ -81,7 +94,7 @@ pub(super) fn set(
 ) -> Answer {
     let (start, max) = (start.cast_unsigned() as usize, max.cast_unsigned() as usize);
     let bytes = cx.read(data, size)?;
-    if matches!(kind, VM_CONFIGURATION | PLUGIN_CONFIGURATION) {
+    if matches!(kind, CALL_BODY..=PLUGIN_CONFIGURATION) {
         return Err(Status::BadArgument.into());
     }
     let buffer = body(cx.state(), kind)?;

@@ -9,11 +9,14 @@ use crate::{
         pairs,
         types::Status,
     },
-    state::{HostState, headers::Headers},
+    state::{HostState, callouts::CalloutEvent, headers::Headers},
     stream::state::Way,
 };
 
 fn map(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
+    if (4..8).contains(&kind) {
+        return received(state, kind);
+    }
     let way = if kind < 2 {
         Way::Request
     } else {
@@ -30,9 +33,29 @@ fn map(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
             .trailers
             .as_mut()
             .ok_or_else(|| Status::BadArgument.into()),
-        // Call-out maps (4 to 7) exist in call-out callbacks only.
         _ => Err(Status::BadArgument.into()),
     }
+}
+
+/// Maps of a call-out (4 to 7): there in the callback that brings them, for the root and all its streams.
+fn received(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
+    let root = state.root_of_current().ok_or(Status::BadArgument)?;
+    let event = state.callouts.received(root).ok_or(Status::BadArgument)?;
+    match (kind, event) {
+        (4, CalloutEvent::GrpcInitialMetadata(map))
+        | (5, CalloutEvent::GrpcTrailingMetadata(map))
+        | (6, CalloutEvent::HttpResponse { headers: map, .. })
+        | (7, CalloutEvent::HttpResponse { trailers: map, .. }) => Ok(map),
+        _ => Err(Status::BadArgument.into()),
+    }
+}
+
+/// The maps of call-outs can only be read.
+fn writable(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
+    if kind >= 4 {
+        return Err(Status::BadArgument.into());
+    }
+    map(state, kind)
 }
 
 pub(super) fn get_pairs(cx: &mut Cx<'_, '_>, kind: i32, data_out: i32, size_out: i32) -> Answer {
@@ -48,7 +71,7 @@ pub(super) fn get_size(cx: &mut Cx<'_, '_>, kind: i32, size_out: i32) -> Answer 
 pub(super) fn set_pairs(cx: &mut Cx<'_, '_>, kind: i32, data: i32, size: i32) -> Answer {
     let bytes = cx.read(data, size)?;
     let fields = pairs::decode(&bytes).ok_or(Status::BadArgument)?;
-    *map(cx.state(), kind)? = fields;
+    *writable(cx.state(), kind)? = fields;
     Ok(())
 }
 
@@ -77,7 +100,7 @@ pub(super) fn add_value(
     value_size: i32,
 ) -> Answer {
     let (name, value) = (cx.read(name, name_size)?, cx.read(value, value_size)?);
-    map(cx.state(), kind)?.add(name, value);
+    writable(cx.state(), kind)?.add(name, value);
     Ok(())
 }
 
@@ -90,12 +113,12 @@ pub(super) fn replace_value(
     value_size: i32,
 ) -> Answer {
     let (name, value) = (cx.read(name, name_size)?, cx.read(value, value_size)?);
-    map(cx.state(), kind)?.set(name, value);
+    writable(cx.state(), kind)?.set(name, value);
     Ok(())
 }
 
 pub(super) fn remove_value(cx: &mut Cx<'_, '_>, kind: i32, name: i32, name_size: i32) -> Answer {
     let name = cx.read(name, name_size)?;
-    map(cx.state(), kind)?.remove(name);
+    writable(cx.state(), kind)?.remove(name);
     Ok(())
 }

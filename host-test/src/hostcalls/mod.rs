@@ -7,6 +7,7 @@
 mod buffers;
 mod callouts;
 mod fields;
+mod foreign;
 mod metrics;
 mod properties;
 mod shared;
@@ -106,10 +107,10 @@ fn define_all(linker: &mut Linker<HostState>) -> wasmtime::Result<Names<'static>
         proxy_grpc_stream(upstream: i32, upstream_size: i32, service: i32, service_size: i32, method: i32, method_size: i32,
             metadata: i32, metadata_size: i32, stream_out: i32) => callouts::grpc_stream;
         proxy_grpc_send(stream: i32, message: i32, message_size: i32, end: i32) => callouts::grpc_send;
-        proxy_grpc_cancel(call: i32) => callouts::grpc_end;
-        proxy_grpc_close(call: i32) => callouts::grpc_end;
+        proxy_grpc_cancel(call: i32) => callouts::grpc_cancel;
+        proxy_grpc_close(call: i32) => callouts::grpc_close;
         proxy_call_foreign_function(name: i32, name_size: i32, arguments: i32, arguments_size: i32,
-            data_out: i32, size_out: i32) => callouts::foreign_function;
+            data_out: i32, size_out: i32) => foreign::call;
     }
     // C++ guests built by Emscripten say when their memory grew; a host has nothing to do.
     linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: i32| {})?;

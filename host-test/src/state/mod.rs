@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, time::Duration};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::{
-    state::{clock::Clock, log::Log, shared::Shared},
+    state::{callouts::Callouts, clock::Clock, log::Log, shared::Shared},
     stream::state::StreamState,
     vm::{Fault, Trace},
 };
 
+pub(crate) mod callouts;
 pub(crate) mod clock;
 pub(crate) mod headers;
 pub(crate) mod log;
@@ -40,6 +41,7 @@ pub(crate) struct HostState {
     pub(crate) last_hostcall: Option<&'static str>,
     pub(crate) roots: BTreeMap<u32, RootState>,
     pub(crate) streams: BTreeMap<u32, StreamState>,
+    pub(crate) callouts: Callouts,
     /// The context hostcalls act on.
     pub(crate) current: u32,
     /// Streams to look at after the callback: resumed, replied to, or done, from outside their own callbacks.
@@ -51,6 +53,8 @@ pub(crate) struct RootState {
     pub(crate) configuration: Vec<u8>,
     pub(crate) tick_period: Option<Duration>,
     pub(crate) queues: Vec<u32>,
+    /// Code and message for `proxy_get_status`.
+    pub(crate) call_status: (i32, String),
 }
 
 impl HostState {
@@ -61,11 +65,17 @@ impl HostState {
 
     /// The root of the current context.
     pub(crate) fn root(&mut self) -> Option<&mut RootState> {
+        let root = self.root_of_current()?;
+        self.roots.get_mut(&root)
+    }
+
+    /// The id of the root of the current context.
+    pub(crate) fn root_of_current(&self) -> Option<u32> {
         let root = self
             .streams
             .get(&self.current)
             .map_or(self.current, |stream| stream.root);
-        self.roots.get_mut(&root)
+        self.roots.contains_key(&root).then_some(root)
     }
 
     pub(crate) fn record_hostcall(&mut self, name: &'static str) {

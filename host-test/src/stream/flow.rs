@@ -428,11 +428,11 @@ impl Vm {
                 reply @ Step::LocalReply(_) => return Ok(reply),
             }
         }
-        self.deliver(id, way, forward)
+        self.hand_on(id, way, forward)
     }
 
     /// A forward of a resumed direction; if it is the rest of a local reply that was held, the reply.
-    fn deliver(&mut self, id: StreamId, way: Way, forward: Forward) -> Result<Step, Error> {
+    fn hand_on(&mut self, id: StreamId, way: Way, forward: Forward) -> Result<Step, Error> {
         let stream = self
             .store
             .data_mut()
@@ -518,7 +518,7 @@ impl Vm {
                 forward.append(more);
             }
         }
-        self.deliver(id, Way::Response, forward)
+        self.hand_on(id, Way::Response, forward)
     }
 }
 
