@@ -2,9 +2,9 @@
 
 use crate::{
     error::Error,
-    state::{headers::Headers, log::LogLine},
+    state::{headers::Headers, log::LogLine, trace::Trace},
     stream::{LocalReply, Step, StreamId, StreamInfo},
-    vm::{FilterState, Trace, Vm},
+    vm::{FilterState, Vm},
 };
 
 /// A request from a client.
@@ -160,7 +160,7 @@ pub struct Outcome {
     pub paused: bool,
     /// What the guest logged.
     pub logs: Vec<LogLine>,
-    /// Hostcalls and callbacks with their fuel.
+    /// Callbacks and hostcalls with what they cost.
     pub trace: Trace,
     /// What the guest stored for access logs.
     pub filter_state: FilterState,

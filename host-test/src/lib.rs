@@ -35,7 +35,8 @@ pub use crate::{
         headers::Headers,
         log::{LogLevel, LogLine, LogSink},
         shared::{Metric, MetricKind, Shared},
+        trace::{Callback, Hostcall, Trace},
     },
     stream::{Forward, LocalReply, Step, StreamId, StreamInfo},
-    vm::{Fault, FilterState, Trace, Vm, VmConfig},
+    vm::{Fault, FilterState, Vm, VmConfig},
 };

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use wasmtime::{Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{AsContext, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
 use crate::{
     abi::exports::Exports,
@@ -19,6 +19,7 @@ use crate::{
         log::{Log, LogLevel, LogLine, LogSink},
         random::Random,
         shared::Shared,
+        trace::{Recorder, Trace},
     },
     stream::{Step, StreamId},
 };
@@ -95,32 +96,6 @@ impl fmt::Debug for VmConfig {
     }
 }
 
-/// What ran, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trace {
-    /// Names of the hostcalls.
-    pub hostcalls: Vec<&'static str>,
-    /// Callbacks and the fuel each used (0 when fuel is not measured).
-    pub callbacks: Vec<(&'static str, u64)>,
-}
-
-impl Trace {
-    /// How often a hostcall was made.
-    #[must_use]
-    pub fn count(&self, hostcall: &str) -> usize {
-        self.hostcalls
-            .iter()
-            .filter(|name| **name == hostcall)
-            .count()
-    }
-
-    /// Fuel of all callbacks.
-    #[must_use]
-    pub fn fuel(&self) -> u64 {
-        self.callbacks.iter().map(|(_, fuel)| fuel).sum()
-    }
-}
-
 /// What a guest stored with `proxy_set_property`, under the names Envoy gives it (`wasm.` and the path).
 pub type FilterState = BTreeMap<String, Vec<u8>>;
 
@@ -164,7 +139,8 @@ impl Vm {
             random: config.seed.map_or(Random::System, Random::Seeded),
             log: Log::new(config.log_level, config.log_sink),
             fault: config.fault,
-            trace: config.trace.then(Trace::default),
+            trace: Recorder::new(config.trace),
+            fuel_limit: module.limits.fuel,
             memory: None,
             memory_guard: MemoryGuard {
                 limit_bytes: module.limits.memory_bytes,
@@ -182,10 +158,12 @@ impl Vm {
         let mut store = Store::new(module.instance_pre.module().engine(), state);
         store.limiter(|state| &mut state.memory_guard);
         refuel(&mut store, module.limits.fuel);
-        let instance = match module.instance_pre.instantiate(&mut store) {
-            Ok(instance) => instance,
-            Err(error) => return Err(fault(module, &mut store, "instantiate", &error)),
-        };
+        store.data_mut().trace.begin_callback("instantiate", 0);
+        let instance = module.instance_pre.instantiate(&mut store);
+        let used = fuel_used(&store, module.limits.fuel);
+        store.data_mut().trace.end_callback(used);
+        let instance =
+            instance.map_err(|error| fault(module, &mut store, "instantiate", &error))?;
         store.data_mut().memory = instance.get_memory(&mut store, "memory");
         let allocator = ALLOCATORS
             .iter()
@@ -364,12 +342,7 @@ impl Vm {
 
     /// Hostcalls and callbacks since the last call.
     pub fn take_trace(&mut self) -> Trace {
-        self.store
-            .data_mut()
-            .trace
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
+        self.store.data_mut().trace.take()
     }
 
     /// The time this guest lives in.
@@ -428,16 +401,13 @@ impl Vm {
         let state = self.store.data_mut();
         state.current = context;
         state.last_hostcall = None;
+        state.trace.begin_callback(name, context);
         let result = callback.call(&mut self.store, parameters);
-        let left = self.store.get_fuel().unwrap_or_default();
-        let used = self
-            .module
-            .limits
-            .fuel
-            .map_or(0, |fuel| fuel.saturating_sub(left));
-        let state = self.store.data_mut();
-        state.record_callback(name, used);
-        state.current = 0;
+        if self.store.data().trace.is_on() {
+            let used = fuel_used(&self.store, self.module.limits.fuel);
+            self.store.data_mut().trace.end_callback(used);
+        }
+        self.store.data_mut().current = 0;
         result.map_err(|error| {
             self.dead = true;
             fault(&self.module, &mut self.store, name, &error)
@@ -451,6 +421,13 @@ fn refuel(store: &mut Store<HostState>, fuel: Option<u64>) {
         // Fails only on an engine that does not measure fuel; the module was compiled with the same limits.
         let _ = store.set_fuel(fuel);
     }
+}
+
+/// Fuel used since the tank was filled.
+pub(crate) fn fuel_used(store: impl AsContext, limit: Option<u64>) -> u64 {
+    limit.map_or(0, |limit| {
+        limit.saturating_sub(store.as_context().get_fuel().unwrap_or_default())
+    })
 }
 
 /// Whose fault a failed call is, and which.

@@ -68,7 +68,7 @@ fn a_pause_on_headers_depends_on_envoys_flag() {
             .trace
             .callbacks
             .iter()
-            .filter(|(name, _)| *name == "proxy_on_request_body")
+            .filter(|callback| callback.name == "proxy_on_request_body")
             .count(),
         3
     );
@@ -81,7 +81,7 @@ fn a_pause_on_headers_depends_on_envoys_flag() {
             .trace
             .callbacks
             .iter()
-            .all(|(name, _)| *name != "proxy_on_request_body")
+            .all(|callback| callback.name != "proxy_on_request_body")
     );
 }
 
@@ -123,7 +123,7 @@ fn a_resume_lets_headers_go_and_shows_the_body_that_waited() {
             .take_trace()
             .callbacks
             .into_iter()
-            .map(|(name, _)| name)
+            .map(|callback| callback.name)
             .collect();
         assert_eq!(
             callbacks,

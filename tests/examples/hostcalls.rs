@@ -53,6 +53,6 @@ fn main() -> Result<()> {
     vm.exchange(&request, |_| Response::new(200, "ok"))?;
     let outcome = vm.exchange(&request, |_| Response::new(200, "ok"))?;
     ensure!(outcome.status == 200, "the request got {}", outcome.status);
-    println!("{}", serde_json::to_string(&outcome.trace.hostcalls)?);
+    println!("{}", serde_json::to_string(&outcome.trace.names())?);
     Ok(())
 }

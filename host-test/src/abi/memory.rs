@@ -27,9 +27,19 @@ impl From<Status> for Fail {
 /// The outcome of a hostcall.
 pub(crate) type Answer = Result<(), Fail>;
 
+/// Bytes a hostcall moved.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Bytes {
+    /// Out of the guest's memory.
+    pub(crate) read: u64,
+    /// Into the guest's memory.
+    pub(crate) written: u64,
+}
+
 /// What a hostcall works with: the guest's memory and the host's state.
 pub(crate) struct Cx<'a, 'b> {
     pub(crate) caller: &'a mut Caller<'b, HostState>,
+    pub(crate) bytes: Bytes,
 }
 
 impl Cx<'_, '_> {
@@ -50,14 +60,17 @@ impl Cx<'_, '_> {
 
     /// Copies bytes out of the guest.
     pub(crate) fn read(&mut self, at: i32, size: i32) -> Result<Vec<u8>, Fail> {
+        let bytes = self.slice(at, size)?.to_vec();
+        self.bytes.read += u64::from(size.cast_unsigned());
+        Ok(bytes)
+    }
+
+    /// The guest's bytes where they are.
+    fn slice(&mut self, at: i32, size: i32) -> Result<&[u8], Fail> {
         let memory = self.memory()?;
         let (at, size) = (offset(at)?, offset(size)?);
         let end = at.checked_add(size).ok_or(Fail::Memory)?;
-        memory
-            .data(&*self.caller)
-            .get(at..end)
-            .map(<[u8]>::to_vec)
-            .ok_or(Fail::Memory)
+        memory.data(&*self.caller).get(at..end).ok_or(Fail::Memory)
     }
 
     /// Copies bytes into the guest.
@@ -65,7 +78,14 @@ impl Cx<'_, '_> {
         let memory = self.memory()?;
         memory
             .write(&mut *self.caller, offset(at)?, bytes)
-            .map_err(|_| Fail::Memory)
+            .map_err(|_| Fail::Memory)?;
+        self.bytes.written += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// Whether that many bytes can be written there.
+    pub(crate) fn check(&mut self, at: i32, size: i32) -> Answer {
+        self.slice(at, size).map(|_| ())
     }
 
     pub(crate) fn write_u32(&mut self, at: i32, value: u32) -> Answer {
@@ -78,7 +98,7 @@ impl Cx<'_, '_> {
 
     /// Whether a 32-bit result can be written there.
     pub(crate) fn check_u32(&mut self, at: i32) -> Answer {
-        self.read(at, 4).map(|_| ())
+        self.check(at, 4)
     }
 
     /// Hands bytes to the guest in memory of its own allocator; no bytes are a null pointer and no allocation, as in Envoy.

@@ -20,9 +20,12 @@ use std::collections::HashSet;
 use wasmtime::{Caller, ExternType, Linker, Val};
 
 use crate::{
-    abi::memory::{Answer, Cx, Fail},
-    abi::types::Status,
+    abi::{
+        memory::{Answer, Bytes, Cx, Fail},
+        types::Status,
+    },
     state::HostState,
+    vm::fuel_used,
 };
 
 /// WASI's errno for a bad pointer.
@@ -133,9 +136,8 @@ fn define_all(linker: &mut Linker<HostState>) -> wasmtime::Result<Names<'static>
             module,
             "proc_exit",
             |mut caller: Caller<'_, HostState>, code: i32| -> wasmtime::Result<()> {
-                let state = caller.data_mut();
-                state.record_hostcall("proc_exit");
-                state.exit_code = Some(code);
+                begin(&mut caller, "proc_exit");
+                caller.data_mut().exit_code = Some(code);
                 Err(wasmtime::Error::msg("proc_exit"))
             },
         )?;
@@ -166,7 +168,8 @@ pub(crate) fn link(
                 if WASI_MODULES.contains(&from) && ty.results().all(|result| result.is_i32()) =>
             {
                 linker.func_new(from, name, ty, move |mut caller, _arguments, results| {
-                    caller.data_mut().record_hostcall("wasi_unsupported");
+                    let place = begin(&mut caller, "wasi_unsupported");
+                    end(&mut caller, place, errno, Bytes::default());
                     results.fill(Val::I32(errno));
                     Ok(())
                 })?;
@@ -184,15 +187,42 @@ fn guarded(
     memory_fault: i32,
     call: impl FnOnce(&mut Cx<'_, '_>) -> Answer,
 ) -> wasmtime::Result<i32> {
-    let state = caller.data_mut();
-    state.record_hostcall(name);
-    if let Some(answer) = state.fault.as_mut().and_then(|fault| fault(name)) {
+    let place = begin(caller, name);
+    let fault = caller.data_mut().fault.as_mut();
+    if let Some(answer) = fault.and_then(|fault| fault(name)) {
+        end(caller, place, answer, Bytes::default());
         return Ok(answer);
     }
-    match call(&mut Cx { caller }) {
-        Ok(()) => Ok(Status::Ok.number()),
-        Err(Fail::Memory) => Ok(memory_fault),
-        Err(Fail::Number(number)) => Ok(number),
-        Err(Fail::Trap(error)) => Err(error),
+    let mut cx = Cx {
+        caller,
+        bytes: Bytes::default(),
+    };
+    let status = match call(&mut cx) {
+        Ok(()) => Status::Ok.number(),
+        Err(Fail::Memory) => memory_fault,
+        Err(Fail::Number(number)) => number,
+        Err(Fail::Trap(error)) => return Err(error),
+    };
+    let bytes = cx.bytes;
+    end(caller, place, status, bytes);
+    Ok(status)
+}
+
+/// Notes that a hostcall begins; returns its place in the trace, if one is kept.
+fn begin(caller: &mut Caller<'_, HostState>, name: &'static str) -> Option<usize> {
+    let state = caller.data_mut();
+    state.last_hostcall = Some(name);
+    if !state.trace.is_on() {
+        return None;
+    }
+    let limit = state.fuel_limit;
+    let fuel = fuel_used(&*caller, limit);
+    caller.data_mut().trace.begin_hostcall(name, fuel)
+}
+
+fn end(caller: &mut Caller<'_, HostState>, place: Option<usize>, status: i32, bytes: Bytes) {
+    if let Some(place) = place {
+        let trace = &mut caller.data_mut().trace;
+        trace.end_hostcall(place, status, bytes.read, bytes.written);
     }
 }

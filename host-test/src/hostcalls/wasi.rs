@@ -82,8 +82,9 @@ pub(super) fn random_get(cx: &mut Cx<'_, '_>, buffer: i32, size: i32) -> Answer 
     if size.cast_unsigned() > MAX_BYTES {
         return Err(ERRNO_INVAL);
     }
-    // The copy checks the pointer before any randomness is spent.
-    let mut bytes = cx.read(buffer, size)?;
+    // The pointer is checked before any randomness is spent.
+    cx.check(buffer, size)?;
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| ERRNO_INVAL)?];
     if !cx.state().random.fill(&mut bytes) {
         return Err(ERRNO_IO);
     }

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, time::Duration};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::{
-    state::{callouts::Callouts, clock::Clock, log::Log, shared::Shared},
+    state::{callouts::Callouts, clock::Clock, log::Log, shared::Shared, trace::Recorder},
     stream::state::StreamState,
-    vm::{Fault, Trace},
+    vm::Fault,
 };
 
 pub(crate) mod callouts;
@@ -18,9 +18,7 @@ pub(crate) mod headers;
 pub(crate) mod log;
 pub(crate) mod random;
 pub(crate) mod shared;
-
-/// Names kept in a trace nobody takes.
-const MAX_TRACE: usize = 1 << 20;
+pub(crate) mod trace;
 
 pub(crate) struct HostState {
     pub(crate) root_id: String,
@@ -33,7 +31,9 @@ pub(crate) struct HostState {
     pub(crate) random: random::Random,
     pub(crate) log: Log,
     pub(crate) fault: Option<Fault>,
-    pub(crate) trace: Option<Trace>,
+    pub(crate) trace: Recorder,
+    /// Fuel a callback starts with.
+    pub(crate) fuel_limit: Option<u64>,
     pub(crate) memory: Option<Memory>,
     pub(crate) memory_guard: MemoryGuard,
     pub(crate) allocator: Option<TypedFunc<i32, i32>>,
@@ -76,27 +76,6 @@ impl HostState {
             .get(&self.current)
             .map_or(self.current, |stream| stream.root);
         self.roots.contains_key(&root).then_some(root)
-    }
-
-    pub(crate) fn record_hostcall(&mut self, name: &'static str) {
-        self.last_hostcall = Some(name);
-        if let Some(trace) = self
-            .trace
-            .as_mut()
-            .filter(|trace| trace.hostcalls.len() < MAX_TRACE)
-        {
-            trace.hostcalls.push(name);
-        }
-    }
-
-    pub(crate) fn record_callback(&mut self, name: &'static str, fuel: u64) {
-        if let Some(trace) = self
-            .trace
-            .as_mut()
-            .filter(|trace| trace.callbacks.len() < MAX_TRACE)
-        {
-            trace.callbacks.push((name, fuel));
-        }
     }
 }
 
