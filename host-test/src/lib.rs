@@ -28,7 +28,7 @@ pub use crate::{
     abi::types::Status,
     error::Error,
     exchange::{Outcome, Request, Response, UpstreamRequest},
-    module::{Limits, Module},
+    module::{Cache, Limits, LoadOptions, Module},
     state::{
         callouts::{CallId, Callout, CalloutEvent, CalloutScript, Clusters},
         clock::Clock,

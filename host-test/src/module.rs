@@ -3,7 +3,10 @@
 //! In: the bytes of a module. Out: a `Module` from which any number of VMs start, in any threads.
 //! Invariant: a module that loads has a known ABI marker, a memory, an allocator, and no import the host lacks.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use wasmtime::{Config, Engine, ExternType, InstancePre, Linker};
 
@@ -38,11 +41,47 @@ impl Default for Limits {
     }
 }
 
+/// Where compiled code is kept between runs, so that a guest is compiled once a machine and not once a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// wasmtime's directory of this user. Without one (no `HOME`), or where it cannot be written, nothing is kept and all else works.
+    #[default]
+    User,
+    /// A directory of the caller's, made if need be.
+    In(PathBuf),
+    /// Nowhere: compile each time.
+    Off,
+}
+
+impl Cache {
+    fn open(&self) -> Option<wasmtime::Cache> {
+        match self {
+            Self::User => wasmtime::Cache::from_file(None).ok(),
+            Self::In(directory) => {
+                let mut config = wasmtime::CacheConfig::new();
+                config.with_directory(directory);
+                wasmtime::Cache::new(config).ok()
+            }
+            Self::Off => None,
+        }
+    }
+}
+
+/// How a guest is compiled.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its code is kept.
+    pub cache: Cache,
+}
+
 /// A compiled guest; clones share the code.
 #[derive(Clone)]
 pub struct Module {
     pub(crate) name: String,
     pub(crate) limits: Limits,
+    cached: bool,
     pub(crate) instance_pre: InstancePre<HostState>,
 }
 
@@ -69,6 +108,14 @@ impl Module {
     /// # Errors
     /// `Io` and those of [`Module::load`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::from_file_with(path, &LoadOptions::default())
+    }
+
+    /// Compiles a guest from a file, with limits and a place for the compiled code.
+    ///
+    /// # Errors
+    /// `Io` and those of [`Module::load`].
+    pub fn from_file_with(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| Error::Io {
             path: path.to_owned(),
@@ -78,7 +125,7 @@ impl Module {
             || "guest".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        Self::load_named(&name, &bytes, Limits::default())
+        Self::load_with(&name, &bytes, options)
     }
 
     /// Compiles a guest under a name used in errors, and with limits.
@@ -86,12 +133,23 @@ impl Module {
     /// # Errors
     /// Those of [`Module::load`].
     pub fn load_named(name: &str, bytes: &[u8], limits: Limits) -> Result<Self, Error> {
+        let options = LoadOptions {
+            limits,
+            ..LoadOptions::default()
+        };
+        Self::load_with(name, bytes, &options)
+    }
+
+    /// Compiles a guest under a name used in errors, with limits and a place for the compiled code.
+    ///
+    /// # Errors
+    /// Those of [`Module::load`].
+    pub fn load_with(name: &str, bytes: &[u8], options: &LoadOptions) -> Result<Self, Error> {
+        let limits = options.limits;
         let mut config = Config::new();
         config.consume_fuel(limits.fuel.is_some());
-        // Compiled code is kept between runs where the machine has a cache directory; without one nothing is lost but time.
-        if let Ok(cache) = wasmtime::Cache::from_file(None) {
-            config.cache(Some(cache));
-        }
+        let cache = options.cache.open();
+        config.cache(cache.clone());
         let engine = Engine::new(&config).map_err(host)?;
         let not_wasm = |error: wasmtime::Error| Error::NotWasm {
             guest: name.to_owned(),
@@ -137,6 +195,7 @@ impl Module {
         Ok(Self {
             name: name.to_owned(),
             limits,
+            cached: cache.is_some_and(|cache| cache.cache_hits() > 0),
             instance_pre,
         })
     }
@@ -145,6 +204,12 @@ impl Module {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its code came out of the cache and was not compiled now.
+    #[must_use]
+    pub const fn is_cached(&self) -> bool {
+        self.cached
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use palisade_host::Module;
+use palisade_host::{Cache, LoadOptions, Module};
 
 /// Colours, when somebody looks.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,26 @@ fn pair(text: &str) -> Result<(String, String)> {
 
 /// The filter: `path`, or the one `cargo xtask wasm` built, or the one beside this program.
 pub(crate) fn module(path: Option<&Path>) -> Result<Module> {
-    let path = match path {
+    let path = module_path(path)?;
+    let options = LoadOptions {
+        cache: cache(),
+        ..LoadOptions::default()
+    };
+    Module::from_file_with(&path, &options).with_context(|| format!("module {}", path.display()))
+}
+
+/// Where compiled code is kept: `PALISADE_CACHE` is a directory, or `off`; absent: wasmtime's directory of the user.
+pub(crate) fn cache() -> Cache {
+    match std::env::var_os("PALISADE_CACHE") {
+        None => Cache::User,
+        Some(off) if off == "off" => Cache::Off,
+        Some(directory) => Cache::In(directory.into()),
+    }
+}
+
+/// Where the filter is.
+pub(crate) fn module_path(path: Option<&Path>) -> Result<PathBuf> {
+    Ok(match path {
         Some(path) => path.to_owned(),
         None => {
             let beside = std::env::current_exe()
@@ -103,6 +122,5 @@ pub(crate) fn module(path: Option<&Path>) -> Result<Module> {
                 ),
             }
         }
-    };
-    Module::from_file(&path).with_context(|| format!("module {}", path.display()))
+    })
 }
