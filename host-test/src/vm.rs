@@ -211,15 +211,15 @@ impl Vm {
 
     /// A root context, started and configured; gone again if the guest rejects it.
     fn start_root(&mut self, plugin_configuration: &[u8]) -> Result<u32, Error> {
-        let root = self.create_context(0)?;
-        let state = self.store.data_mut();
-        state.roots.insert(
-            root,
-            RootState {
-                configuration: plugin_configuration.to_vec(),
+        let configuration = plugin_configuration.to_vec();
+        let root = self.create_context(0, |state, root| {
+            let held = RootState {
+                configuration,
                 ..RootState::default()
-            },
-        );
+            };
+            state.roots.insert(root, held);
+        })?;
+        let state = self.store.data_mut();
         // Only what is logged from here on explains a rejection.
         let logged = state.log.mark();
         let vm_size = size(state.vm_configuration.len());
@@ -269,11 +269,16 @@ impl Vm {
         Ok(())
     }
 
-    /// A context of the guest; its parent is a root, or 0 for a root.
-    pub(crate) fn create_context(&mut self, parent: u32) -> Result<u32, Error> {
+    /// A context of the guest; its parent is a root, or 0 for a root. The host's side of it is there before the guest hears of it.
+    pub(crate) fn create_context(
+        &mut self,
+        parent: u32,
+        insert: impl FnOnce(&mut HostState, u32),
+    ) -> Result<u32, Error> {
         self.check_alive()?;
         self.last_context = self.last_context.wrapping_add(1).max(1);
         let context = self.last_context;
+        insert(self.store.data_mut(), context);
         if let Some(create) = self.exports.context_create.clone() {
             let parameters = (context.cast_signed(), parent.cast_signed());
             self.call("proxy_on_context_create", context, &create, parameters)?;

@@ -41,9 +41,10 @@ pub(crate) fn encode(fields: &Headers) -> Vec<u8> {
     out
 }
 
-/// A guest's map; no bytes are an empty one.
+/// A guest's map; no bytes, or one NUL, are an empty one.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Headers> {
-    if bytes.is_empty() {
+    // The specification has two forms of an empty map.
+    if matches!(bytes, [] | [0]) {
         return Some(Headers::new());
     }
     if bytes.len() > MAX_BYTES {
@@ -95,6 +96,7 @@ mod tests {
         }
         assert_eq!(encode(&Headers::new()), b"");
         assert_eq!(decode(b""), Some(Headers::new()));
+        assert_eq!(decode(b"\0"), Some(Headers::new()));
     }
 
     #[test]

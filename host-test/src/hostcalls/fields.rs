@@ -50,9 +50,9 @@ fn received(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
     }
 }
 
-/// The maps of call-outs can only be read.
+/// The maps of call-outs can only be read, and so can those of a stream that has ended.
 fn writable(state: &mut HostState, kind: i32) -> Result<&mut Headers, Fail> {
-    if kind >= 4 {
+    if kind >= 4 || state.stream().is_some_and(|stream| stream.logging) {
         return Err(Status::BadArgument.into());
     }
     map(state, kind)

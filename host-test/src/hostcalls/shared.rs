@@ -1,9 +1,6 @@
 //! ABI sections Shared Key-Value Store and Shared Queues.
 
-use crate::abi::{
-    memory::{Answer, Cx},
-    types::Status,
-};
+use crate::abi::memory::{Answer, Cx};
 
 pub(super) fn get(
     cx: &mut Cx<'_, '_>,
@@ -69,10 +66,12 @@ pub(super) fn enqueue(cx: &mut Cx<'_, '_>, queue: i32, value: i32, value_size: i
 pub(super) fn dequeue(cx: &mut Cx<'_, '_>, queue: i32, data_out: i32, size_out: i32) -> Answer {
     cx.check_u32(data_out)?;
     cx.check_u32(size_out)?;
-    let value = cx
-        .state()
-        .shared
-        .dequeue(queue.cast_unsigned())
-        .map_err(|status: Status| status)?;
-    cx.give(&value, data_out, size_out)
+    let queue = queue.cast_unsigned();
+    let value = cx.state().shared.dequeue(queue)?;
+    let given = cx.give(&value, data_out, size_out);
+    if given.is_err() {
+        // The guest has no memory for it; whoever asks next gets it.
+        cx.state().shared.put_back(queue, value);
+    }
+    given
 }

@@ -104,19 +104,21 @@ pub(super) fn fd_write(
         2 => LogLevel::Error,
         _ => return Err(ERRNO_BADF),
     };
-    let list_size = count
-        .checked_mul(8)
-        .filter(|size| *size >= 0)
-        .ok_or(ERRNO_INVAL)?;
-    let list = cx.read(vectors, list_size)?;
+    // More than fit a 32-bit memory are outside of it.
+    let list_size = count.cast_unsigned().checked_mul(8).ok_or(Fail::Memory)?;
+    let list = cx.read(vectors, list_size.cast_signed())?;
     let mut text = Vec::new();
     for vector in list.as_chunks::<8>().0 {
         let [a, b, c, d, e, f, g, h] = *vector;
-        let size = u32::from_le_bytes([e, f, g, h]);
-        if size > MAX_BYTES || text.len() > MAX_BYTES as usize {
+        let (at, size) = (
+            i32::from_le_bytes([a, b, c, d]),
+            i32::from_le_bytes([e, f, g, h]),
+        );
+        cx.check(at, size)?;
+        if size.cast_unsigned() > MAX_BYTES || text.len() > MAX_BYTES as usize {
             return Err(ERRNO_INVAL);
         }
-        text.extend(cx.read(i32::from_le_bytes([a, b, c, d]), size.cast_signed())?);
+        text.extend(cx.read(at, size)?);
     }
     cx.write_u32(written_out, u32::try_from(text.len()).unwrap_or(u32::MAX))?;
     cx.state()

@@ -174,6 +174,14 @@ impl Shared {
         values.pop_front().ok_or(Status::Empty)
     }
 
+    /// Puts a value that nobody could take back to the head of its queue.
+    pub(crate) fn put_back(&self, queue: u32, value: Vec<u8>) {
+        let mut inner = self.lock();
+        if let Some((_, _, values)) = index(queue).and_then(|at| inner.queues.get_mut(at)) {
+            values.push_front(value);
+        }
+    }
+
     /// Whether something waits in a queue.
     #[must_use]
     pub fn queue_waits(&self, queue: u32) -> bool {

@@ -30,15 +30,14 @@ impl Vm {
     /// The guest's faults.
     pub fn new_stream(&mut self, info: StreamInfo) -> Result<StreamId, Error> {
         let root = self.root;
-        let context = self.create_context(root)?;
-        self.store.data_mut().streams.insert(
-            context,
-            StreamState {
-                root,
-                info,
-                ..StreamState::default()
-            },
-        );
+        let state = StreamState {
+            root,
+            info,
+            ..StreamState::default()
+        };
+        let context = self.create_context(root, |host, context| {
+            host.streams.insert(context, state);
+        })?;
         Ok(StreamId(context))
     }
 
@@ -210,6 +209,9 @@ impl Vm {
         }
         if let Some(log) = self.exports.log.clone() {
             self.call("proxy_on_log", id.0, &log, id.0.cast_signed())?;
+        }
+        if let Some(stream) = self.store.data_mut().streams.get_mut(&id.0) {
+            stream.logging = false;
         }
         if let Some(delete) = self.exports.delete.clone() {
             self.call("proxy_on_delete", id.0, &delete, id.0.cast_signed())?;

@@ -18,6 +18,7 @@ usage: cargo xtask COMMAND
 
   serve [--envoy] [--listen ADDR]  build the filter and run it in front of a demo upstream
   test [STEP …]                    everything CI checks, or the named steps
+  test host --json OUT             the host's conformance rows, written to a file
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   certificates                     write target/tls for envoy/tls.yaml
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["serve", rest @ ..] => serve::run(rest),
+        ["test", "host", "--json", out] => test::host(Some(out)),
         ["test", steps @ ..] => test::run_steps(steps),
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),

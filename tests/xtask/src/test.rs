@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every step CI runs, in an order that fails early, sharing one build cache.
 
-use std::time::Instant;
+use std::{process::Command, time::Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -38,6 +38,11 @@ const STEPS: [Step; 6] = [
         "unit tests, the host's, and the suites over native, harness and real Envoy",
         || run("cargo", &["test", "--workspace"]),
     ),
+    (
+        "host",
+        "the host against every function of the ABI, in every callback",
+        || host(None),
+    ),
     ("playground", "the engine builds for the browser", || {
         run(
             "cargo",
@@ -52,6 +57,24 @@ const STEPS: [Step; 6] = [
         )
     }),
 ];
+
+/// The host's conformance suite; with a file, its rows go there as JSON.
+pub(crate) fn host(json: Option<&str>) -> Result<()> {
+    // Of the whole workspace, so that the crates are those the step `unit` has built.
+    let mut command = Command::new("cargo");
+    command
+        .args(["test", "--workspace", "--test", "abi", "--", "--quiet"])
+        .current_dir(palisade_tests::root());
+    if let Some(json) = json {
+        let path = std::path::absolute(json).with_context(|| format!("the path {json}"))?;
+        command.env("PALISADE_ABI_ROWS", path);
+    }
+    let status = command.status().context("start cargo")?;
+    if !status.success() {
+        bail!("the host does not keep to the ABI ({status})");
+    }
+    Ok(())
+}
 
 pub(crate) fn run_steps(names: &[&str]) -> Result<()> {
     for name in names {
