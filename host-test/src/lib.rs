@@ -37,6 +37,6 @@ pub use crate::{
         shared::{Metric, MetricKind, Shared},
         trace::{Callback, Hostcall, Trace},
     },
-    stream::{Forward, LocalReply, Step, StreamId, StreamInfo},
+    stream::{AskedReply, Called, Forward, LocalReply, Step, StreamId, StreamInfo},
     vm::{Fault, FilterState, Vm, VmConfig},
 };

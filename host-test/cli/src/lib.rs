@@ -6,3 +6,4 @@ pub mod envoy;
 pub mod mint;
 pub mod policy_file;
 pub mod scenario;
+pub mod suites;

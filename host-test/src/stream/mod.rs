@@ -1,9 +1,12 @@
 //! The life of one HTTP stream in a guest: phases, pauses, buffering, local replies.
 
+mod direct;
 mod flow;
 pub(crate) mod state;
 
 use crate::state::headers::Headers;
+
+pub use direct::{AskedReply, Called};
 
 /// A stream of one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,22 @@
+//! Hides server errors.
+
+#![expect(missing_docs, reason = "the start function is made by the SDK's macro")]
+
+use sdk_suites::{Action, Filter, Headers};
+
+#[derive(Clone, Default)]
+struct Plugin;
+
+sdk_suites::plugin!(Plugin);
+
+impl Filter for Plugin {
+    fn response_headers(&mut self, headers: Headers) -> Action {
+        if headers
+            .get(":status")
+            .is_some_and(|status| status.starts_with('5'))
+        {
+            headers.set(":status", "404");
+        }
+        Action::Continue
+    }
+}
