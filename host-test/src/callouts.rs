@@ -54,9 +54,16 @@ impl Vm {
             return Ok(Vec::new());
         }
         let over = match event {
-            CalloutEvent::HttpResponse { .. } | CalloutEvent::HttpFailure => true,
+            CalloutEvent::HttpResponse { .. }
+            | CalloutEvent::HttpFailure
+            | CalloutEvent::GrpcClose { .. } => true,
             CalloutEvent::GrpcMessage(_) => kind == Some(Kind::Grpc),
-            CalloutEvent::GrpcClose { .. } => true,
+            // Of a call Envoy tells the guest the message only.
+            CalloutEvent::GrpcInitialMetadata(_) | CalloutEvent::GrpcTrailingMetadata(_)
+                if kind == Some(Kind::Grpc) =>
+            {
+                return Ok(Vec::new());
+            }
             CalloutEvent::GrpcInitialMetadata(_) | CalloutEvent::GrpcTrailingMetadata(_) => false,
         };
         self.told(root, id, event)?;

@@ -1,8 +1,10 @@
 //! One whole exchange, request in, response out: the way most tests use a VM.
 
+use std::time::Duration;
+
 use crate::{
     error::Error,
-    state::{headers::Headers, log::LogLine, trace::Trace},
+    state::{callouts::Callout, headers::Headers, log::LogLine, trace::Trace},
     stream::{LocalReply, Step, StreamId, StreamInfo},
     vm::{FilterState, Vm},
 };
@@ -162,6 +164,8 @@ pub struct Outcome {
     pub logs: Vec<LogLine>,
     /// Callbacks and hostcalls with what they cost.
     pub trace: Trace,
+    /// What the guest asked other services, since the last exchange.
+    pub callouts: Vec<Callout>,
     /// What the guest stored for access logs.
     pub filter_state: FilterState,
 }
@@ -174,12 +178,13 @@ impl Outcome {
     }
 }
 
-/// Ticks given to a held exchange before it is given up.
+/// Ticks and answers given to a held exchange before it is given up.
 const PATIENCE: usize = 100;
 
 impl Vm {
-    /// Runs one whole exchange; `upstream` answers what the guest lets through. A held stream is given ticks, a virtual clock moving on by the
-    /// guest's period each time; if nothing frees it, the outcome says `paused`.
+    /// Runs one whole exchange; `upstream` answers what the guest lets through. A held stream is given ticks and the answers of
+    /// [`crate::VmConfig::callouts`], whichever is due first, a virtual clock moving on to it; a call-out without an answer fails after
+    /// its timeout. If nothing frees the stream, the outcome says `paused`.
     ///
     /// # Errors
     /// The guest's faults.
@@ -190,10 +195,13 @@ impl Vm {
     ) -> Result<Outcome, Error> {
         self.take_logs();
         self.take_trace();
+        self.advance(Duration::ZERO)?;
         let stream = self.new_stream(request.info.clone())?;
         let mut outcome = Outcome::default();
         self.run(stream, request, upstream, &mut outcome)?;
         outcome.filter_state = self.finish(stream)?;
+        self.advance(Duration::ZERO)?;
+        outcome.callouts = self.agenda.take_seen();
         outcome.logs = self.take_logs();
         outcome.trace = self.take_trace();
         Ok(outcome)
@@ -268,7 +276,7 @@ impl Vm {
         Ok(())
     }
 
-    /// Ticks until the stream is free or patience ends.
+    /// Time passes until the stream is free or patience ends.
     fn wait(
         &mut self,
         stream: StreamId,
@@ -282,11 +290,10 @@ impl Vm {
                     return Ok(());
                 }
             }
-            let Some(period) = self.tick_period() else {
+            let Some((_, moved)) = self.next_event(Duration::MAX)? else {
                 break;
             };
-            self.clock().advance(period);
-            steps = self.tick()?;
+            steps = moved;
         }
         outcome.paused = true;
         Ok(())

@@ -15,6 +15,7 @@
 //! ```
 
 mod abi;
+mod agenda;
 mod callouts;
 mod error;
 mod exchange;
@@ -30,7 +31,7 @@ pub use crate::{
     exchange::{Outcome, Request, Response, UpstreamRequest},
     module::{Cache, Limits, LoadOptions, Module},
     state::{
-        callouts::{CallId, Callout, CalloutEvent, CalloutScript, Clusters},
+        callouts::{CallId, Callout, CalloutEvent, CalloutFailure, CalloutScript, Clusters},
         clock::Clock,
         headers::Headers,
         log::{LogLevel, LogLine, LogSink},

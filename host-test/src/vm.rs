@@ -10,6 +10,7 @@ use wasmtime::{AsContext, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, Was
 
 use crate::{
     abi::exports::Exports,
+    agenda::Agenda,
     error::Error,
     module::{ALLOCATORS, Module},
     state::{
@@ -105,8 +106,7 @@ pub struct Vm {
     pub(crate) store: Store<HostState>,
     pub(crate) exports: Exports,
     pub(crate) allow_on_headers_stop_iteration: bool,
-    /// Answers call-outs of an exchange.
-    pub(crate) script: Option<CalloutScript>,
+    pub(crate) agenda: Agenda,
     /// The root context new streams run under.
     pub(crate) root: u32,
     last_context: u32,
@@ -182,7 +182,7 @@ impl Vm {
             store,
             exports,
             allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
-            script: config.callouts,
+            agenda: Agenda::new(config.callouts),
             root: 0,
             last_context: 0,
             dead: false,
@@ -303,6 +303,7 @@ impl Vm {
     /// The guest's faults.
     pub fn tick(&mut self) -> Result<Vec<(StreamId, Step)>, Error> {
         self.check_alive()?;
+        self.agenda.ticked();
         let state = self.store.data();
         let roots: Vec<u32> = state
             .roots

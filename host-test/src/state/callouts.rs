@@ -13,6 +13,11 @@ use std::{
 
 use crate::state::headers::Headers;
 
+/// gRPC's status for a reply that makes no sense.
+const INTERNAL: i32 = 13;
+/// gRPC's status for a service that cannot be reached.
+const UNAVAILABLE: i32 = 14;
+
 /// A call-out as the guest knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub(crate) u32);
@@ -113,6 +118,91 @@ impl Callout {
             | Self::Cancel { id } => *id,
         }
     }
+
+    /// How long the call may take, if that is bounded.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Http { timeout, .. } | Self::Grpc { timeout, .. } => {
+                Some(*timeout).filter(|timeout| !timeout.is_zero())
+            }
+            _ => None,
+        }
+    }
+
+    /// What Envoy tells a guest when its call goes wrong like this; `None` if the call is over or was cancelled.
+    #[must_use]
+    pub fn failed(&self, failure: CalloutFailure) -> Option<CalloutEvent> {
+        match (self, failure.reply()) {
+            (Self::Cancel { .. }, _) => None,
+            (Self::Http { .. }, None) => Some(CalloutEvent::HttpFailure),
+            (Self::Http { .. }, Some((status, body, _))) => Some(CalloutEvent::HttpResponse {
+                headers: Headers::from([
+                    (":status", status.to_string()),
+                    ("content-length", body.len().to_string()),
+                    ("content-type", "text/plain".to_owned()),
+                ]),
+                body: body.into_bytes(),
+                trailers: Headers::new(),
+            }),
+            (_, None) => Some(CalloutEvent::GrpcClose {
+                status: INTERNAL,
+                message: String::new(),
+            }),
+            (_, Some((_, body, details))) => Some(CalloutEvent::GrpcClose {
+                status: UNAVAILABLE,
+                message: format!("{body}{{{details}}}"),
+            }),
+        }
+    }
+}
+
+/// How a call-out can go wrong. Only a response that breaks off reaches the guest as a failed HTTP call of 0 headers; for all else
+/// Envoy makes a response of its own, as seen in Envoy 1.40.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalloutFailure {
+    /// No response in time: 504.
+    Timeout,
+    /// No connection: 503.
+    Refused,
+    /// The connection ended before the response's headers: 503.
+    Reset,
+    /// What came is not HTTP: 502.
+    Garbage,
+    /// The response broke off after its headers.
+    Broken,
+}
+
+impl CalloutFailure {
+    /// Status, body and details of Envoy's own response.
+    fn reply(self) -> Option<(u16, String, &'static str)> {
+        let (status, reason, details) = match self {
+            Self::Timeout => {
+                let body = "upstream request timeout".to_owned();
+                return Some((504, body, "response_timeout"));
+            }
+            Self::Refused => (
+                503,
+                "remote connection failure",
+                "upstream_reset_before_response_started{remote_connection_failure}",
+            ),
+            Self::Reset => (
+                503,
+                "connection termination",
+                "upstream_reset_before_response_started{connection_termination}",
+            ),
+            Self::Garbage => (
+                502,
+                "protocol error",
+                "upstream_reset_before_response_started{protocol_error}",
+            ),
+            Self::Broken => return None,
+        };
+        let body = format!(
+            "upstream connect error or disconnect/reset before headers. reset reason: {reason}"
+        );
+        Some((status, body, details))
+    }
 }
 
 /// What comes back for a call-out; given to [`crate::Vm::deliver`].
@@ -127,7 +217,7 @@ pub enum CalloutEvent {
         /// Trailers; empty if there are none.
         trailers: Headers,
     },
-    /// An HTTP call failed; the guest gets 0 headers.
+    /// The response to an HTTP call broke off; the guest gets 0 headers. See [`CalloutFailure`] for other failures.
     HttpFailure,
     /// Initial metadata of a gRPC stream.
     GrpcInitialMetadata(Headers),
