@@ -12,10 +12,14 @@ use std::{
     time::Duration,
 };
 
-use palisade_host::{Clock, Error, Module, Request, Response, Vm, VmConfig};
+use palisade_host::{
+    Callout, CalloutEvent, CalloutFailure, Clock, Clusters, Error, Headers, Module, Outcome,
+    Request, Response, Vm, VmConfig,
+};
 
-const GUESTS: [&str; 5] = [
+const GUESTS: [&str; 6] = [
     "sdk-body",
+    "sdk-callout",
     "sdk-config",
     "sdk-empty",
     "sdk-headers",
@@ -254,4 +258,179 @@ fn a_host_that_answers_anything_is_survived() {
             }
         }
     }
+}
+
+/// The guest that asks `auth`, in virtual time, with these answers.
+fn asking(answers: impl Fn(&Callout) -> Vec<(Duration, CalloutEvent)> + Send + 'static) -> Vm {
+    let config = VmConfig {
+        clock: Clock::virtual_at(Duration::from_secs(1_000)),
+        clusters: Clusters::named(["auth"]),
+        callouts: Some(Box::new(answers)),
+        ..VmConfig::default()
+    };
+    start("sdk-callout", config)
+}
+
+fn ask(vm: &mut Vm, path: &str) -> Outcome {
+    vm.exchange(&Request::get(path), |_| Response::new(200, "ok"))
+        .unwrap()
+}
+
+fn messages(outcome: &Outcome) -> Vec<&str> {
+    let lines = outcome.logs.iter();
+    lines.map(|line| line.message.as_str()).collect()
+}
+
+#[test]
+fn an_http_call_decides_and_time_passes() {
+    let delay = Duration::from_millis(300);
+    let mut vm = asking(move |call| {
+        let Callout::Http { headers, .. } = call else {
+            return Vec::new();
+        };
+        match headers.text(":path").as_deref() {
+            Some("/silent") => Vec::new(),
+            Some("/late") => vec![(delay * 2, CalloutEvent::response(200, ""))],
+            Some("/broken") => vec![(delay, CalloutEvent::HttpFailure)],
+            Some("/refused") => {
+                let failed = call.failed(CalloutFailure::Refused);
+                failed.map(|event| (delay, event)).into_iter().collect()
+            }
+            Some("/no") => vec![(delay, CalloutEvent::response(401, "go away"))],
+            _ => vec![(delay, CalloutEvent::response(200, "alice"))],
+        }
+    });
+    // path, status, body, milliseconds it took, what the guest saw
+    for (path, status, body, took, seen) in [
+        ("/", 200, "ok", 300, "answer: 1 headers, status 200"),
+        ("/no", 403, "go away", 300, "answer: 1 headers, status 401"),
+        ("/broken", 503, "no answer\n", 300, "no answer"),
+        (
+            "/silent",
+            403,
+            "upstream request timeout",
+            500,
+            "answer: 3 headers, status 504",
+        ),
+        (
+            "/late",
+            403,
+            "upstream request timeout",
+            500,
+            "answer: 3 headers, status 504",
+        ),
+        (
+            "/refused",
+            403,
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+            300,
+            "answer: 3 headers, status 503",
+        ),
+    ] {
+        let before = vm.clock().wall_nanos();
+        let outcome = ask(&mut vm, path);
+        assert_eq!(
+            (outcome.status, outcome.text().as_str()),
+            (status, body),
+            "{path}"
+        );
+        assert_eq!(messages(&outcome), [seen], "{path}");
+        assert_eq!(vm.clock().wall_nanos() - before, took * 1_000_000, "{path}");
+        let upstream = outcome.upstream.map(|upstream| upstream.headers);
+        let marked = upstream.as_ref().and_then(|headers| headers.text("x-auth"));
+        assert_eq!(
+            marked.as_deref(),
+            (status == 200).then_some("alice"),
+            "{path}"
+        );
+        assert!(
+            matches!(&outcome.callouts[..], [Callout::Http { cluster, timeout, .. }]
+                if cluster == "auth" && *timeout == Duration::from_millis(500)),
+            "{path}: {:?}",
+            outcome.callouts
+        );
+    }
+    // No such cluster.
+    let mut vm = start("sdk-callout", VmConfig::default());
+    let outcome = ask(&mut vm, "/");
+    assert_eq!(
+        (outcome.status, outcome.text().as_str()),
+        (500, "not asked\n")
+    );
+    assert_eq!(messages(&outcome), ["not asked: BadArgument"]);
+}
+
+#[test]
+fn a_grpc_call_and_a_stream_decide() {
+    let after = Duration::from_millis;
+    let mut vm = asking(move |call| match call {
+        Callout::Grpc {
+            service,
+            method,
+            message,
+            ..
+        } => {
+            let answer = format!("{service}/{method} {}", message.escape_ascii());
+            vec![(after(10), CalloutEvent::GrpcMessage(answer.into_bytes()))]
+        }
+        Callout::GrpcOpen { .. } => {
+            vec![(
+                after(1),
+                CalloutEvent::GrpcInitialMetadata([("a", "b")].into()),
+            )]
+        }
+        Callout::GrpcSend { message, end, .. } => {
+            let echo = CalloutEvent::GrpcMessage(message.to_ascii_uppercase());
+            let status = 0;
+            let message = String::new();
+            let close = CalloutEvent::GrpcClose { status, message };
+            let trailing = CalloutEvent::GrpcTrailingMetadata(Headers::new());
+            let mut events = vec![(after(2), echo)];
+            if *end {
+                events.extend([(after(3), trailing), (after(3), close)]);
+            }
+            events
+        }
+        _ => Vec::new(),
+    });
+    let outcome = ask(&mut vm, "/grpc");
+    let auth = |outcome: &Outcome| outcome.upstream.as_ref()?.headers.text("x-auth");
+    assert_eq!(auth(&outcome).as_deref(), Some("auth.Auth/Check ask"));
+    let outcome = ask(&mut vm, "/stream");
+    assert_eq!(auth(&outcome).as_deref(), Some("ONE+TWO"));
+    assert_eq!(
+        messages(&outcome),
+        ["metadata: 1", "trailing metadata: 0", "closed: 0"]
+    );
+
+    let mut vm = asking(|_| Vec::new());
+    let outcome = ask(&mut vm, "/grpc");
+    assert_eq!(outcome.status, 503);
+    assert_eq!(
+        messages(&outcome),
+        ["gRPC: 14 upstream request timeout{response_timeout}"]
+    );
+    // A stream has no timeout: it waits for ever, its context goes, and what comes then finds nobody.
+    let outcome = ask(&mut vm, "/stream");
+    assert!(outcome.paused);
+}
+
+#[test]
+fn a_tick_asks_on_its_own_and_time_can_be_let_pass() {
+    let mut vm = asking(|_| vec![(Duration::from_secs(1), CalloutEvent::response(200, "keys"))]);
+    // The call's timeout of half a second comes first.
+    vm.advance(Duration::from_secs(59)).unwrap();
+    assert!(vm.take_logs().is_empty());
+    vm.advance(Duration::from_secs(1)).unwrap();
+    assert!(vm.take_logs().is_empty());
+    vm.advance(Duration::from_millis(500)).unwrap();
+    let logs: Vec<String> = vm
+        .take_logs()
+        .into_iter()
+        .map(|line| line.message)
+        .collect();
+    assert_eq!(logs, ["keys: 3 headers, 24 bytes"]);
+    vm.advance(Duration::from_secs(600)).unwrap();
+    assert_eq!(vm.take_logs().len(), 10);
+    assert_eq!(vm.clock().wall_nanos(), 1_660_500_000_000);
 }
