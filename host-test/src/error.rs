@@ -1,10 +1,10 @@
 //! What can go wrong, told apart by whose fault it is.
 //!
 //! In: results of wasmtime and of the guest. Out: one enum; each variant names the guest and the callback it was in.
-//! Invariant: a guest's fault (`Trap`, `OutOfFuel`, `OutOfMemory`, `Exit`, `Rejected`) is never reported as the caller's (`Misuse`)
+//! Invariant: a guest's fault (`Trap`, `OutOfFuel`, `OutOfMemory`, `OutOfTime`, `Exit`, `Rejected`) is never reported as the caller's (`Misuse`)
 //! or as the host's (`Host`, `Io`), nor the reverse.
 
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use crate::state::log::LogLine;
 
@@ -81,6 +81,15 @@ pub enum Error {
         callback: &'static str,
         /// The limit in bytes.
         limit_bytes: usize,
+    },
+    /// One callback took longer than it may.
+    OutOfTime {
+        /// The guest's name.
+        guest: String,
+        /// The callback.
+        callback: &'static str,
+        /// The limit.
+        limit: Duration,
     },
     /// The guest answered `false` to `proxy_on_vm_start` or `proxy_on_configure`.
     Rejected {
@@ -162,6 +171,16 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "guest `{guest}`, {callback}: used all its {limit} units of fuel; an endless loop?"
+                )
+            }
+            Self::OutOfTime {
+                guest,
+                callback,
+                limit,
+            } => {
+                write!(
+                    f,
+                    "guest `{guest}`, {callback}: ran longer than its {limit:?}; an endless loop?"
                 )
             }
             Self::OutOfMemory {

@@ -12,7 +12,7 @@ use crate::{
     abi::exports::Exports,
     agenda::Agenda,
     error::Error,
-    module::{ALLOCATORS, Module},
+    module::{ALLOCATORS, Limits, Module, epochs},
     state::{
         HostState, MemoryGuard, RootState,
         callouts::{CalloutScript, Callouts, Clusters},
@@ -157,7 +157,7 @@ impl Vm {
         };
         let mut store = Store::new(module.instance_pre.module().engine(), state);
         store.limiter(|state| &mut state.memory_guard);
-        refuel(&mut store, module.limits.fuel);
+        refuel(&mut store, module.limits);
         store.data_mut().trace.begin_callback("instantiate", 0);
         let instance = module.instance_pre.instantiate(&mut store);
         let used = fuel_used(&store, module.limits.fuel);
@@ -403,7 +403,7 @@ impl Vm {
         parameters: P,
     ) -> Result<R, Error> {
         self.check_alive()?;
-        refuel(&mut self.store, self.module.limits.fuel);
+        refuel(&mut self.store, self.module.limits);
         let state = self.store.data_mut();
         state.current = context;
         state.last_hostcall = None;
@@ -421,9 +421,12 @@ impl Vm {
     }
 }
 
-/// Fills the tank for one callback.
-fn refuel(store: &mut Store<HostState>, fuel: Option<u64>) {
-    if let Some(fuel) = fuel {
+/// Fills the tank for one callback, and sets its alarm.
+fn refuel(store: &mut Store<HostState>, limits: Limits) {
+    if let Some(time) = limits.time {
+        store.set_epoch_deadline(epochs(time));
+    }
+    if let Some(fuel) = limits.fuel {
         // Fails only on an engine that does not measure fuel; the module was compiled with the same limits.
         let _ = store.set_fuel(fuel);
     }
@@ -458,6 +461,13 @@ fn fault(
             guest,
             callback,
             limit: module.limits.fuel.unwrap_or(0),
+        };
+    }
+    if trap == Some(Trap::Interrupt) {
+        return Error::OutOfTime {
+            guest,
+            callback,
+            limit: module.limits.time.unwrap_or_default(),
         };
     }
     if state.memory_guard.hit {

@@ -19,6 +19,7 @@ fn guest(imports: &str, on_request_headers: &str) -> Result<Vm, Error> {
     let limits = Limits {
         fuel: Some(1_000_000),
         memory_bytes: 1 << 20,
+        ..Limits::default()
     };
     Vm::start(
         &Module::load_named("wat", text.as_bytes(), limits)?,
@@ -262,4 +263,27 @@ fn wasi_serves_environment_randomness_output_and_errnos() {
             ..
         })
     ));
+}
+
+#[test]
+fn an_endless_loop_ends_by_the_clock_where_fuel_is_not_measured() {
+    let time = Some(std::time::Duration::from_millis(50));
+    let limits = Limits {
+        fuel: None,
+        time,
+        ..Limits::default()
+    };
+    let text = r#"(module
+      (memory (export "memory") 1)
+      (func (export "proxy_abi_version_0_2_1"))
+      (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+      (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (loop (br 0)) (unreachable)))"#;
+    let module = Module::load_named("wat", text.as_bytes(), limits).unwrap();
+    let mut vm = Vm::start(&module, VmConfig::default()).unwrap();
+    let error = run(&mut vm).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "guest `wat`, proxy_on_request_headers: ran longer than its 50ms; an endless loop?"
+    );
+    assert!(error.is_fatal() && error.is_guest_fault());
 }

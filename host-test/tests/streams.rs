@@ -113,6 +113,7 @@ fn a_resume_lets_headers_go_and_shows_the_body_that_waited() {
             body: b"ab".to_vec(),
             trailers: Some(trailers),
             end: true,
+            of_response: false,
         };
         assert_eq!(
             vm.tick().unwrap(),

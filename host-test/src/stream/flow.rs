@@ -137,6 +137,21 @@ impl Vm {
         self.reply(stream, reply)
     }
 
+    /// Whether the guest is shown the body as it comes, be it that it holds what it was shown; `false`: it has stopped the direction, and
+    /// what comes waits unseen. A host that bounds what it holds answers 413 in the first case and stops reading in the second.
+    #[must_use]
+    pub fn sees_body(&self, stream: StreamId, of_response: bool) -> bool {
+        let stream = self.store.data().streams.get(&stream.0);
+        stream.is_none_or(|stream| {
+            let direction = if of_response {
+                &stream.response
+            } else {
+                &stream.request
+            };
+            direction.hold != Hold::Stopped
+        })
+    }
+
     /// What has happened to streams outside their own callbacks: resumed, answered or closed, from a tick or from another stream's callback.
     ///
     /// # Errors
@@ -166,7 +181,11 @@ impl Vm {
                 let direction = self.direction(id, way)?;
                 let resume = std::mem::take(&mut direction.resume);
                 if resume && direction.hold != Hold::Flowing {
-                    steps.push((id, self.resume(id, way)?));
+                    let mut step = self.resume(id, way)?;
+                    if let Step::Continue(forward) = &mut step {
+                        forward.of_response = way == Way::Response;
+                    }
+                    steps.push((id, step));
                 }
             }
         }
@@ -617,11 +636,18 @@ impl Direction {
             body: std::mem::take(&mut self.body),
             trailers,
             end: self.ended,
+            of_response: false,
         }
     }
 }
 
 impl Forward {
+    /// Whether this is the headers of a message without body or trailers.
+    #[must_use]
+    pub const fn is_only_headers(&self) -> bool {
+        self.headers.is_some() && self.end && self.body.is_empty() && self.trailers.is_none()
+    }
+
     fn append(&mut self, more: Self) {
         self.headers = self.headers.take().or(more.headers);
         self.body.extend(more.body);

@@ -47,6 +47,8 @@ pub struct Forward {
     pub trailers: Option<Headers>,
     /// Whether this ends the direction.
     pub end: bool,
+    /// In what was resumed from outside ([`Vm::poll`](crate::Vm::poll), `tick`, `deliver`): this is of the response.
+    pub of_response: bool,
 }
 
 /// A reply made by the guest or the host instead of the upstream's, after the guest's response callbacks.
