@@ -10,6 +10,14 @@ macro_rules! say {
     }};
 }
 
+/// Prints a line to the error output, whether somebody reads it or not.
+macro_rules! complain {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($arguments)*);
+    }};
+}
+
 mod command;
 mod gateway;
 

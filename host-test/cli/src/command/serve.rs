@@ -1,179 +1,540 @@
-//! `palisade serve`: a real HTTP/1.1 gateway around the filter.
+//! `palisade serve`: a real gateway, HTTP/1.1 and HTTP/2, around our filter or any other.
+//!
+//! **In:** flags, a policy or a foreign module with its configuration. **Out:** a listening gateway until a signal says stop.
+//! **Invariant:** what cannot be loaded never replaces what runs; a reload is tried in a VM of its own before any worker gets it.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::policy_file::{self, Document};
-use palisade_host::{Clock, Shared};
+use palisade_host::{Clock, Limits, LoadOptions, LogLevel, Module, Shared};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 
-use super::{environment, module};
+use super::{cache, environment, module_path};
+use crate::gateway::access_log::Format;
+use crate::gateway::admin::Admin;
+use crate::gateway::guest::{FailurePolicy, TRIAL, start_vm};
+use crate::gateway::stats::{Stats, up};
+use crate::gateway::tls::{Source, Tls};
 use crate::gateway::upstream::Target;
-use crate::gateway::{self, Job, Plan};
+use crate::gateway::watch::Watch;
+use crate::gateway::{self, Bounds, Job, Load, Names, Plan};
 
-/// Serve a policy: an HTTP/1.1 gateway with the filter in it.
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Serve a policy, or any Proxy-Wasm filter: an HTTP/1.1 and HTTP/2 gateway with the filter in it.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// YAML or JSON; read again when it changes.
-    #[arg(long, value_name = "P")]
-    policy: PathBuf,
-    /// Where requests go, such as http://127.0.0.1:8080; absent: a demo that shows what it received.
+    /// The policy of our own filter, YAML or JSON; read again when it changes.
+    #[arg(long, value_name = "P", conflicts_with_all = ["config", "config_text"])]
+    policy: Option<PathBuf>,
+    /// Where requests go: http://HOST:PORT, or h2c://HOST:PORT for HTTP/2; absent: a demo that shows what it received.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// The filter; absent: target/palisade.wasm, or the one beside this program.
+    /// The filter, read again when it changes; absent: target/palisade.wasm, or the one beside this program.
     #[arg(long, value_name = "M.wasm")]
     module: Option<PathBuf>,
+    /// Plugin configuration for a filter that is not ours; read again when it changes.
+    #[arg(long, value_name = "FILE", help_heading = "Any filter")]
+    config: Option<PathBuf>,
+    /// The same, as text.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "config",
+        help_heading = "Any filter"
+    )]
+    config_text: Option<String>,
+    /// Configuration of the VM (`proxy_on_vm_start`).
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Any filter"
+    )]
+    vm_config: String,
+    /// Which root context of the module.
+    #[arg(
+        long,
+        value_name = "ID",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Any filter"
+    )]
+    root_id: String,
+    /// Scope of shared queues and data.
+    #[arg(
+        long,
+        value_name = "ID",
+        default_value = "palisade",
+        help_heading = "Any filter"
+    )]
+    vm_id: String,
+    /// A cluster that the filter may call: http://HOST:PORT, or h2c:// for HTTP/2; repeatable, or separated by commas.
+    #[arg(
+        long,
+        value_name = "NAME=URL",
+        value_delimiter = ',',
+        help_heading = "Any filter"
+    )]
+    clusters: Vec<String>,
+    /// What to do when the filter has failed: answer 503, pass everything, or start it anew.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "reload",
+        help_heading = "Any filter"
+    )]
+    failure_policy: FailurePolicy,
+    /// Lines of the filter's log below this are dropped.
+    #[arg(long, value_enum, default_value = "info", help_heading = "Any filter")]
+    log_level: Level,
+    /// No filter at all: what the gateway itself costs.
+    #[arg(long, hide = true)]
+    no_filter: bool,
     /// Threads, each with a VM of its own; they share counters.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:10000", value_name = "ADDR")]
     listen: String,
+    /// Where to answer /stats, /stats/prometheus, /ready and /healthz.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// A variable of the VM's environment; without it, what the policy needs is taken from ours.
     #[arg(long = "env", value_name = "KEY=VALUE")]
     env: Vec<String>,
     /// KEY=VALUE lines: the VM's environment.
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// No access log.
+    /// The access log.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    log: Format,
+    /// No access log: the same as --log off.
     #[arg(long, short)]
     quiet: bool,
+    /// Certificate chain in PEM form; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+    /// TLS with a certificate for localhost made now: for trying things out.
+    #[arg(long, conflicts_with = "tls_cert", help_heading = "TLS")]
+    tls_self_signed: bool,
+    /// Clients must show a certificate that one of these signed.
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_client_ca: Option<PathBuf>,
+    #[command(flatten)]
+    limits: Limited,
+}
+
+/// What nobody may exceed. Times are written 500ms, 10s, 5m.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct Limited {
+    /// How long a request's head may take.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = duration)]
+    header_timeout: Duration,
+    /// How long a connection may be without a request.
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = duration)]
+    idle_timeout: Duration,
+    /// How long nothing may move in a request.
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = duration)]
+    stream_idle_timeout: Duration,
+    /// How long a request may take in all; absent: as long as something moves.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    request_timeout: Option<Duration>,
+    /// Connections at a time; further ones wait.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+    /// Fields of a request's head; more are answered 431.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    max_headers: u16,
+    /// Bytes of a body that the filter may hold; more are answered 413 (request) or 500 (response).
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    buffer_limit: usize,
+    /// Wall time of one callback of the filter; a filter that takes longer has failed.
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = duration)]
+    callback_timeout: Duration,
+    /// How long a stop waits for requests under way.
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = duration)]
+    drain: Duration,
+}
+
+/// Levels of the filter's log.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+            Level::Critical => Self::Critical,
+        }
+    }
+}
+
+/// A number and a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let millis = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .zip(millis)
+        .and_then(|(number, millis)| number.checked_mul(millis))
+        .filter(|millis| (1..=86_400_000).contains(millis))
+        .map(Duration::from_millis)
+        .ok_or_else(|| "write a number and a unit (ms, s, m, h), at most a day: `10s`".to_owned())
+}
+
+/// What the files say now.
+struct Read {
+    configuration: Vec<u8>,
+    environment: Vec<(String, String)>,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let env = environment(self.env_file.as_deref(), &self.env)?;
-        let Some((policy, needs)) = self.read_policy(&env)? else {
+        let Some(read) = self.read(&env)? else {
             return Ok(ExitCode::from(1));
         };
-        let module = module(self.module.as_deref())?;
-        let target = match &self.upstream {
-            Some(url) => Target::parse(url)?,
-            None => Target::Demo,
+        let module = if self.no_filter {
+            None
+        } else {
+            let path = module_path(self.module.as_deref())?;
+            Some(compile(&path, self.guest_limits())?)
         };
-        let plan = Arc::new(Plan {
+        let load = Load {
             module,
-            // The guest sees the policy's own variables and nothing else of our environment.
-            environment: env
-                .iter()
-                .filter(|(name, _)| needs.contains(name))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-            shared: Shared::new(),
-            clock: Clock::system(),
-            target,
-            quiet: self.quiet,
-        });
+            generation: 0,
+            configuration: read.configuration.into(),
+            environment: read.environment.into(),
+        };
+        let plan = Arc::new(self.plan()?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind(&self.listen)
-                .await
-                .with_context(|| format!("cannot listen on {}", self.listen))?;
-            let mut workers = Vec::new();
-            for number in 0..self.workers {
-                workers.push(gateway::start(number, &plan, policy.clone().into())?);
+        let done = runtime.block_on(self.serve(&plan, load, &env));
+        // A reload that is being tried must not hold up the end.
+        runtime.shutdown_background();
+        done
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let mut clusters = BTreeMap::new();
+        for cluster in &self.clusters {
+            let Some((name, url)) = cluster.split_once('=').filter(|(name, _)| !name.is_empty())
+            else {
+                bail!("--clusters `{cluster}`: write NAME=URL, such as auth=http://127.0.0.1:9000");
+            };
+            let target = Target::parse(url).with_context(|| format!("--clusters {name}"))?;
+            clusters.insert(name.to_owned(), target);
+        }
+        let client_ca = self.tls_client_ca.clone();
+        let source = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Source::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                client_ca,
+            }),
+            _ if self.tls_self_signed => Some(Source::SelfSigned { client_ca }),
+            _ if client_ca.is_some() => {
+                bail!("--tls-client-ca needs --tls-cert and --tls-key, or --tls-self-signed")
             }
-            say!(
-                "palisade: listening on http://{}, {} worker{}, policy {}, upstream {}",
-                listener.local_addr()?,
-                self.workers,
-                if self.workers == 1 { "" } else { "s" },
-                self.policy.display(),
-                self.upstream.as_deref().unwrap_or("built-in demo")
-            );
-            self.accept(listener, &workers, policy, &env).await?;
-            say!("palisade: stopping");
-            for worker in &workers {
-                worker.send(Job::Stop);
-            }
-            for worker in workers {
-                worker.join();
-            }
-            Ok(ExitCode::SUCCESS)
+            _ => None,
+        };
+        let limits = &self.limits;
+        Ok(Plan {
+            names: Names {
+                plugin: "palisade".to_owned(),
+                root_id: self.root_id.clone(),
+                vm_id: self.vm_id.clone(),
+                vm_configuration: self.vm_config.clone().into_bytes(),
+            },
+            shared: Shared::new(),
+            clock: Clock::system(),
+            target: match &self.upstream {
+                Some(url) => Target::parse(url).context("--upstream")?,
+                None => Target::Demo,
+            },
+            clusters,
+            failure: self.failure_policy,
+            tls: source.map(Tls::load).transpose()?,
+            bounds: Bounds {
+                head: limits.header_timeout,
+                idle: limits.idle_timeout,
+                stream_idle: limits.stream_idle_timeout,
+                request: limits.request_timeout,
+                headers: usize::from(limits.max_headers),
+                held: limits.buffer_limit,
+                drain: limits.drain,
+            },
+            log: if self.quiet { Format::Off } else { self.log },
+            log_level: self.log_level.into(),
+            stats: Arc::new(Stats::new(self.workers)),
         })
     }
 
-    /// The policy as JSON text, and the variables it needs; `None` when it has errors, which were printed.
-    fn read_policy(
+    async fn serve(
         &self,
-        env: &std::collections::BTreeMap<String, String>,
-    ) -> Result<Option<(String, Vec<String>)>> {
-        let file = self.policy.display();
-        let text =
-            std::fs::read_to_string(&self.policy).with_context(|| format!("cannot read {file}"))?;
+        plan: &Arc<Plan>,
+        load: Load,
+        env: &BTreeMap<String, String>,
+    ) -> Result<ExitCode> {
+        let listener = tokio::net::TcpListener::bind(&self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        let mut workers = Vec::new();
+        for number in 0..self.workers {
+            workers.push(gateway::start(number, plan, load.clone())?);
+        }
+        let stopping = Arc::new(AtomicBool::new(false));
+        if let Some(address) = &self.admin {
+            let listener = tokio::net::TcpListener::bind(address)
+                .await
+                .with_context(|| format!("--admin: cannot listen on {address}"))?;
+            say!("palisade: admin on http://{}", listener.local_addr()?);
+            let admin = Admin {
+                stats: Arc::clone(&plan.stats),
+                shared: plan.shared.clone(),
+                stopping: Arc::clone(&stopping),
+            };
+            tokio::spawn(admin.serve(listener));
+        }
+        say!(
+            "palisade: listening on {}://{}, {} worker{}, {}, upstream {}",
+            if plan.tls.is_some() { "https" } else { "http" },
+            listener.local_addr()?,
+            self.workers,
+            if self.workers == 1 { "" } else { "s" },
+            self.what(&load),
+            self.upstream.as_deref().unwrap_or("built-in demo")
+        );
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        self.accept(
+            listener,
+            plan,
+            &workers,
+            load,
+            env,
+            [&mut interrupt, &mut terminate],
+        )
+        .await?;
+        stopping.store(true, Ordering::Relaxed);
+        say!("palisade: stopping");
+        for worker in &workers {
+            worker.send(Job::Stop);
+        }
+        while !workers.iter().all(gateway::Handle::is_gone) {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+                _ = terminate.recv() => return Ok(ExitCode::from(143)),
+                () = tokio::time::sleep(Duration::from_millis(10)) => {}
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The filter and its configuration, in a few words.
+    fn what(&self, load: &Load) -> String {
+        match (&load.module, &self.policy, &self.config) {
+            (None, ..) => "no filter".to_owned(),
+            (_, Some(policy), _) => format!("policy {}", policy.display()),
+            (Some(module), _, Some(config)) => {
+                format!("filter {} with {}", module.name(), config.display())
+            }
+            (Some(module), ..) => format!("filter {}", module.name()),
+        }
+    }
+
+    /// No fuel, which costs a guest much of its speed; endless loops end by the clock.
+    fn guest_limits(&self) -> Limits {
+        Limits {
+            fuel: None,
+            time: Some(self.limits.callback_timeout),
+            ..Limits::default()
+        }
+    }
+
+    /// Configuration and environment as they are now; `None` when the policy has errors, which were printed.
+    fn read(&self, env: &BTreeMap<String, String>) -> Result<Option<Read>> {
+        let Some(path) = &self.policy else {
+            let configuration = match (&self.config, &self.config_text) {
+                (Some(file), _) => std::fs::read(file)
+                    .with_context(|| format!("--config: cannot read {}", file.display()))?,
+                (None, Some(text)) => text.clone().into_bytes(),
+                (None, None) if self.module.is_none() && !self.no_filter => bail!(
+                    "serve what? Give --policy P.yaml for our own filter, or --module X.wasm (with --config FILE) for another"
+                ),
+                (None, None) => Vec::new(),
+            };
+            // A filter of which nothing is known gets what was given to it by name, and nothing else of our environment.
+            let environment = self.own_environment(env)?;
+            return Ok(Some(Read {
+                configuration,
+                environment,
+            }));
+        };
+        let file = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
         let document = match Document::parse(&text) {
             Ok(document) => document,
             Err(error) => {
-                eprintln!("{file}: {error}");
+                complain!("{file}: {error}");
                 return Ok(None);
             }
         };
         match policy_file::compile(&document.node, env) {
-            Ok(policy) => Ok(Some((document.json(), policy.implied().env.clone()))),
+            Ok(policy) => Ok(Some(Read {
+                configuration: document.json().into_bytes(),
+                // The guest sees the policy's own variables and nothing else of our environment.
+                environment: env
+                    .iter()
+                    .filter(|(name, _)| policy.implied().env.contains(name))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+            })),
             Err(errors) => {
+                let mut secrets = false;
                 for error in errors {
                     let line = document
                         .line(&error.path)
                         .map_or_else(String::new, |line| format!(":{line}"));
-                    eprintln!("{file}{line}: {error}");
+                    let text = error.to_string();
+                    secrets |= text.contains("environment_variables");
+                    complain!("{file}{line}: {text}");
+                }
+                if secrets {
+                    complain!(
+                        "here, a secret comes from this process's environment, from `--env NAME=VALUE` or from `--env-file FILE`"
+                    );
                 }
                 Ok(None)
             }
         }
     }
 
-    /// Deals connections to the workers in turn, and hands them a policy that changed, until a signal says stop.
+    /// What `--env` and `--env-file` name.
+    fn own_environment(&self, env: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
+        let mut named = Vec::new();
+        if let Some(path) = &self.env_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            named.extend(text.lines().map(str::to_owned));
+        }
+        named.extend(self.env.iter().cloned());
+        let names: Vec<&str> = named
+            .iter()
+            .filter_map(|line| Some(line.split_once('=')?.0.trim()))
+            .collect();
+        Ok(env
+            .iter()
+            .filter(|(name, _)| names.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect())
+    }
+
+    /// Deals connections to the workers in turn, and hands them what has changed, until a signal says stop.
     async fn accept(
         &self,
         listener: tokio::net::TcpListener,
+        plan: &Arc<Plan>,
         workers: &[gateway::Handle],
-        mut policy: String,
-        env: &std::collections::BTreeMap<String, String>,
+        mut load: Load,
+        env: &BTreeMap<String, String>,
+        [interrupt, terminate]: [&mut Signal; 2],
     ) -> Result<()> {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let mut poll = tokio::time::interval(Duration::from_millis(500));
-        let mut seen = self.modified();
+        let places = Arc::new(Semaphore::new(
+            usize::try_from(self.limits.max_connections).unwrap_or(usize::MAX),
+        ));
+        let mut poll = tokio::time::interval(LOOK);
+        let mut configuration =
+            Watch::new(self.policy.iter().chain(&self.config).cloned().collect());
+        let module = (!self.no_filter)
+            .then(|| module_path(self.module.as_deref()))
+            .transpose()?;
+        let mut module = Watch::new(module.into_iter().collect());
+        let mut certificate = Watch::new(plan.tls.as_ref().map(Tls::files).unwrap_or_default());
         let mut turn = workers.iter().cycle();
+        let mut trial: Option<tokio::task::JoinHandle<Result<Load>>> = None;
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
+                accepted = connection(&listener, &places) => match accepted {
+                    Ok((stream, peer, place)) => {
                         let stream = stream.into_std()?;
                         if let Some(worker) = turn.next() {
-                            worker.send(Job::Connection(stream, peer));
+                            worker.send(Job::Connection(stream, peer, place));
                         }
                     }
                     // Out of descriptors, mostly: the next one may do.
                     Err(error) => {
-                        eprintln!("palisade: accept: {error}");
+                        complain!("palisade: accept: {error}");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 },
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
-                _ = poll.tick() => {
-                    let now = self.modified();
-                    if now == seen || now.is_none() {
-                        continue;
-                    }
-                    seen = now;
-                    match self.read_policy(env) {
-                        Ok(Some((text, _))) if text != policy => {
+                tried = finished(&mut trial) => {
+                    trial = None;
+                    match tried {
+                        Ok(fresh) => {
+                            let what = if fresh.generation == load.generation { "configuration" } else { "module" };
+                            load = fresh;
                             for worker in workers {
-                                worker.send(Job::Policy(text.as_str().into()));
+                                worker.send(Job::Load(load.clone()));
                             }
-                            say!("palisade: policy {} changed and was given to all workers", self.policy.display());
-                            policy = text;
+                            up(&plan.stats.numbers.reloads);
+                            say!("palisade: the {what} changed and was given to all workers ({})", self.what(&load));
                         }
-                        Ok(Some(_)) => {}
-                        Ok(None) => eprintln!("palisade: the policy has errors; the old one stays"),
-                        Err(error) => eprintln!("palisade: {error:#}; the old policy stays"),
+                        Err(error) => {
+                            up(&plan.stats.numbers.reloads_refused);
+                            complain!("palisade: {error:#}; the old one stays");
+                        }
+                    }
+                }
+                _ = poll.tick(), if trial.is_none() => {
+                    if certificate.changed() && let Some(tls) = &plan.tls {
+                        match tls.reload() {
+                            Ok(()) => say!("palisade: the certificate changed and was taken"),
+                            Err(error) => complain!("palisade: {error:#}; the old certificate stays"),
+                        }
+                    }
+                    let (other, fresh_module) = (configuration.changed(), module.changed());
+                    if other || fresh_module {
+                        trial = self.try_load(plan, &load, fresh_module, env);
                     }
                 }
             }
@@ -183,7 +544,83 @@ impl Serve {
         }
     }
 
-    fn modified(&self) -> Option<SystemTime> {
-        std::fs::metadata(&self.policy).ok()?.modified().ok()
+    /// Reads what has changed and tries it in a VM of its own, beside what runs. `None` if there is nothing to try.
+    fn try_load(
+        &self,
+        plan: &Arc<Plan>,
+        old: &Load,
+        fresh_module: bool,
+        env: &BTreeMap<String, String>,
+    ) -> Option<tokio::task::JoinHandle<Result<Load>>> {
+        let refused = |why: &str| {
+            up(&plan.stats.numbers.reloads_refused);
+            complain!("palisade: {why}; the old one stays");
+        };
+        let read = match self.read(env) {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                refused("the policy has errors");
+                return None;
+            }
+            Err(error) => {
+                refused(&format!("{error:#}"));
+                return None;
+            }
+        };
+        if !fresh_module
+            && *read.configuration == *old.configuration
+            && *read.environment == *old.environment
+        {
+            return None;
+        }
+        let mut load = Load {
+            configuration: read.configuration.into(),
+            environment: read.environment.into(),
+            ..old.clone()
+        };
+        let plan = Arc::clone(plan);
+        let path = module_path(self.module.as_deref()).ok();
+        let limits = self.guest_limits();
+        Some(tokio::task::spawn_blocking(move || {
+            if fresh_module && let Some(path) = path {
+                load.module = Some(compile(&path, limits)?);
+                load.generation += 1;
+            }
+            if let Some(module) = &load.module {
+                start_vm(TRIAL, &plan, &load, module).context("the new filter or configuration")?;
+            }
+            Ok(load)
+        }))
+    }
+}
+
+fn compile(path: &Path, limits: Limits) -> Result<Module> {
+    let options = LoadOptions {
+        limits,
+        cache: cache(),
+    };
+    Module::from_file_with(path, &options).with_context(|| format!("module {}", path.display()))
+}
+
+async fn connection(
+    listener: &tokio::net::TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(
+    tokio::net::TcpStream,
+    std::net::SocketAddr,
+    tokio::sync::OwnedSemaphorePermit,
+)> {
+    let place = Arc::clone(places)
+        .acquire_owned()
+        .await
+        .map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+async fn finished(trial: &mut Option<tokio::task::JoinHandle<Result<Load>>>) -> Result<Load> {
+    match trial {
+        Some(trial) => trial.await.context("the trial broke off")?,
+        None => std::future::pending().await,
     }
 }

@@ -1,12 +1,21 @@
 //! A body that is written piece by piece from one place and read by hyper in another.
+//!
+//! **Invariant:** bounded: no more than [`DEPTH`] frames wait between writer and reader, beside what one step let go. A writer that goes
+//! without saying that this was the end breaks the body off: nobody takes a part for the whole.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
+
+/// Frames that wait.
+const DEPTH: usize = 4;
 
 /// The sender broke off before the end.
 #[derive(Debug)]
@@ -25,8 +34,10 @@ impl std::error::Error for Aborted {}
 pub(crate) enum GatewayBody {
     /// All there is.
     Whole(Option<Bytes>),
-    /// Pieces as they come.
-    Pieces(mpsc::Receiver<Result<Frame<Bytes>, Aborted>>),
+    /// Pieces as they come, and whether the last has been sent.
+    Pieces(mpsc::Receiver<Frame<Bytes>>, Arc<AtomicBool>),
+    /// It is over.
+    Broken,
 }
 
 impl GatewayBody {
@@ -37,30 +48,106 @@ impl GatewayBody {
     }
 
     /// A body of pieces, with its sending end.
-    pub(crate) fn pieces() -> (Sender, Self) {
-        let (sender, receiver) = mpsc::channel(8);
-        (Sender(sender), Self::Pieces(receiver))
+    pub(crate) fn pieces() -> (Outgoing, Self) {
+        let (sender, receiver) = mpsc::channel(DEPTH);
+        let complete = Arc::new(AtomicBool::new(false));
+        let outgoing = Outgoing {
+            sender: Some(sender),
+            complete: Arc::clone(&complete),
+            queue: VecDeque::new(),
+            ends: false,
+        };
+        (outgoing, Self::Pieces(receiver, complete))
     }
 }
 
-/// The sending end. Dropping it ends the body.
-#[derive(Debug, Clone)]
-pub(crate) struct Sender(mpsc::Sender<Result<Frame<Bytes>, Aborted>>);
+/// The sending end. Dropped before [`Outgoing::put`] has seen the end and all of it has gone, it breaks the body off.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    sender: Option<mpsc::Sender<Frame<Bytes>>>,
+    complete: Arc<AtomicBool>,
+    queue: VecDeque<Frame<Bytes>>,
+    ends: bool,
+}
 
-impl Sender {
-    /// Sends bytes; false when nobody reads any more.
-    pub(crate) async fn data(&self, bytes: Vec<u8>) -> bool {
-        bytes.is_empty() || self.0.send(Ok(Frame::data(bytes.into()))).await.is_ok()
+/// What [`Outgoing::work`] came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Worked {
+    Sent,
+    /// Nobody reads any more.
+    Unread,
+}
+
+impl Outgoing {
+    /// Takes a piece; it goes at once if there is room, else by [`Outgoing::work`].
+    pub(crate) fn put(&mut self, data: impl Into<Bytes>, trailers: Option<HeaderMap>, end: bool) {
+        let data = data.into();
+        if !data.is_empty() {
+            self.queue.push_back(Frame::data(data));
+        }
+        if let Some(trailers) = trailers {
+            self.queue.push_back(Frame::trailers(trailers));
+        }
+        self.ends |= end;
+        while let Some(sender) = &self.sender
+            && let Some(frame) = self.queue.pop_front()
+        {
+            match sender.try_send(frame) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(frame)) => {
+                    self.queue.push_front(frame);
+                    return;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => {
+                    self.queue.clear();
+                    return;
+                }
+            }
+        }
+        self.finish();
     }
 
-    /// Sends trailers.
-    pub(crate) async fn trailers(&self, trailers: HeaderMap) -> bool {
-        self.0.send(Ok(Frame::trailers(trailers))).await.is_ok()
+    /// Whether something waits for room.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.queue.is_empty() && self.sender.is_some()
     }
 
-    /// Breaks off: the other side must not take what it has for the whole.
-    pub(crate) async fn abort(&self) {
-        let _ = self.0.send(Err(Aborted)).await;
+    /// Whether all has gone, the end too.
+    pub(crate) fn is_done(&self) -> bool {
+        self.ends && self.queue.is_empty()
+    }
+
+    /// Whether nobody reads any more before the end has gone.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.sender.as_ref().is_some_and(mpsc::Sender::is_closed)
+    }
+
+    /// Sends what waits, one frame at a time, or waits until nobody reads. Nothing is lost when it is not awaited to its end.
+    pub(crate) async fn work(&mut self) -> Worked {
+        let Some(sender) = &self.sender else {
+            return std::future::pending().await;
+        };
+        if self.queue.is_empty() {
+            sender.closed().await;
+            return Worked::Unread;
+        }
+        let Ok(place) = sender.reserve().await else {
+            self.queue.clear();
+            return Worked::Unread;
+        };
+        match self.queue.pop_front() {
+            Some(frame) => place.send(frame),
+            None => drop(place),
+        }
+        self.finish();
+        Worked::Sent
+    }
+
+    fn finish(&mut self) {
+        if self.is_done() {
+            self.complete.store(true, Ordering::Release);
+            self.sender = None;
+        }
     }
 }
 
@@ -72,14 +159,30 @@ impl Body for GatewayBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        match this {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Pieces(receiver) => receiver.poll_recv(context),
+            Self::Pieces(receiver, complete) => match receiver.poll_recv(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(frame)) => Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(None) if complete.load(Ordering::Acquire) => Poll::Ready(None),
+                Poll::Ready(None) => {
+                    *this = Self::Broken;
+                    Poll::Ready(Some(Err(Aborted)))
+                }
+            },
+            Self::Broken => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Pieces(receiver, complete) => {
+                complete.load(Ordering::Acquire) && receiver.is_empty()
+            }
+            Self::Broken => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -89,7 +192,7 @@ impl Body for GatewayBody {
                     .as_ref()
                     .map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             ),
-            Self::Pieces(_) => SizeHint::default(),
+            Self::Pieces(..) | Self::Broken => SizeHint::default(),
         }
     }
 }

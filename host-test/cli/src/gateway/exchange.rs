@@ -1,338 +1,625 @@
-//! One exchange: a request from hyper through the filter to the upstream, and its response back.
+//! One exchange: a request from a client through the filter to the upstream, and its response back, both ways at once.
 //!
-//! **Invariant:** nothing reaches the upstream or the client but what the filter let go ([`Step::Continue`]); what
-//! the filter saw as `:path` is byte for byte what is sent. Each chunk is passed on as it comes.
+//! **Invariant:** nothing reaches the upstream or the client but what the filter let go ([`Step::Continue`]). Each chunk is passed on as it
+//! comes; a side is read only while the next hop takes what was read before. What was broken off is never made to look whole.
+//! **Source:** where the end of a body falls (with the last data in HTTP/2, after it in HTTP/1.1), buffer limits and their replies, and
+//! response code details: as Envoy has them.
 
-use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
-use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use palisade_host::{Forward, Headers, LocalReply, Step, StreamInfo};
+use hyper::{Request, Response, StatusCode, Version};
+use palisade_host::{FilterState, Forward, Headers, LocalReply, Step, StreamInfo};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
-use super::body::{GatewayBody, Sender};
-use super::upstream::Answered;
-use super::{Lost, Ticket, Worker};
+use super::access_log::{Format, Record, VIA_UPSTREAM};
+use super::body::{GatewayBody, Outgoing, Worked};
+use super::connection::{Busy, Connection};
+use super::guest::{Lost, Opened, Ticket};
+use super::head::{self, fields};
+use super::stats::{down, up};
+use super::upstream::{Answered, Reusable, UpstreamBody};
+use super::{Bounds, Worker};
+
+/// Details of a reply in the place of a filter that has failed.
+const FILTER_FAILED: &str = "wasm_fail_stream";
 
 /// Runs one exchange.
 pub(crate) async fn handle(
     worker: Rc<Worker>,
-    peer: SocketAddr,
+    connection: Rc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<GatewayBody>, Infallible> {
+) -> Result<Response<GatewayBody>, Reset> {
     let (parts, body) = request.into_parts();
-    let info = StreamInfo {
-        source_address: peer.to_string(),
-        destination_address: String::new(),
-        protocol: format!("{:?}", parts.version),
-        properties: Vec::new(),
+    let opened = worker.open(|| info(&parts, &connection));
+    let mut exchange = Exchange::new(worker, connection, &parts);
+    let steps = match opened {
+        Opened::Closed => return Ok(exchange.refuse(503, FILTER_FAILED)),
+        Opened::Bare => {
+            up(&exchange.worker.plan.stats.numbers.bypassed);
+            None
+        }
+        Opened::Filtered(ticket, steps) => {
+            exchange.ticket = Some(ticket);
+            Some(steps)
+        }
     };
-    let Ok((ticket, steps)) = worker.open(info) else {
-        return Ok(unavailable());
+    if parts.headers.len() > exchange.worker.plan.bounds.headers {
+        return Ok(exchange.refuse(431, "request_headers_too_many"));
+    }
+    let scheme = if exchange.connection.0.tls.is_some() {
+        "https"
+    } else {
+        "http"
     };
-    let exchange = Rc::new(Exchange {
-        worker,
-        ticket,
-        line: format!("{} {}", parts.method, parts.uri),
-        started: Instant::now(),
-        status: Cell::new(0),
-        details: RefCell::default(),
-    });
+    let headers = head::of_request(&parts, &exchange.connection.0.peer_ip, scheme);
+    if exchange.worker.plan.log == Format::Json {
+        exchange.record.borrow_mut().request_id = headers.text("x-request-id").unwrap_or_default();
+    }
+    let http2 = parts.version == Version::HTTP_2;
     let (head, answer) = oneshot::channel();
     spawn_local(async move {
-        let mut client = Client {
-            head: Some(head),
-            body: None,
-        };
+        let mut client = Client::new(head);
+        let source = Source::new(body, http2);
         if exchange
-            .run(head_of(&parts, peer), body, steps, &mut client)
+            .run(headers, source, steps, &mut client)
             .await
             .is_err()
         {
-            client.fail(&exchange).await;
+            client.fail(&exchange);
         }
     });
-    Ok(answer.await.unwrap_or_else(|_| unavailable()))
+    answer.await.map_err(|_| Reset)
 }
 
-/// An exchange in a VM; its end ends the stream and writes the access log.
+/// The stream ends without an answer: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
+#[derive(Debug)]
+pub(crate) struct Reset;
+
+impl std::fmt::Display for Reset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the stream was reset")
+    }
+}
+
+impl std::error::Error for Reset {}
+
+fn info(parts: &Parts, connection: &Connection) -> StreamInfo {
+    StreamInfo {
+        source_address: connection.peer.clone(),
+        destination_address: connection.local.clone(),
+        protocol: protocol(parts.version).to_owned(),
+        properties: connection.tls.clone().unwrap_or_default(),
+    }
+}
+
+/// As Envoy's `request.protocol`.
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The direction a piece belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Request,
+    Response,
+}
+
+/// What comes in.
+enum Piece<'a> {
+    Headers(Headers, bool),
+    Body(&'a [u8], bool),
+    Trailers(Headers),
+}
+
+/// An exchange; its end ends the stream in the VM and writes the access log.
 struct Exchange {
     worker: Rc<Worker>,
-    ticket: Ticket,
-    line: String,
+    connection: Busy,
+    /// `None`: no filter.
+    ticket: Option<Ticket>,
     started: Instant,
-    status: Cell<u16>,
-    details: RefCell<String>,
+    record: RefCell<Record>,
+}
+
+/// A body that is read.
+struct Source<B> {
+    body: B,
+    /// The last data of the body says that it is the last.
+    http2: bool,
+    /// It is over.
+    read: bool,
+    /// Bytes the guest holds of it.
+    held: usize,
+}
+
+impl<B: Body> Source<B> {
+    fn new(body: B, http2: bool) -> Self {
+        let read = body.is_end_stream();
+        Self {
+            body,
+            http2,
+            read,
+            held: 0,
+        }
+    }
+}
+
+/// The response, being read.
+type Down = Source<UpstreamBody>;
+
+impl Exchange {
+    fn new(worker: Rc<Worker>, connection: Rc<Connection>, parts: &Parts) -> Self {
+        let numbers = &worker.plan.stats.numbers;
+        up(&numbers.requests);
+        up(&numbers.requests_active);
+        let text = |name| {
+            let value = parts.headers.get(name);
+            value.map_or_else(String::new, |value| {
+                String::from_utf8_lossy(value.as_bytes()).into_owned()
+            })
+        };
+        let record = if worker.plan.log == Format::Off {
+            Record::default()
+        } else {
+            let target = parts.uri.path_and_query();
+            Record {
+                method: parts.method.to_string(),
+                authority: parts
+                    .uri
+                    .authority()
+                    .map_or_else(|| text("host"), ToString::to_string),
+                target: target.map_or_else(|| parts.uri.to_string(), ToString::to_string),
+                protocol: protocol(parts.version),
+                peer: connection.peer.clone(),
+                ..Record::default()
+            }
+        };
+        Self {
+            worker,
+            connection: Busy::new(connection),
+            ticket: None,
+            started: Instant::now(),
+            record: RefCell::new(record),
+        }
+    }
+
+    fn bounds(&self) -> &Bounds {
+        &self.worker.plan.bounds
+    }
+
+    /// A reply without the guest, before it has seen anything.
+    fn refuse(&self, status: u16, details: &str) -> Response<GatewayBody> {
+        self.note(status, details);
+        up(&self.worker.plan.stats.numbers.local_replies);
+        status_only(status)
+    }
+
+    fn note(&self, status: u16, details: &str) {
+        let mut record = self.record.borrow_mut();
+        record.status = status;
+        details.clone_into(&mut record.details);
+    }
+
+    fn detail(&self, details: &str) {
+        details.clone_into(&mut self.record.borrow_mut().details);
+    }
+
+    /// Shows the guest a piece.
+    fn show(&self, way: Way, piece: Piece<'_>) -> Result<Step, Lost> {
+        let Some(ticket) = &self.ticket else {
+            return Ok(Step::Continue(piece.let_go()));
+        };
+        self.worker.step(ticket, |vm, stream| match (way, piece) {
+            (Way::Request, Piece::Headers(headers, end)) => {
+                vm.request_headers(stream, headers, end)
+            }
+            (Way::Request, Piece::Body(data, end)) => vm.request_body(stream, data, end),
+            (Way::Request, Piece::Trailers(trailers)) => vm.request_trailers(stream, trailers),
+            (Way::Response, Piece::Headers(headers, end)) => {
+                vm.response_headers(stream, headers, end)
+            }
+            (Way::Response, Piece::Body(data, end)) => vm.response_body(stream, data, end),
+            (Way::Response, Piece::Trailers(trailers)) => vm.response_trailers(stream, trailers),
+        })
+    }
+
+    /// A reply of the gateway's own, through the guest's response callbacks.
+    fn reply(&self, status: u16, details: &str, text: &str) -> Result<Step, Lost> {
+        let reply = LocalReply {
+            status,
+            details: details.to_owned(),
+            headers: Headers::from([("content-type", "text/plain")]),
+            body: text.as_bytes().to_vec(),
+            ..LocalReply::default()
+        };
+        match &self.ticket {
+            Some(ticket) => self
+                .worker
+                .step(ticket, |vm, stream| vm.host_reply(stream, reply)),
+            None => {
+                let mut reply = reply;
+                reply.headers.set(":status", status.to_string());
+                reply.headers.set("content-length", text.len().to_string());
+                Ok(Step::LocalReply(reply))
+            }
+        }
+    }
+
+    /// Whether the guest takes more of a body: it buffers or lets it flow; `false`: it has stopped the direction.
+    fn sees_body(&self, way: Way) -> bool {
+        let Some(ticket) = &self.ticket else {
+            return true;
+        };
+        self.worker
+            .step(ticket, |vm, stream| {
+                Ok(vm.sees_body(stream, way == Way::Response))
+            })
+            .unwrap_or(true)
+    }
+
+    async fn run(
+        &self,
+        headers: Headers,
+        mut request: Source<Incoming>,
+        mut steps: Option<mpsc::Receiver<Step>>,
+        client: &mut Client,
+    ) -> Result<(), Lost> {
+        let plan = &self.worker.plan;
+        let mut upward = Outgoing::default();
+        let mut asked: Option<Asked> = None;
+        let mut response: Option<Down> = None;
+        let mut connection: Option<Reusable> = None;
+        // A reply of our own is held by the guest: nothing else counts any more.
+        let mut replying = false;
+        let mut moved = Instant::now();
+        let mut alarm = std::pin::pin!(tokio::time::sleep_until(self.due(moved).into()));
+        let read = request.read;
+        let mut next = Some((
+            Way::Request,
+            self.show(Way::Request, Piece::Headers(headers, read))?,
+        ));
+        loop {
+            match next.take() {
+                Some((_, Step::LocalReply(reply))) => {
+                    client.reply(self, reply);
+                    return Ok(());
+                }
+                Some((Way::Request, Step::Continue(forward))) => {
+                    request.held = 0;
+                    if let Some(headers) = &forward.headers {
+                        let (outgoing, body) = if forward.is_only_headers() {
+                            (Outgoing::default(), GatewayBody::Whole(None))
+                        } else {
+                            GatewayBody::pieces()
+                        };
+                        upward = outgoing;
+                        match head::to_request(headers, body, plan.target.is_http2()) {
+                            Some(request) => asked = Some(self.ask(request)),
+                            None => {
+                                complain!(
+                                    "palisade: the filter let go a request that cannot be sent"
+                                );
+                                next = Some((
+                                    Way::Response,
+                                    self.reply(502, "request_cannot_be_sent", "")?,
+                                ));
+                                replying = true;
+                                continue;
+                            }
+                        }
+                    }
+                    let trailers = forward.trailers.as_ref().map(fields);
+                    upward.put(forward.body, trailers, forward.end);
+                }
+                Some((Way::Response, Step::Continue(forward))) => {
+                    if let Some(source) = &mut response {
+                        source.held = 0;
+                    }
+                    self.record.borrow_mut().sent += length(&forward.body);
+                    client.forward(self, forward);
+                }
+                Some((_, Step::Paused)) | None => {}
+            }
+            if client.out.is_done() {
+                // An answer that came before all of the request had gone leaves the connection in the middle of it.
+                if let Some(connection) = connection.filter(|_| upward.is_done()) {
+                    self.worker.pool.give_back(connection);
+                }
+                return Ok(());
+            }
+            let takes_request = !request.read
+                && !replying
+                && !upward.is_pending()
+                && !upward.is_unread()
+                && (request.held < plan.bounds.held || self.sees_body(Way::Request));
+            let takes_response = !replying
+                && !client.out.is_pending()
+                && response.as_ref().is_some_and(|response| {
+                    !response.read
+                        && (response.held < plan.bounds.held || self.sees_body(Way::Response))
+                });
+            next = tokio::select! {
+                biased;
+                () = client.work() => {
+                    if client.gone {
+                        self.note(0, "downstream_remote_disconnect");
+                        return Ok(());
+                    }
+                    None
+                }
+                freed = freed(&mut steps) => {
+                    let step = freed.ok_or(Lost)?;
+                    let way = match &step {
+                        Step::Continue(forward) if !forward.of_response => Way::Request,
+                        _ => Way::Response,
+                    };
+                    Some((way, step))
+                }
+                _ = upward.work(), if upward.is_pending() => None,
+                answer = answer(&mut asked), if asked.is_some() && !replying => {
+                    asked = None;
+                    match answer {
+                        Ok(answered) => {
+                            connection = answered.connection;
+                            let (parts, body) = answered.response.into_parts();
+                            let source = Source::new(body, parts.version == Version::HTTP_2);
+                            let mut headers = Headers::from([(":status", parts.status.as_str())]);
+                            head::add_fields(&parts.headers, &mut headers);
+                            let piece = Piece::Headers(headers, source.read);
+                            response = Some(source);
+                            Some((Way::Response, self.show(Way::Response, piece)?))
+                        }
+                        Err(why) => {
+                            complain!("palisade: upstream {}: {why:#}", plan.target.address());
+                            up(&plan.stats.numbers.upstream_failures);
+                            replying = true;
+                            let step = self.reply(502, "upstream_failure", "upstream failure\n")?;
+                            Some((Way::Response, step))
+                        }
+                    }
+                }
+                frame = request.body.frame(), if takes_request => {
+                    let step = match frame {
+                        Some(Err(_)) => {
+                            // The client broke off; so do we.
+                            self.note(0, "downstream_remote_disconnect");
+                            client.head = None;
+                            return Ok(());
+                        }
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) => {
+                                let end = request.http2 && request.body.is_end_stream();
+                                request.read = end;
+                                request.held += data.len();
+                                self.record.borrow_mut().received += length(&data);
+                                let step = self.show(Way::Request, Piece::Body(&data, end))?;
+                                if request.held > plan.bounds.held && step == Step::Paused && self.sees_body(Way::Request) {
+                                    replying = true;
+                                    self.reply(413, "request_payload_too_large", "Payload Too Large")?
+                                } else {
+                                    step
+                                }
+                            }
+                            Err(frame) => {
+                                request.read = true;
+                                let trailers = frame.into_trailers().unwrap_or_default();
+                                self.show(Way::Request, Piece::Trailers(head::of_trailers(&trailers)))?
+                            }
+                        },
+                        None => {
+                            request.read = true;
+                            self.show(Way::Request, Piece::Body(b"", true))?
+                        }
+                    };
+                    Some((Way::Request, step))
+                }
+                frame = next_frame(&mut response), if takes_response => {
+                    let Some(source) = &mut response else { continue };
+                    let step = match frame {
+                        Some(Err(error)) => {
+                            complain!("palisade: upstream {}: {error}", plan.target.address());
+                            up(&plan.stats.numbers.upstream_failures);
+                            if client.head.is_none() {
+                                self.detail("upstream_reset");
+                                return Err(Lost);
+                            }
+                            replying = true;
+                            self.reply(502, "upstream_reset", "upstream failure\n")?
+                        }
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) => {
+                                let end = source.http2 && source.body.is_end_stream();
+                                source.read = end;
+                                source.held += data.len();
+                                let over = source.held > plan.bounds.held;
+                                let step = self.show(Way::Response, Piece::Body(&data, end))?;
+                                if over && step == Step::Paused && self.sees_body(Way::Response) {
+                                    replying = true;
+                                    self.reply(500, "response_payload_too_large", "Internal Server Error")?
+                                } else {
+                                    step
+                                }
+                            }
+                            Err(frame) => {
+                                source.read = true;
+                                let trailers = frame.into_trailers().unwrap_or_default();
+                                self.show(Way::Response, Piece::Trailers(head::of_trailers(&trailers)))?
+                            }
+                        },
+                        None => {
+                            source.read = true;
+                            self.show(Way::Response, Piece::Body(b"", true))?
+                        }
+                    };
+                    Some((Way::Response, step))
+                }
+                () = alarm.as_mut() => {
+                    let due = self.due(moved);
+                    if Instant::now() < due {
+                        alarm.as_mut().reset(due.into());
+                        continue;
+                    }
+                    if replying || client.head.is_none() {
+                        self.detail("stream_timeout");
+                        return Err(Lost);
+                    }
+                    replying = true;
+                    alarm.as_mut().reset((Instant::now() + plan.bounds.stream_idle).into());
+                    let step = if upward.is_done() || asked.is_some() && request.read {
+                        self.reply(504, "response_timeout", "upstream request timeout")?
+                    } else {
+                        self.reply(408, "stream_idle_timeout", "stream timeout")?
+                    };
+                    Some((Way::Response, step))
+                }
+            };
+            moved = Instant::now();
+        }
+    }
+
+    /// When the exchange has taken too long.
+    fn due(&self, moved: Instant) -> Instant {
+        let bounds = self.bounds();
+        let idle = moved + bounds.stream_idle;
+        match bounds.request {
+            Some(all) => idle.min(self.started + all),
+            None => idle,
+        }
+    }
+
+    fn ask(&self, request: Request<GatewayBody>) -> Asked {
+        let worker = Rc::clone(&self.worker);
+        Box::pin(async move { worker.pool.send(&worker.plan.target, request).await })
+    }
+}
+
+/// A request that was sent, to be awaited.
+type Asked = Pin<Box<dyn Future<Output = anyhow::Result<Answered>>>>;
+
+async fn answer(asked: &mut Option<Asked>) -> anyhow::Result<Answered> {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn freed(steps: &mut Option<mpsc::Receiver<Step>>) -> Option<Step> {
+    match steps {
+        Some(steps) => steps.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+type UpstreamFrame =
+    Result<hyper::body::Frame<bytes::Bytes>, Box<dyn std::error::Error + Send + Sync>>;
+
+async fn next_frame(response: &mut Option<Down>) -> Option<UpstreamFrame> {
+    match response {
+        Some(source) => source.body.frame().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+impl Piece<'_> {
+    /// What goes on where there is no filter.
+    fn let_go(self) -> Forward {
+        let mut forward = Forward::default();
+        match self {
+            Self::Headers(headers, end) => {
+                forward.headers = Some(headers);
+                forward.end = end;
+            }
+            Self::Body(data, end) => {
+                forward.body = data.to_vec();
+                forward.end = end;
+            }
+            Self::Trailers(trailers) => {
+                forward.trailers = Some(trailers);
+                forward.end = true;
+            }
+        }
+        forward
+    }
 }
 
 /// The client's end: a head once, then pieces of a body.
 struct Client {
     head: Option<oneshot::Sender<Response<GatewayBody>>>,
-    body: Option<Sender>,
-}
-
-impl Exchange {
-    async fn run(
-        &self,
-        headers: Headers,
-        body: Incoming,
-        mut steps: mpsc::UnboundedReceiver<Step>,
-        client: &mut Client,
-    ) -> Result<(), Lost> {
-        match self.request(headers, body, &mut steps).await? {
-            Ended::Reply(reply) => {
-                client.reply(self, reply).await;
-                Ok(())
-            }
-            Ended::Answered(Ok(answered)) => self.response(answered, steps, client).await,
-            Ended::Answered(Err(why)) => {
-                eprintln!("palisade: upstream: {why}");
-                let reply = LocalReply {
-                    status: 502,
-                    details: "upstream_failure".to_owned(),
-                    headers: Headers::from([(":status", "502"), ("content-length", "0")]),
-                    ..LocalReply::default()
-                };
-                match self
-                    .worker
-                    .step(self.ticket, |vm, stream| vm.host_reply(stream, reply))?
-                {
-                    Step::LocalReply(reply) => {
-                        client.reply(self, reply).await;
-                        Ok(())
-                    }
-                    Step::Continue(_) | Step::Paused => Err(Lost),
-                }
-            }
-        }
-    }
-
-    /// The request half: until the upstream has answered, or somebody else has.
-    async fn request(
-        &self,
-        headers: Headers,
-        mut body: Incoming,
-        steps: &mut mpsc::UnboundedReceiver<Step>,
-    ) -> Result<Ended, Lost> {
-        let head_ends = body.is_end_stream();
-        let mut read = head_ends;
-        let mut step = self.worker.step(self.ticket, |vm, stream| {
-            vm.request_headers(stream, headers, head_ends)
-        })?;
-        let mut upstream: Option<Sender> = None;
-        let mut sent = false;
-        let (answer, mut answered) = oneshot::channel();
-        let mut answer = Some(answer);
-        loop {
-            match step {
-                Step::LocalReply(reply) => {
-                    if let Some(upstream) = &upstream {
-                        upstream.abort().await;
-                    }
-                    return Ok(Ended::Reply(reply));
-                }
-                Step::Paused => {}
-                Step::Continue(forward) => {
-                    let Forward {
-                        headers,
-                        body,
-                        trailers,
-                        end,
-                    } = forward;
-                    if let (Some(headers), Some(answer)) = (headers, answer.take()) {
-                        let outgoing = if end && body.is_empty() && trailers.is_none() {
-                            GatewayBody::Whole(None)
-                        } else {
-                            let (sender, outgoing) = GatewayBody::pieces();
-                            upstream = Some(sender);
-                            outgoing
-                        };
-                        let Some(request) = request_of(&headers, outgoing) else {
-                            return Ok(Ended::Answered(Err(
-                                "the filter let go a request that cannot be sent".to_owned(),
-                            )));
-                        };
-                        let worker = Rc::clone(&self.worker);
-                        spawn_local(async move {
-                            let sent = worker.pool.send(&worker.plan.target, request).await;
-                            let _ = answer.send(sent.map_err(|error| format!("{error:#}")));
-                        });
-                    }
-                    if let Some(sender) = &upstream {
-                        let pass = async {
-                            sender.data(body).await;
-                            if let Some(trailers) = trailers {
-                                sender.trailers(fields(&trailers)).await;
-                            }
-                        };
-                        tokio::select! {
-                            () = pass => {}
-                            // Answered before the request was read: the rest is of no use to it.
-                            early = &mut answered => return Ok(Ended::of(early)),
-                        }
-                    }
-                    if end {
-                        upstream = None;
-                        sent = true;
-                    }
-                }
-            }
-            step = tokio::select! {
-                early = &mut answered, if answer.is_none() => return Ok(Ended::of(early)),
-                freed = steps.recv() => freed.ok_or(Lost)?,
-                frame = body.frame(), if !read && !sent => match frame {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => self.worker.step(self.ticket, |vm, stream| vm.request_body(stream, &data, false))?,
-                        Err(frame) => {
-                            let trailers = frame.into_trailers().unwrap_or_default();
-                            read = true;
-                            let trailers = headers_of(&trailers);
-                            self.worker.step(self.ticket, |vm, stream| vm.request_trailers(stream, trailers))?
-                        }
-                    },
-                    // The client broke off: so do we.
-                    Some(Err(_)) => {
-                        if let Some(upstream) = &upstream {
-                            upstream.abort().await;
-                        }
-                        return Err(Lost);
-                    }
-                    None => {
-                        read = true;
-                        self.worker.step(self.ticket, |vm, stream| vm.request_body(stream, b"", true))?
-                    }
-                },
-            };
-        }
-    }
-
-    /// The response half.
-    async fn response(
-        &self,
-        answered: Answered,
-        mut steps: mpsc::UnboundedReceiver<Step>,
-        client: &mut Client,
-    ) -> Result<(), Lost> {
-        let (parts, mut body) = answered.response.into_parts();
-        let mut headers = Headers::from([(":status", parts.status.as_str())]);
-        add_fields(&parts.headers, &mut headers);
-        let head_ends = body.is_end_stream();
-        let mut read = head_ends;
-        let mut step = self.worker.step(self.ticket, |vm, stream| {
-            vm.response_headers(stream, headers, head_ends)
-        })?;
-        loop {
-            match step {
-                Step::LocalReply(reply) => {
-                    client.reply(self, reply).await;
-                    return Ok(());
-                }
-                Step::Paused => {}
-                Step::Continue(Forward {
-                    headers,
-                    body,
-                    trailers,
-                    end,
-                }) => {
-                    if let Some(headers) = headers {
-                        client.begin(self, &headers, end && body.is_empty() && trailers.is_none());
-                    }
-                    if let Some(sender) = &client.body {
-                        let listens = sender.data(body).await;
-                        if let Some(trailers) = trailers {
-                            sender.trailers(fields(&trailers)).await;
-                        }
-                        if !listens {
-                            return Ok(());
-                        }
-                    }
-                    if end {
-                        client.body = None;
-                        if let Some(connection) = answered.connection {
-                            self.worker.pool.give_back(connection);
-                        }
-                        return Ok(());
-                    }
-                }
-            }
-            step = tokio::select! {
-                freed = steps.recv() => freed.ok_or(Lost)?,
-                frame = body.frame(), if !read => match frame {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => self.worker.step(self.ticket, |vm, stream| vm.response_body(stream, &data, false))?,
-                        Err(frame) => {
-                            let trailers = frame.into_trailers().unwrap_or_default();
-                            read = true;
-                            let trailers = headers_of(&trailers);
-                            self.worker.step(self.ticket, |vm, stream| vm.response_trailers(stream, trailers))?
-                        }
-                    },
-                    Some(Err(error)) => {
-                        eprintln!("palisade: upstream: {error}");
-                        return Err(Lost);
-                    }
-                    None => {
-                        read = true;
-                        self.worker.step(self.ticket, |vm, stream| vm.response_body(stream, b"", true))?
-                    }
-                },
-            };
-        }
-    }
-}
-
-/// What ended the request half.
-enum Ended {
-    Reply(LocalReply),
-    Answered(Result<Answered, String>),
-}
-
-impl Ended {
-    fn of(answer: Result<Result<Answered, String>, oneshot::error::RecvError>) -> Self {
-        Self::Answered(answer.unwrap_or_else(|_| Err("the request was given up".to_owned())))
-    }
+    out: Outgoing,
+    /// Nobody listens any more.
+    gone: bool,
 }
 
 impl Client {
-    /// Sends the head; the body follows unless this is all.
-    fn begin(&mut self, exchange: &Exchange, headers: &Headers, ends: bool) {
-        let (sender, body) = if ends {
-            (None, GatewayBody::Whole(None))
-        } else {
-            let (sender, body) = GatewayBody::pieces();
-            (Some(sender), body)
-        };
-        self.body = sender;
-        self.send(exchange, headers, body);
+    fn new(head: oneshot::Sender<Response<GatewayBody>>) -> Self {
+        Self {
+            head: Some(head),
+            out: Outgoing::default(),
+            gone: false,
+        }
+    }
+
+    /// Sends what waits; else waits until nobody listens.
+    async fn work(&mut self) {
+        if let Some(head) = &mut self.head {
+            head.closed().await;
+            self.gone = true;
+        } else if self.out.work().await == Worked::Unread {
+            self.gone = true;
+        }
+    }
+
+    /// Sends on what was let go.
+    fn forward(&mut self, exchange: &Exchange, forward: Forward) {
+        if let Some(headers) = &forward.headers {
+            let body = if forward.is_only_headers() {
+                GatewayBody::Whole(None)
+            } else {
+                let (out, body) = GatewayBody::pieces();
+                self.out = out;
+                body
+            };
+            self.send(exchange, headers, VIA_UPSTREAM, body);
+        }
+        let trailers = forward.trailers.as_ref().map(fields);
+        self.out.put(forward.body, trailers, forward.end);
     }
 
     /// Sends a whole reply in the upstream's place.
-    async fn reply(&mut self, exchange: &Exchange, reply: LocalReply) {
-        exchange.details.replace(reply.details);
-        if let Some(body) = &self.body {
+    fn reply(&mut self, exchange: &Exchange, reply: LocalReply) {
+        if self.head.is_none() || reply.reset {
             // The head has gone: all that can be said is that the rest will not come.
-            body.abort().await;
+            exchange.detail(&reply.details);
+            self.head = None;
             return;
         }
-        self.send(exchange, &reply.headers, GatewayBody::whole(reply.body));
+        up(&exchange.worker.plan.stats.numbers.local_replies);
+        exchange.record.borrow_mut().sent += length(&reply.body);
+        let body = GatewayBody::whole(reply.body);
+        self.send(exchange, &reply.headers, &reply.details, body);
     }
 
-    fn send(&mut self, exchange: &Exchange, headers: &Headers, body: GatewayBody) {
+    fn send(&mut self, exchange: &Exchange, headers: &Headers, details: &str, body: GatewayBody) {
         let status = headers
             .status()
             .and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
-        exchange.status.set(status.as_u16());
+        exchange.note(status.as_u16(), details);
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = fields(headers);
@@ -341,154 +628,42 @@ impl Client {
         }
     }
 
-    /// The VM was lost or somebody broke off: 503 if the client has seen nothing, else the body breaks off too.
-    async fn fail(&mut self, exchange: &Exchange) {
+    /// The VM was lost or somebody broke off: 503 if the client has seen nothing; a body that has begun breaks off with its sender.
+    fn fail(&mut self, exchange: &Exchange) {
         if let Some(head) = self.head.take() {
-            exchange.status.set(503);
-            exchange.details.replace("stream_lost".to_owned());
-            let _ = head.send(unavailable());
-        }
-        if let Some(body) = &self.body {
-            body.abort().await;
+            exchange.record.borrow_mut().status = 503;
+            if exchange.record.borrow().details.is_empty() {
+                exchange.detail(FILTER_FAILED);
+            }
+            let _ = head.send(status_only(503));
         }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let state = self.worker.close(self.ticket);
-        if self.worker.plan.quiet {
-            return;
+        let state = self
+            .ticket
+            .as_ref()
+            .map_or_else(FilterState::new, |ticket| self.worker.close(ticket));
+        let plan = &self.worker.plan;
+        let record = self.record.borrow();
+        let time = self.started.elapsed();
+        down(&plan.stats.numbers.requests_active);
+        plan.stats.answered(record.status);
+        plan.stats.requests.record(time);
+        let add = std::sync::atomic::AtomicU64::fetch_add;
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        add(&plan.stats.numbers.bytes_received, record.received, relaxed);
+        add(&plan.stats.numbers.bytes_sent, record.sent, relaxed);
+        if plan.log != Format::Off {
+            say!("{}", record.line(plan.log, time, &state));
         }
-        let details = self.details.borrow();
-        let verdict = match state.get("wasm.verdict") {
-            Some(verdict) => String::from_utf8_lossy(verdict).into_owned(),
-            None if details.is_empty() => "allowed".to_owned(),
-            None => details.clone(),
-        };
-        let ms = self.started.elapsed().as_secs_f64() * 1000.0;
-        say!("{} {} {verdict} {ms:.1}ms", self.status.get(), self.line);
     }
 }
 
-fn unavailable() -> Response<GatewayBody> {
+fn status_only(status: u16) -> Response<GatewayBody> {
     let mut response = Response::new(GatewayBody::Whole(None));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     response
-}
-
-/// Fields that hold between two hops only (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [&str; 7] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// The head as the filter sees it: pseudo-headers, then what the client sent without hop-by-hop fields, with our
-/// request id and the peer added to the forwarding chain.
-fn head_of(parts: &Parts, peer: SocketAddr) -> Headers {
-    let mut headers = Headers::new();
-    let mut hosts = parts.headers.get_all("host").iter();
-    let host = hosts.next().map(|host| host.as_bytes().to_vec());
-    // RFC 9112 §3.2.2: the authority of an absolute target goes before `host`.
-    let authority = parts
-        .uri
-        .authority()
-        .map(|authority| authority.as_str().as_bytes().to_vec())
-        .or(host);
-    let path = match parts.uri.path_and_query() {
-        Some(path) => path.as_str(),
-        None => parts.uri.path(),
-    };
-    headers.add(":method", parts.method.as_str());
-    headers.add(":scheme", "http");
-    headers.add(":authority", authority.unwrap_or_default());
-    headers.add(":path", if path.is_empty() { "/" } else { path });
-    for host in hosts {
-        headers.add("host", host);
-    }
-    add_fields(&parts.headers, &mut headers);
-    if headers.get("x-request-id").is_none() {
-        headers.add("x-request-id", request_id());
-    }
-    headers.add("x-forwarded-for", peer.ip().to_string());
-    headers.add("x-forwarded-proto", "http");
-    headers
-}
-
-fn add_fields(from: &HeaderMap, to: &mut Headers) {
-    let named: Vec<String> = from
-        .get_all("connection")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    for (name, value) in from {
-        let name = name.as_str();
-        if name != "host" && !HOP_BY_HOP.contains(&name) && !named.iter().any(|hop| hop == name) {
-            to.add(name, value);
-        }
-    }
-}
-
-fn headers_of(map: &HeaderMap) -> Headers {
-    map.iter()
-        .map(|(name, value)| (name.as_str(), value))
-        .collect()
-}
-
-/// Regular fields for hyper; what HTTP/1 cannot carry is left out.
-fn fields(headers: &Headers) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(b":")) {
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        {
-            map.append(name, value);
-        }
-    }
-    map
-}
-
-/// The request to send: exactly the target that the filter let go.
-fn request_of(headers: &Headers, body: GatewayBody) -> Option<Request<GatewayBody>> {
-    let path = headers.get(":path")?;
-    let uri = if path == b"*" {
-        Uri::from_static("*")
-    } else {
-        PathAndQuery::try_from(path)
-            .ok()
-            .filter(|uri| uri.as_str().as_bytes() == path)?
-            .into()
-    };
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::from_bytes(headers.get(":method")?).ok()?;
-    *request.uri_mut() = uri;
-    let mut map = fields(headers);
-    map.insert(
-        "host",
-        HeaderValue::from_bytes(headers.get(":authority").unwrap_or_default()).ok()?,
-    );
-    *request.headers_mut() = map;
-    Some(request)
-}
-
-/// 128 random bits, in the form of a UUID.
-fn request_id() -> String {
-    let bits = u128::from(RandomState::new().hash_one(0)) << 64
-        | u128::from(RandomState::new().hash_one(1));
-    let hex = format!("{bits:032x}");
-    let mut id = String::with_capacity(36);
-    for (at, digit) in hex.chars().enumerate() {
-        if matches!(at, 8 | 12 | 16 | 20) {
-            id.push('-');
-        }
-        id.push(digit);
-    }
-    id
 }

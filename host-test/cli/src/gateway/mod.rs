@@ -1,15 +1,24 @@
 //! The gateway's workers: one thread, one VM, one single-threaded runtime each; counters are shared.
 //!
 //! **In:** connections and policies from the acceptor. **Out:** exchanges run through the filter.
-//! **Invariant:** a VM is used by its own thread only and never borrowed across an await. When it traps, every
-//! stream in it is answered 503 and a new VM starts: the gateway never passes a request the filter did not judge.
+//! **Invariant:** nothing queues without a bound: connections are limited before they come here, bodies and steps go through bounded
+//! channels, and nobody reads what the next hop does not take.
 
+pub(crate) mod access_log;
+pub(crate) mod admin;
 pub(crate) mod body;
+pub(crate) mod callouts;
+pub(crate) mod connection;
 pub(crate) mod exchange;
+pub(crate) mod guest;
+pub(crate) mod head;
+pub(crate) mod stats;
+pub(crate) mod tls;
 pub(crate) mod upstream;
+pub(crate) mod watch;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,37 +26,80 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use palisade_host::{
-    Clock, Error, LogLevel, Module, Shared, Step, StreamId, StreamInfo, Vm, VmConfig,
-};
-use tokio::sync::{mpsc, watch};
+use palisade_host::{Clock, LogLevel, Module, Shared};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch as signal};
 use tokio::task::{LocalSet, spawn_local};
 
+use self::guest::{FailurePolicy, Failures, Guest};
+use self::stats::Stats;
+use self::tls::Tls;
 use self::upstream::{Pool, Target};
 
-/// What all workers have in common.
+/// What all workers have in common, for as long as the gateway runs.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) module: Module,
-    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) names: Names,
     pub(crate) shared: Shared,
     pub(crate) clock: Clock,
     pub(crate) target: Target,
-    pub(crate) quiet: bool,
+    pub(crate) clusters: BTreeMap<String, Target>,
+    pub(crate) failure: FailurePolicy,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) bounds: Bounds,
+    pub(crate) log: access_log::Format,
+    pub(crate) log_level: LogLevel,
+    pub(crate) stats: Arc<Stats>,
+}
+
+/// What a VM is told of itself.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) plugin: String,
+    pub(crate) root_id: String,
+    pub(crate) vm_id: String,
+    pub(crate) vm_configuration: Vec<u8>,
+}
+
+/// What clients, upstreams and guests may take.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// A request's head must be in by then.
+    pub(crate) head: Duration,
+    /// A connection without requests is closed after this.
+    pub(crate) idle: Duration,
+    /// A request in which nothing moves is given up after this.
+    pub(crate) stream_idle: Duration,
+    /// A request takes no longer; `None`: as long as something moves.
+    pub(crate) request: Option<Duration>,
+    /// Fields of a head.
+    pub(crate) headers: usize,
+    /// Bytes of body held for the guest in one direction.
+    pub(crate) held: usize,
+    /// How long a stop waits for what is under way.
+    pub(crate) drain: Duration,
+}
+
+/// What can be changed while the gateway runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    /// `None`: no filter.
+    pub(crate) module: Option<Module>,
+    /// Counts the modules.
+    pub(crate) generation: u64,
+    pub(crate) configuration: Arc<[u8]>,
+    pub(crate) environment: Arc<[(String, String)]>,
 }
 
 /// What a worker is told.
 pub(crate) enum Job {
-    Connection(TcpStream, SocketAddr),
-    Policy(Arc<str>),
+    Connection(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    Load(Load),
     Stop,
 }
 
 /// A worker, from outside.
 pub(crate) struct Handle {
+    /// As long as there are connections that wait for the worker, of which there is a limited number.
     jobs: mpsc::UnboundedSender<Job>,
     thread: JoinHandle<()>,
 }
@@ -61,17 +113,15 @@ impl Handle {
     pub(crate) fn is_gone(&self) -> bool {
         self.thread.is_finished()
     }
-
-    pub(crate) fn join(self) {
-        drop(self.jobs);
-        let _ = self.thread.join();
-    }
 }
 
-/// Starts a worker; its VM has accepted the policy when this returns.
-pub(crate) fn start(number: u16, plan: &Arc<Plan>, policy: Arc<str>) -> Result<Handle> {
+/// Starts a worker; its VM has accepted the configuration when this returns.
+pub(crate) fn start(number: u16, plan: &Arc<Plan>, load: Load) -> Result<Handle> {
     let (jobs, inbox) = mpsc::unbounded_channel();
-    let vm = start_vm(number, plan, &policy)?;
+    let vm = match &load.module {
+        Some(module) => Some(guest::start_vm(number, plan, &load, module)?),
+        None => None,
+    };
     let plan = Arc::clone(plan);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -82,12 +132,9 @@ pub(crate) fn start(number: u16, plan: &Arc<Plan>, policy: Arc<str>) -> Result<H
             let worker = Rc::new(Worker {
                 number,
                 plan,
-                slot: RefCell::new(Slot {
-                    vm: Some(vm),
-                    generation: 0,
-                    policy,
-                }),
-                streams: RefCell::default(),
+                load: RefCell::new(load),
+                guest: RefCell::new(Guest::new(vm)),
+                failures: Failures::default(),
                 pool: Pool::default(),
                 connections: Cell::new(0),
             });
@@ -97,215 +144,41 @@ pub(crate) fn start(number: u16, plan: &Arc<Plan>, policy: Arc<str>) -> Result<H
     Ok(Handle { jobs, thread })
 }
 
-fn start_vm(number: u16, plan: &Plan, policy: &str) -> Result<Vm> {
-    let config = VmConfig {
-        plugin_name: "palisade".to_owned(),
-        vm_id: "palisade".to_owned(),
-        plugin_configuration: policy.as_bytes().to_vec(),
-        environment: plan.environment.clone(),
-        shared: plan.shared.clone(),
-        clock: plan.clock.clone(),
-        log_level: LogLevel::Info,
-        log_sink: Some(Box::new(move |line| {
-            if line.message.starts_with('{') {
-                say!("{}", line.message);
-            } else {
-                eprintln!("worker {number}: {line}");
-            }
-        })),
-        allow_on_headers_stop_iteration: true,
-        trace: false,
-        ..VmConfig::default()
-    };
-    Vm::start(&plan.module, config)
-        .with_context(|| format!("worker {number}: the filter did not start"))
-}
-
 /// One worker.
 pub(crate) struct Worker {
     number: u16,
     pub(crate) plan: Arc<Plan>,
-    slot: RefCell<Slot>,
-    /// Where to tell a held stream that a tick freed it.
-    streams: RefCell<HashMap<StreamId, mpsc::UnboundedSender<Step>>>,
+    load: RefCell<Load>,
+    /// The guest new streams go to.
+    guest: RefCell<Rc<Guest>>,
+    failures: Failures,
     pub(crate) pool: Pool,
     connections: Cell<usize>,
 }
 
-struct Slot {
-    /// `None` when the last restart failed.
-    vm: Option<Vm>,
-    /// Counts restarts: a stream of an earlier VM is lost.
-    generation: u64,
-    policy: Arc<str>,
-}
-
-/// A stream in one VM.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticket {
-    generation: u64,
-    pub(crate) stream: StreamId,
-}
-
-/// The VM a stream was in is gone, or refuses to work.
-#[derive(Debug)]
-pub(crate) struct Lost;
-
 impl Worker {
     async fn run(self: Rc<Self>, mut inbox: mpsc::UnboundedReceiver<Job>) {
-        let (stop, stopped) = watch::channel(false);
-        let ticking = spawn_local(Rc::clone(&self).tick());
+        let (stop, stopped) = signal::channel(false);
+        let guest = Rc::clone(&self.guest.borrow());
+        self.watch(&guest);
+        drop(guest);
         while let Some(job) = inbox.recv().await {
             match job {
-                Job::Connection(stream, peer) => {
-                    spawn_local(Rc::clone(&self).serve(stream, peer, stopped.clone()));
+                Job::Connection(stream, peer, permit) => {
+                    let serving = Rc::clone(&self).serve(stream, peer, stopped.clone());
+                    spawn_local(async move {
+                        serving.await;
+                        drop(permit);
+                    });
                 }
-                Job::Policy(policy) => self.configure(&policy),
+                Job::Load(load) => self.reload(load),
                 Job::Stop => break,
             }
         }
         let _ = stop.send(true);
-        for _ in 0..100 {
-            if self.connections.get() == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        ticking.abort();
-    }
-
-    async fn serve(
-        self: Rc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        mut stopped: watch::Receiver<bool>,
-    ) {
-        let _ = stream.set_nodelay(true);
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
-            return;
-        };
-        self.connections.set(self.connections.get() + 1);
-        let worker = Rc::clone(&self);
-        let service =
-            service_fn(move |request| exchange::handle(Rc::clone(&worker), peer, request));
-        let mut connection = std::pin::pin!(
-            http1::Builder::new()
-                .max_headers(1024)
-                .max_buf_size(1 << 21)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        // A client that breaks off is its own business.
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            _ = stopped.wait_for(|stopped| *stopped) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
-        self.connections
-            .set(self.connections.get().saturating_sub(1));
-    }
-
-    /// Gives the VM its ticks and tells the streams that they freed.
-    async fn tick(self: Rc<Self>) {
-        loop {
-            let period = self.slot.borrow().vm.as_ref().and_then(Vm::tick_period);
-            tokio::time::sleep(period.unwrap_or(Duration::from_secs(1))).await;
-            let generation = self.slot.borrow().generation;
-            for (stream, step) in self.call(generation, Vm::tick).unwrap_or_default() {
-                if let Some(waiting) = self.streams.borrow().get(&stream) {
-                    let _ = waiting.send(step);
-                }
-            }
-        }
-    }
-
-    fn configure(&self, policy: &Arc<str>) {
-        let generation = self.slot.borrow().generation;
-        self.slot.borrow_mut().policy = Arc::clone(policy);
-        if self
-            .call(generation, |vm| vm.configure(policy.as_bytes()))
-            .is_err()
-        {
-            eprintln!("worker {}: the new policy was not taken", self.number);
-        }
-    }
-
-    /// Begins a stream; the receiver gets the steps that ticks make.
-    pub(crate) fn open(
-        &self,
-        info: StreamInfo,
-    ) -> Result<(Ticket, mpsc::UnboundedReceiver<Step>), Lost> {
-        self.revive();
-        let generation = self.slot.borrow().generation;
-        let stream = self.call(generation, |vm| vm.new_stream(info))?;
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.streams.borrow_mut().insert(stream, sender);
-        Ok((Ticket { generation, stream }, receiver))
-    }
-
-    /// Runs a callback of a stream.
-    pub(crate) fn step<T>(
-        &self,
-        ticket: Ticket,
-        callback: impl FnOnce(&mut Vm, StreamId) -> Result<T, Error>,
-    ) -> Result<T, Lost> {
-        self.call(ticket.generation, |vm| callback(vm, ticket.stream))
-    }
-
-    /// Ends a stream: what it left for the access log.
-    pub(crate) fn close(&self, ticket: Ticket) -> palisade_host::FilterState {
-        if self.slot.borrow().generation != ticket.generation {
-            return palisade_host::FilterState::default();
-        }
-        self.streams.borrow_mut().remove(&ticket.stream);
-        self.call(ticket.generation, |vm| vm.finish(ticket.stream))
-            .unwrap_or_default()
-    }
-
-    fn call<T>(
-        &self,
-        generation: u64,
-        callback: impl FnOnce(&mut Vm) -> Result<T, Error>,
-    ) -> Result<T, Lost> {
-        let mut slot = self.slot.borrow_mut();
-        if slot.generation != generation {
-            return Err(Lost);
-        }
-        let Some(vm) = slot.vm.as_mut() else {
-            return Err(Lost);
-        };
-        let result = callback(vm);
-        // They went to the sink; none is kept.
-        vm.take_logs();
-        match result {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                eprintln!("worker {}: {error}", self.number);
-                if error.is_fatal() {
-                    eprintln!(
-                        "worker {}: the VM is lost and is started anew; its {} streams are answered 503",
-                        self.number,
-                        self.streams.borrow().len()
-                    );
-                    slot.vm = None;
-                    slot.generation += 1;
-                    drop(slot);
-                    self.streams.borrow_mut().clear();
-                    self.revive();
-                }
-                Err(Lost)
-            }
-        }
-    }
-
-    fn revive(&self) {
-        let mut slot = self.slot.borrow_mut();
-        if slot.vm.is_none() {
-            match start_vm(self.number, &self.plan, &slot.policy) {
-                Ok(vm) => slot.vm = Some(vm),
-                Err(error) => eprintln!("{error:#}"),
-            }
+        let deadline = tokio::time::Instant::now() + self.plan.bounds.drain;
+        while self.connections.get() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }

@@ -1,11 +1,16 @@
-//! Where requests go: an HTTP/1.1 server, or the built-in demo that shows what it received.
+//! Where requests and call-outs go: an HTTP/1.1 or HTTP/2 server, or the built-in demo that shows what it received.
+//!
+//! **Invariant:** a request of which anything may have been read is never sent twice. Connections belong to one worker.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
@@ -14,98 +19,216 @@ use tokio::task::spawn_local;
 
 use super::body::GatewayBody;
 
-/// An upstream.
-#[derive(Debug, Clone)]
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection that was used may take to be ready again.
+const READY: Duration = Duration::from_millis(100);
+/// Idle HTTP/1.1 connections that a worker keeps for one server.
+const MOST_IDLE: usize = 256;
+/// Of a login's body the demo looks at so much.
+const DEMO_BODY: usize = 1 << 16;
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Built in.
     Demo,
+    /// `host:port`, and whether it is spoken to in HTTP/2.
+    Server { address: Arc<str>, http2: bool },
+}
+
+impl Target {
+    /// Reads a URL: `http://HOST:PORT`, or `h2c://` or `http2://` for HTTP/2 without TLS.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        const FIX: &str = "write http://HOST:PORT, or h2c://HOST:PORT for HTTP/2 (TLS to an upstream is not spoken)";
+        let uri: Uri = url.parse().with_context(|| format!("`{url}`: {FIX}"))?;
+        let http2 = match uri.scheme_str() {
+            Some("http") => false,
+            Some("h2c" | "http2") => true,
+            _ => bail!("`{url}`: {FIX}"),
+        };
+        let (Some(authority), "" | "/") = (uri.authority(), uri.path()) else {
+            bail!("`{url}`: {FIX}");
+        };
+        let address = format!(
+            "{}:{}",
+            authority.host(),
+            authority.port_u16().unwrap_or(80)
+        );
+        Ok(Self::Server {
+            address: address.into(),
+            http2,
+        })
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(crate) const fn is_http2(&self) -> bool {
+        matches!(self, Self::Server { http2: true, .. })
+    }
+
+    /// The same server, spoken to in HTTP/2.
+    pub(crate) fn in_http2(&self) -> Self {
+        match self {
+            Self::Demo => Self::Demo,
+            Self::Server { address, .. } => Self::Server {
+                address: Arc::clone(address),
+                http2: true,
+            },
+        }
+    }
+
     /// `host:port`.
-    Server(String),
+    pub(crate) fn address(&self) -> &str {
+        match self {
+            Self::Demo => "demo",
+            Self::Server { address, .. } => address,
+        }
+    }
 }
 
 /// A response's body, wherever it comes from.
 pub(crate) type UpstreamBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-impl Target {
-    /// Reads a URL.
-    pub(crate) fn parse(url: &str) -> Result<Self> {
-        let uri: Uri = url.parse()?;
-        let (Some("http"), Some(authority), "" | "/") =
-            (uri.scheme_str(), uri.authority(), uri.path())
-        else {
-            bail!("`{url}`: write the upstream as http://HOST:PORT");
-        };
-        Ok(Self::Server(format!(
-            "{}:{}",
-            authority.host(),
-            authority.port_u16().unwrap_or(80)
-        )))
-    }
+/// A connection to give back when its response was read and its request written.
+pub(crate) struct Reusable {
+    address: Arc<str>,
+    connection: http1::SendRequest<GatewayBody>,
 }
 
-/// Idle connections of one worker.
-#[derive(Debug, Default)]
-pub(crate) struct Pool(RefCell<Vec<SendRequest<GatewayBody>>>);
-
-/// A response, and the connection to give back when its body was read.
+/// A response, and its connection.
 pub(crate) struct Answered {
     pub(crate) response: Response<UpstreamBody>,
-    pub(crate) connection: Option<SendRequest<GatewayBody>>,
+    pub(crate) connection: Option<Reusable>,
+}
+
+/// Connections of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<Arc<str>, Vec<http1::SendRequest<GatewayBody>>>>,
+    shared: RefCell<HashMap<Arc<str>, http2::SendRequest<GatewayBody>>>,
+}
+
+/// Runs hyper's tasks on the worker's own thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(async move {
+            future.await;
+        });
+    }
 }
 
 impl Pool {
-    /// Idle connections kept.
-    const MOST: usize = 256;
-
-    pub(crate) fn give_back(&self, connection: SendRequest<GatewayBody>) {
-        let mut idle = self.0.borrow_mut();
-        if idle.len() < Self::MOST && !connection.is_closed() {
-            idle.push(connection);
+    pub(crate) fn give_back(&self, reusable: Reusable) {
+        let mut idle = self.idle.borrow_mut();
+        let idle = idle.entry(reusable.address).or_default();
+        if idle.len() < MOST_IDLE && !reusable.connection.is_closed() {
+            idle.push(reusable.connection);
         }
     }
 
-    /// Sends a request.
+    /// Sends a request that was made for this target.
     pub(crate) async fn send(
         &self,
         target: &Target,
-        mut request: Request<GatewayBody>,
+        request: Request<GatewayBody>,
     ) -> Result<Answered> {
-        let Target::Server(address) = target else {
-            return Ok(Answered {
+        match target {
+            Target::Demo => Ok(Answered {
                 response: demo(request).await?,
                 connection: None,
-            });
+            }),
+            Target::Server {
+                address,
+                http2: true,
+            } => Ok(Answered {
+                response: self.send_http2(address, request).await?,
+                connection: None,
+            }),
+            Target::Server {
+                address,
+                http2: false,
+            } => self.send_http1(address, request).await,
+        }
+    }
+
+    async fn send_http1(
+        &self,
+        address: &Arc<str>,
+        mut request: Request<GatewayBody>,
+    ) -> Result<Answered> {
+        let answered = |response, connection| Answered {
+            response: boxed(response),
+            connection: Some(Reusable {
+                address: Arc::clone(address),
+                connection,
+            }),
         };
         // An idle connection may have been closed meanwhile; hyper hands the request back if nothing of it was sent.
         loop {
-            let idle = self.0.borrow_mut().pop();
+            let idle = self.idle.borrow_mut().get_mut(address).and_then(Vec::pop);
             let Some(mut connection) = idle else { break };
-            if connection.ready().await.is_err() {
+            // One that is still at its last request's body is of no use now.
+            let ready = tokio::time::timeout(READY, connection.ready()).await;
+            if !matches!(ready, Ok(Ok(()))) {
                 continue;
             }
             match connection.try_send_request(request).await {
-                Ok(response) => {
-                    return Ok(Answered {
-                        response: boxed(response),
-                        connection: Some(connection),
-                    });
-                }
+                Ok(response) => return Ok(answered(response, connection)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(error.into_error().into()),
                 },
             }
         }
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let stream = connect(address).await?;
         let (mut connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
         spawn_local(driver);
         let response = connection.send_request(request).await?;
-        Ok(Answered {
-            response: boxed(response),
-            connection: Some(connection),
-        })
+        Ok(answered(response, connection))
     }
+
+    async fn send_http2(
+        &self,
+        address: &Arc<str>,
+        mut request: Request<GatewayBody>,
+    ) -> Result<Response<UpstreamBody>> {
+        let open = self.shared.borrow().get(address).cloned();
+        if let Some(mut connection) = open {
+            if connection.ready().await.is_ok() {
+                match connection.try_send_request(request).await {
+                    Ok(response) => return Ok(boxed(response)),
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) => request = unsent,
+                        None => return Err(error.into_error().into()),
+                    },
+                }
+            }
+            self.shared.borrow_mut().remove(address);
+        }
+        let stream = connect(address).await?;
+        let (mut connection, driver) = http2::Builder::new(Local)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(1 << 22)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        spawn_local(driver);
+        self.shared
+            .borrow_mut()
+            .insert(Arc::clone(address), connection.clone());
+        Ok(boxed(connection.send_request(request).await?))
+    }
+}
+
+async fn connect(address: &str) -> Result<TcpStream> {
+    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
+        .await
+        .with_context(|| format!("{address}: no connection in {CONNECT:?}"))?
+        .with_context(|| address.to_owned())?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn boxed(response: Response<hyper::body::Incoming>) -> Response<UpstreamBody> {
@@ -114,8 +237,14 @@ fn boxed(response: Response<hyper::body::Incoming>) -> Response<UpstreamBody> {
 
 /// Shows what it received. `/status/NNN` answers that status; `/login` wants `correct-horse`.
 async fn demo(request: Request<GatewayBody>) -> Result<Response<UpstreamBody>> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let (parts, mut body) = request.into_parts();
+    let (mut seen, mut length) = (Vec::<u8>::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            length = length.saturating_add(data.len());
+            seen.extend(data.iter().take(DEMO_BODY.saturating_sub(seen.len())));
+        }
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let status = if let Some(status) = parts.uri.path().strip_prefix("/status/") {
         status
@@ -124,7 +253,7 @@ async fn demo(request: Request<GatewayBody>) -> Result<Response<UpstreamBody>> {
             .and_then(|status: u16| StatusCode::from_u16(status).ok())
             .filter(|status| status.as_u16() >= 200)
     } else if parts.uri.path() == "/login"
-        && !body.windows(13).any(|window| window == b"correct-horse")
+        && !seen.windows(13).any(|window| window == b"correct-horse")
     {
         Some(StatusCode::UNAUTHORIZED)
     } else {
@@ -141,7 +270,7 @@ async fn demo(request: Request<GatewayBody>) -> Result<Response<UpstreamBody>> {
             }
         }
     }
-    let shown = json!({ "method": parts.method.as_str(), "path": path, "headers": headers, "body_bytes": body.len() });
+    let shown = json!({ "method": parts.method.as_str(), "path": path, "headers": headers, "body_bytes": length });
     let text = format!("{shown:#}\n");
     Ok(Response::builder()
         .status(status.unwrap_or(StatusCode::OK))
