@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod hostcalls;
 mod module;
+pub mod simulate;
 mod state;
 mod stream;
 mod vm;
@@ -38,6 +39,6 @@ pub use crate::{
         shared::{Metric, MetricKind, Shared},
         trace::{Callback, Hostcall, Trace},
     },
-    stream::{AskedReply, Called, Forward, LocalReply, Step, StreamId, StreamInfo},
-    vm::{Fault, FilterState, Vm, VmConfig},
+stream::{AskedReply, Called, Forward, LocalReply, Step, StreamId, StreamInfo},
+    vm::{Access, CRASH, Fault, FilterState, Vm, VmConfig, Watch},
 };

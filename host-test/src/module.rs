@@ -214,6 +214,13 @@ impl Module {
         })
     }
 
+    /// Whether the guest imports a function of the host under this name.
+    #[must_use]
+    pub fn imports_function(&self, name: &str) -> bool {
+        let mut imports = self.instance_pre.module().imports();
+        imports.any(|import| import.name() == name)
+    }
+
     /// The name used in errors.
     #[must_use]
     pub fn name(&self) -> &str {

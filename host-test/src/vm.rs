@@ -28,6 +28,27 @@ use crate::{
 /// Answers any hostcall in the host's place: called with its name, `Some(status)` is what the guest gets.
 pub type Fault = Box<dyn FnMut(&'static str) -> Option<i32> + Send>;
 
+/// A [`Fault`]'s answer that no guest gets: the VM ends in this hostcall, as if it had trapped.
+pub const CRASH: i32 = i32::MIN;
+
+/// Is shown what workers share, access by access, after it was made.
+pub type Watch = Box<dyn FnMut(&Access<'_>) + Send>;
+
+/// An access to shared data, queues or metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    /// Which hostcall.
+    pub hostcall: &'static str,
+    /// The key, or the number of the queue or metric.
+    pub key: &'a [u8],
+    /// The version written on or read; 0 where there is none.
+    pub cas: u32,
+    /// The value written or read.
+    pub value: &'a [u8],
+    /// What the guest is told.
+    pub status: i32,
+}
+
 /// How a VM is started.
 pub struct VmConfig {
     /// Which root context of the module.
@@ -55,6 +76,8 @@ pub struct VmConfig {
     pub allow_on_headers_stop_iteration: bool,
     /// Answers of hostcalls injected by a test.
     pub fault: Option<Fault>,
+    /// Sees accesses to what VMs share.
+    pub watch: Option<Watch>,
     /// Where call-outs may go; to any other name they answer BAD_ARGUMENT.
     pub clusters: Clusters,
     /// Answers call-outs in [`Vm::exchange`].
@@ -80,6 +103,7 @@ impl Default for VmConfig {
             log_sink: None,
             allow_on_headers_stop_iteration: false,
             fault: None,
+            watch: None,
             clusters: Clusters::default(),
             callouts: None,
             seed: None,
@@ -139,6 +163,7 @@ impl Vm {
             random: config.seed.map_or(Random::System, Random::Seeded),
             log: Log::new(config.log_level, config.log_sink),
             fault: config.fault,
+            watch: config.watch,
             trace: Recorder::new(config.trace),
             fuel_limit: module.limits.fuel,
             memory: None,

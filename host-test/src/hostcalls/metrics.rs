@@ -45,6 +45,16 @@ pub(super) fn increment(cx: &mut Cx<'_, '_>, metric: i32, delta: i64) -> Answer 
 }
 
 pub(super) fn get(cx: &mut Cx<'_, '_>, metric: i32, value_out: i32) -> Answer {
-    let value = cx.state().shared.read_metric(metric.cast_unsigned())?;
+    let (metric, state) = (metric.cast_unsigned(), cx.state());
+    let read = state.shared.read_metric(metric);
+    let (name, value) = (metric.to_string(), read.unwrap_or_default());
+    state.seen(
+        "proxy_get_metric",
+        name.as_bytes(),
+        0,
+        &value.to_le_bytes(),
+        &read,
+    );
+    let value = read?;
     cx.write_u64(value_out, value)
 }

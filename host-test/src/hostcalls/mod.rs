@@ -25,6 +25,7 @@ use crate::{
         types::Status,
     },
     state::HostState,
+    vm::CRASH,
     vm::fuel_used,
 };
 
@@ -191,6 +192,9 @@ fn guarded(
     let fault = caller.data_mut().fault.as_mut();
     if let Some(answer) = fault.and_then(|fault| fault(name)) {
         end(caller, place, answer, Bytes::default());
+        if answer == CRASH {
+            return Err(wasmtime::Error::msg("killed by the host, as asked"));
+        }
         return Ok(answer);
     }
     let mut cx = Cx {

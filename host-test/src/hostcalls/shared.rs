@@ -12,7 +12,13 @@ pub(super) fn get(
 ) -> Answer {
     let key = cx.read(key, key_size)?;
     cx.check_u32(cas_out)?;
-    let (value, cas) = cx.state().shared.get(&key)?;
+    let state = cx.state();
+    let found = state.shared.get(&key);
+    let (value, cas) = found
+        .as_ref()
+        .map_or((&[][..], 0), |(value, cas)| (value, *cas));
+    state.seen("proxy_get_shared_data", &key, cas, value, &found);
+    let (value, cas) = found?;
     cx.give(&value, data_out, size_out)?;
     cx.write_u32(cas_out, cas)
 }
@@ -26,7 +32,10 @@ pub(super) fn set(
     cas: i32,
 ) -> Answer {
     let (key, value) = (cx.read(key, key_size)?, cx.read(value, value_size)?);
-    Ok(cx.state().shared.set(&key, &value, cas.cast_unsigned())?)
+    let (cas, state) = (cas.cast_unsigned(), cx.state());
+    let set = state.shared.set(&key, &value, cas);
+    state.seen("proxy_set_shared_data", &key, cas, &value, &set);
+    Ok(set?)
 }
 
 pub(super) fn register_queue(
@@ -60,14 +69,33 @@ pub(super) fn resolve_queue(
 
 pub(super) fn enqueue(cx: &mut Cx<'_, '_>, queue: i32, value: i32, value_size: i32) -> Answer {
     let value = cx.read(value, value_size)?;
-    Ok(cx.state().shared.enqueue(queue.cast_unsigned(), &value)?)
+    let (queue, state) = (queue.cast_unsigned(), cx.state());
+    let put = state.shared.enqueue(queue, &value);
+    let name = queue.to_string();
+    state.seen(
+        "proxy_enqueue_shared_queue",
+        name.as_bytes(),
+        0,
+        &value,
+        &put,
+    );
+    Ok(put?)
 }
 
 pub(super) fn dequeue(cx: &mut Cx<'_, '_>, queue: i32, data_out: i32, size_out: i32) -> Answer {
     cx.check_u32(data_out)?;
     cx.check_u32(size_out)?;
-    let queue = queue.cast_unsigned();
-    let value = cx.state().shared.dequeue(queue)?;
+    let (queue, state) = (queue.cast_unsigned(), cx.state());
+    let taken = state.shared.dequeue(queue);
+    let (name, value) = (queue.to_string(), taken.as_deref().unwrap_or_default());
+    state.seen(
+        "proxy_dequeue_shared_queue",
+        name.as_bytes(),
+        0,
+        value,
+        &taken,
+    );
+    let value = taken?;
     let given = cx.give(&value, data_out, size_out);
     if given.is_err() {
         // The guest has no memory for it; whoever asks next gets it.

@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::{
+    abi::types::Status,
     state::{callouts::Callouts, clock::Clock, log::Log, shared::Shared, trace::Recorder},
     stream::state::StreamState,
-    vm::Fault,
+    vm::{Access, Fault, Watch},
 };
 
 pub(crate) mod callouts;
@@ -31,6 +32,7 @@ pub(crate) struct HostState {
     pub(crate) random: random::Random,
     pub(crate) log: Log,
     pub(crate) fault: Option<Fault>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) trace: Recorder,
     /// Fuel a callback starts with.
     pub(crate) fuel_limit: Option<u64>,
@@ -61,6 +63,27 @@ impl HostState {
     /// The stream hostcalls act on, if the current context is one.
     pub(crate) fn stream(&mut self) -> Option<&mut StreamState> {
         self.streams.get_mut(&self.current)
+    }
+
+    /// Shows an access to somebody who watches.
+    pub(crate) fn seen<T>(
+        &mut self,
+        hostcall: &'static str,
+        key: &[u8],
+        cas: u32,
+        value: &[u8],
+        result: &Result<T, Status>,
+    ) {
+        if let Some(watch) = &mut self.watch {
+            let status = result.as_ref().err().copied().unwrap_or(Status::Ok);
+            watch(&Access {
+                hostcall,
+                key,
+                cas,
+                value,
+                status: status.number(),
+            });
+        }
     }
 
     /// The root of the current context.

@@ -1,0 +1,260 @@
+//! Races found and races not found: the naive limiter loses updates, with compare-and-swap it does not, and a seed says the same thing twice.
+//!
+//! `PALISADE_LONG=1` runs 10,000 seeds where the daily run has 300.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a failure is the test's"
+)]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Once,
+    time::Duration,
+};
+
+use palisade_host::{
+    Module, Request,
+    simulate::{Action, Failure, Property, Simulation, Traffic},
+};
+
+const LIMIT: u64 = 50;
+
+/// The limiter in `examples/`, built once, with a configuration.
+fn limiter(configuration: &str) -> Simulation {
+    static BUILT: Once = Once::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(PathBuf::from)
+        .unwrap();
+    let target = root.join("target/guests");
+    BUILT.call_once(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(&root).args([
+            "build",
+            "--release",
+            "--target",
+            "wasm32-unknown-unknown",
+            "-p",
+            "sdk-naive-limiter",
+            "--target-dir",
+        ]);
+        let built = cargo.arg(&target).status().unwrap();
+        assert!(built.success(), "the guest does not build");
+    });
+    let file = target.join("wasm32-unknown-unknown/release/sdk_naive_limiter.wasm");
+    let simulation = Simulation {
+        plugin_configuration: configuration.as_bytes().to_vec(),
+        ..Simulation::new(Module::from_file(file).unwrap())
+    };
+    simulation.check().unwrap();
+    simulation
+}
+
+/// A filter written by hand; `body` is its request headers callback.
+fn written(imports: &str, body: &str) -> Simulation {
+    let text = format!(
+        r#"(module {imports}
+          (memory (export "memory") 1) (data (i32.const 0) "k") (data (i32.const 8) "v")
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+          (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {body}))"#
+    );
+    Simulation::new(Module::load(text.as_bytes()).unwrap())
+}
+
+fn race(count: usize) -> Traffic {
+    Traffic::race(&Request::get("/"), count)
+}
+
+fn properties() -> Vec<Property> {
+    let mut properties = Property::sane();
+    properties.push(Property::at_most(LIMIT));
+    properties.push(Property::at_least(LIMIT));
+    properties
+}
+
+fn seeds() -> u64 {
+    if std::env::var_os("PALISADE_LONG").is_some() {
+        10_000
+    } else {
+        300
+    }
+}
+
+#[test]
+fn a_naive_limiter_is_caught_and_its_seed_replays() {
+    let simulation = limiter("50");
+    let report = simulation.run_seeds(0..50, &race(100), &properties());
+    let violation = report.violation.expect("the lost update is not found");
+    assert_eq!(violation.property, "admitted <= 50");
+    assert!(violation.run.seed < 10, "seed {}", violation.run.seed);
+
+    // The printed seed shows the same again, event by event.
+    let again = simulation.record(violation.run.seed, &race(100));
+    assert_eq!(again.events, violation.run.events);
+    assert_eq!(again.answers, violation.run.answers);
+
+    // One interruption is enough for a lost update: between a read and its write. And the schedule replays from its text.
+    let shortest = &violation.shortest;
+    assert_eq!(
+        shortest.schedule.interruptions(),
+        1,
+        "{}",
+        shortest.schedule
+    );
+    let schedule = shortest.schedule.to_string().parse().unwrap();
+    let replayed = simulation.replay(shortest.seed, &race(100), &schedule);
+    assert_eq!(replayed.fingerprint, shortest.fingerprint);
+    assert!(Property::at_most(LIMIT).breaks(&replayed).is_some());
+    let interrupted = shortest
+        .schedule
+        .switches
+        .iter()
+        .find(|switch| switch.at.is_some());
+    let victim = interrupted.map(|switch| switch.from);
+    let at = shortest.events.windows(2).position(|pair| {
+        let [before, after] = pair else { return false };
+        Some(before.worker) == victim && after.worker != before.worker
+    });
+    let before = at
+        .and_then(|at| shortest.events.get(at))
+        .map(|event| &event.action);
+    assert!(
+        matches!(
+            before,
+            Some(Action::Call {
+                name: "proxy_get_shared_data",
+                ..
+            })
+        ),
+        "{before:?}"
+    );
+}
+
+#[test]
+fn compare_and_swap_is_clean() {
+    let report = limiter("50 cas").run_seeds(0..seeds(), &race(100), &properties());
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+    assert_eq!((report.seeds, report.stopped), (seeds(), false));
+    assert_eq!(report.admitted, Some((LIMIT, LIMIT)));
+    let rate = report.seeds as f64 / report.elapsed.as_secs_f64();
+    eprintln!(
+        "cas limiter: {} seeds in {:?}, {rate:.0} a second",
+        report.seeds, report.elapsed
+    );
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_and_another_is_another() {
+    let simulation = Simulation {
+        skew: Duration::from_secs(2),
+        restart_rate: 0.05,
+        crash_rate: 0.005,
+        failures: vec![Failure {
+            hostcall: Some("proxy_set_shared_data".to_owned()),
+            status: Some(8),
+            rate: 0.1,
+        }],
+        ..limiter("50 cas")
+    };
+    let mut fingerprints = Vec::new();
+    for seed in 0..20 {
+        let run = simulation.run(seed, &race(60));
+        let again = simulation.run(seed, &race(60));
+        assert_eq!(run.fingerprint, again.fingerprint, "seed {seed}");
+        assert_eq!(run.schedule, again.schedule, "seed {seed}");
+        assert_eq!(run.answers, again.answers, "seed {seed}");
+        assert!(run.injected > 0 && run.restarts > 0, "seed {seed}");
+        for property in [
+            Property::at_most(LIMIT),
+            Property::no_trap(),
+            Property::answered_once(),
+        ] {
+            assert_eq!(property.breaks(&run), None, "seed {seed}");
+        }
+        fingerprints.push(run.fingerprint);
+    }
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    assert_eq!(fingerprints.len(), 20);
+}
+
+#[test]
+fn traps_waits_and_endless_retries_are_violations() {
+    let imports = r#"(import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#;
+    let set = "(call $set (i32.const 0) (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 7))";
+    let cases = [
+        (String::from("unreachable"), "no trap", "trap"),
+        (
+            String::from("i32.const 1"),
+            "every request answered once",
+            "got no answer",
+        ),
+        // Version 7 is nobody's after the first write: it tries for ever.
+        (
+            format!("(loop (br_if 0 {set}) (br 0)) i32.const 0"),
+            "no trap",
+            "stuck",
+        ),
+    ];
+    for (body, property, what) in cases {
+        let report = written(imports, &body).run_seeds(0..3, &race(4), &Property::sane());
+        let violation = report.violation.expect(property);
+        assert_eq!(violation.property, property);
+        assert!(violation.what.contains(what), "{}", violation.what);
+        assert_eq!(violation.run.seed, 0);
+        let forced = if what == "stuck" { 20 } else { 0 };
+        assert!(
+            violation.shortest.schedule.interruptions() <= forced,
+            "{what}"
+        );
+    }
+    // The same guests, left alone, are clean where they should be.
+    let clean = written("", "i32.const 0").run_seeds(0..3, &race(4), &Property::sane());
+    assert!(clean.violation.is_none());
+}
+
+/// Two workers that wait for each other's write: a schedule that never lets the other run would hang here.
+#[test]
+fn a_guest_that_waits_for_another_gets_its_turn() {
+    let imports = r#"(import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#;
+    // Takes the lock (a key only one can create, then with the version read), and is answered.
+    let body = "(loop $again (br_if $again (i32.eq (i32.const 8)
+        (call $set (i32.const 0) (i32.const 1) (i32.const 8) (i32.const 1) (call $version)))))
+        i32.const 0";
+    let version = r#"(func $version (result i32) (if (result i32)
+        (call $get (i32.const 0) (i32.const 1) (i32.const 16) (i32.const 20) (i32.const 24))
+        (then (i32.const -1)) (else (i32.load (i32.const 24)))))"#;
+    let simulation = written(&format!("{imports} {version}"), body);
+    let report = simulation.run_seeds(0..30, &race(20), &Property::sane());
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+    assert_eq!(report.admitted, Some((20, 20)));
+}
+
+#[test]
+fn what_is_injected_is_not_the_guests_fault() {
+    let simulation = Simulation {
+        crash_rate: 0.2,
+        ..limiter("50 cas")
+    };
+    let run = simulation.record(1, &race(40));
+    assert!(
+        run.restarts > 0 && run.faults.is_empty(),
+        "{:?}",
+        run.faults
+    );
+    assert!(
+        run.events
+            .iter()
+            .any(|event| matches!(event.action, Action::Crash { .. }))
+    );
+    assert!(
+        run.answers
+            .iter()
+            .any(|answer| answer.crashed && answer.status == 503)
+    );
+    assert_eq!(Property::answered_once().breaks(&run), None);
+}
