@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here judges a request; the engine does.
 
+pub mod bench;
 pub mod envoy;
 pub mod mint;
 pub mod policy_file;

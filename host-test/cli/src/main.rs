@@ -35,6 +35,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(command::bench::Bench),
     Check(command::check::Check),
     Schema(command::check::Schema),
     Serve(command::serve::Serve),
@@ -44,6 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench(bench) => bench.run(),
         Command::Check(check) => check.run(),
         Command::Schema(schema) => schema.run(),
         Command::Serve(serve) => serve.run(),

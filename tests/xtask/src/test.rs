@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -42,6 +42,20 @@ const STEPS: [Step; 7] = [
         "host",
         "the host against every function of the ABI, in every callback",
         || host(None),
+    ),
+    (
+        "budgets",
+        "fuel, hostcalls and size are within tests/budgets.yaml",
+        || {
+            run(
+                "cargo",
+                &["build", "--quiet", "--workspace", "--bin", "palisade"],
+            )?;
+            run(
+                "target/debug/palisade",
+                &["bench", "--budgets", "tests/budgets.yaml"],
+            )
+        },
     ),
     ("playground", "the engine builds for the browser", || {
         run(

@@ -1,5 +1,6 @@
 //! One file a subcommand, and what they share.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod serve;
 pub(crate) mod test;
@@ -79,7 +80,7 @@ pub(crate) fn environment(
     Ok(env)
 }
 
-fn pair(text: &str) -> Result<(String, String)> {
+pub(crate) fn pair(text: &str) -> Result<(String, String)> {
     // The value may be a secret: it is not shown.
     let Some((name, value)) = text.split_once('=') else {
         bail!("an environment variable is written KEY=VALUE")
