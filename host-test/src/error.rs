@@ -12,6 +12,13 @@ use crate::state::log::LogLine;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
+    /// A package could not be built into a guest.
+    Build {
+        /// The package.
+        package: String,
+        /// What Cargo said.
+        why: String,
+    },
     /// An earlier fault killed this VM; start another one.
     Dead {
         /// The guest's name.
@@ -125,7 +132,7 @@ impl Error {
     pub const fn is_guest_fault(&self) -> bool {
         !matches!(
             self,
-            Self::Misuse { .. } | Self::Host { .. } | Self::Io { .. }
+            Self::Misuse { .. } | Self::Host { .. } | Self::Io { .. } | Self::Build { .. }
         )
     }
 }
@@ -133,6 +140,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Build { package, why } => write!(f, "package `{package}`: {why}"),
             Self::Dead { guest } => write!(
                 f,
                 "guest `{guest}`: the VM died in an earlier callback; start another"

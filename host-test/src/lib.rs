@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod hostcalls;
 mod module;
+mod package;
 pub mod simulate;
 mod state;
 mod stream;

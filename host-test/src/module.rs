@@ -11,7 +11,7 @@ use std::{
 
 use wasmtime::{Config, Engine, ExternType, InstancePre, Linker};
 
-use crate::{error::Error, hostcalls, state::HostState};
+use crate::{error::Error, hostcalls, package, state::HostState};
 
 /// Any of these says that a module is a Proxy-Wasm plugin.
 const ABI_MARKERS: [&str; 3] = [
@@ -117,6 +117,15 @@ impl Module {
     /// `Io` and those of [`Module::load`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::from_file_with(path, &LoadOptions::default())
+    }
+
+    /// Builds a `cdylib` package of this workspace for `wasm32-unknown-unknown` (release, under `target/guests`) and loads it: for
+    /// the tests of a filter written in Rust. A package is built once a process.
+    ///
+    /// # Errors
+    /// `Build` with what Cargo said, and those of [`Module::from_file`].
+    pub fn from_package(package: &str) -> Result<Self, Error> {
+        Self::from_file(package::build(package)?)
     }
 
     /// Compiles a guest from a file, with limits and a place for the compiled code.

@@ -5,56 +5,15 @@
     reason = "helpers of tests; a failure is the test's"
 )]
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Once,
-    time::Duration,
-};
+use std::time::Duration;
 
 use palisade_host::{
     Callout, CalloutEvent, CalloutFailure, Clock, Clusters, Error, Headers, Module, Outcome,
     Request, Response, Vm, VmConfig,
 };
 
-const GUESTS: [&str; 6] = [
-    "sdk-body",
-    "sdk-callout",
-    "sdk-config",
-    "sdk-empty",
-    "sdk-headers",
-    "sdk-hello",
-];
-
-/// Builds the guests once, in a target folder of their own, and loads one.
 fn guest(name: &str) -> Module {
-    static BUILT: Once = Once::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(PathBuf::from)
-        .unwrap();
-    let target = root.join("target/guests");
-    BUILT.call_once(|| {
-        eprintln!("building {} for wasm32-unknown-unknown", GUESTS.join(", "));
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(&root).args([
-            "build",
-            "--release",
-            "--target",
-            "wasm32-unknown-unknown",
-            "--target-dir",
-        ]);
-        cargo.arg(&target);
-        for guest in GUESTS {
-            cargo.args(["-p", guest]);
-        }
-        assert!(cargo.status().unwrap().success(), "the guests do not build");
-    });
-    let file = format!(
-        "wasm32-unknown-unknown/release/{}.wasm",
-        name.replace('-', "_")
-    );
-    Module::from_file(target.join(file)).unwrap()
+    Module::from_package(name).unwrap()
 }
 
 fn start(name: &str, config: VmConfig) -> Vm {
