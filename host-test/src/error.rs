@@ -1,12 +1,13 @@
 //! What can go wrong, told apart by whose fault it is.
 //!
 //! In: results of wasmtime and of the guest. Out: one enum; each variant names the guest and the callback it was in.
-//! Invariant: a guest's fault (`Trap`, `OutOfFuel`, `OutOfMemory`, `OutOfTime`, `Exit`, `Rejected`) is never reported as the caller's (`Misuse`)
+//! Invariant: a guest's fault (`Trap`, `OutOfFuel`, `OutOfMemory`, `OutOfTime`, `Exit`, `Rejected`, `Signature`) is never reported as the
+//! caller's (`Misuse`)
 //! or as the host's (`Host`, `Io`), nor the reverse.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::state::log::LogLine;
+use crate::{state::log::LogLine, warning::Warning};
 
 /// A failure to load, start or run a guest.
 #[derive(Debug)]
@@ -107,6 +108,17 @@ pub enum Error {
         /// What the guest logged on the way.
         logs: Vec<LogLine>,
     },
+    /// An export that the ABI knows has another type there.
+    Signature {
+        /// The guest's name.
+        guest: String,
+        /// The export.
+        export: &'static str,
+        /// Its type.
+        found: String,
+        /// The type the ABI gives it.
+        expected: String,
+    },
     /// The guest trapped.
     Trap {
         /// The guest's name.
@@ -115,6 +127,8 @@ pub enum Error {
         callback: &'static str,
         /// The last hostcall made in this callback, if any.
         last_hostcall: Option<&'static str>,
+        /// The last hostcall of this callback that failed by the guest's doing, if any: often the cause.
+        warning: Option<Box<Warning>>,
         /// The trap.
         why: String,
     },
@@ -212,15 +226,28 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::Signature {
+                guest,
+                export,
+                found,
+                expected,
+            } => write!(
+                f,
+                "guest `{guest}`: export {export} has type {found}, not {expected}"
+            ),
             Self::Trap {
                 guest,
                 callback,
                 last_hostcall,
+                warning,
                 why,
             } => {
                 write!(f, "guest `{guest}`, {callback}: trap: {why}")?;
-                match last_hostcall {
-                    Some(call) => write!(f, " (last hostcall: {call})"),
+                if let Some(call) = last_hostcall {
+                    write!(f, " (last hostcall: {call})")?;
+                }
+                match warning {
+                    Some(warning) => write!(f, "\n  before that: {warning}"),
                     None => Ok(()),
                 }
             }

@@ -7,6 +7,7 @@ use crate::{
     state::{callouts::Callout, headers::Headers, log::LogLine, trace::Trace},
     stream::{LocalReply, Step, StreamId, StreamInfo},
     vm::{FilterState, Vm},
+    warning::Warning,
 };
 
 /// A request from a client.
@@ -160,6 +161,8 @@ pub struct Outcome {
     pub local_reply: Option<LocalReply>,
     /// The guest paused and nothing resumed it: the exchange was abandoned.
     pub paused: bool,
+    /// Hostcalls that failed by the guest's doing.
+    pub warnings: Vec<Warning>,
     /// What the guest logged.
     pub logs: Vec<LogLine>,
     /// Callbacks and hostcalls with what they cost.
@@ -193,6 +196,7 @@ impl Vm {
         request: &Request,
         upstream: impl FnOnce(&UpstreamRequest) -> Response,
     ) -> Result<Outcome, Error> {
+        self.take_warnings();
         self.take_logs();
         self.take_trace();
         self.advance(Duration::ZERO)?;
@@ -202,6 +206,7 @@ impl Vm {
         outcome.filter_state = self.finish(stream)?;
         self.advance(Duration::ZERO)?;
         outcome.callouts = self.agenda.take_seen();
+        outcome.warnings = self.take_warnings();
         outcome.logs = self.take_logs();
         outcome.trace = self.take_trace();
         Ok(outcome)

@@ -26,12 +26,13 @@ pub mod simulate;
 mod state;
 mod stream;
 mod vm;
+mod warning;
 
 pub use crate::{
     abi::types::Status,
     error::Error,
     exchange::{Outcome, Request, Response, UpstreamRequest},
-    module::{Cache, Limits, LoadOptions, Module},
+    module::{Abi, Cache, Limits, LoadOptions, Module},
     state::{
         callouts::{CallId, Callout, CalloutEvent, CalloutFailure, CalloutScript, Clusters},
         clock::Clock,
@@ -40,6 +41,7 @@ pub use crate::{
         shared::{Metric, MetricKind, Shared},
         trace::{Callback, Hostcall, Trace},
     },
-stream::{AskedReply, Called, Forward, LocalReply, Step, StreamId, StreamInfo},
+    stream::{AskedReply, Called, Forward, LocalReply, Step, StreamId, StreamInfo},
     vm::{Access, CRASH, Fault, FilterState, Vm, VmConfig, Watch},
+    warning::Warning,
 };

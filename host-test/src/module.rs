@@ -13,12 +13,38 @@ use wasmtime::{Config, Engine, ExternType, InstancePre, Linker};
 
 use crate::{error::Error, hostcalls, package, state::HostState};
 
-/// Any of these says that a module is a Proxy-Wasm plugin.
-const ABI_MARKERS: [&str; 3] = [
-    "proxy_abi_version_0_2_1",
-    "proxy_abi_version_0_2_0",
-    "proxy_abi_version_0_1_0",
-];
+/// A version of the ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Abi {
+    /// 0.1.0
+    V0_1_0,
+    /// 0.2.0
+    V0_2_0,
+    /// 0.2.1
+    V0_2_1,
+}
+
+impl Abi {
+    /// The export by which a module says that it is a Proxy-Wasm plugin of this version.
+    fn of_marker(export: &str) -> Option<Self> {
+        match export {
+            "proxy_abi_version_0_1_0" => Some(Self::V0_1_0),
+            "proxy_abi_version_0_2_0" => Some(Self::V0_2_0),
+            "proxy_abi_version_0_2_1" => Some(Self::V0_2_1),
+            _ => None,
+        }
+    }
+
+    /// The version as it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V0_1_0 => "0.1.0",
+            Self::V0_2_0 => "0.2.0",
+            Self::V0_2_1 => "0.2.1",
+        }
+    }
+}
 
 /// Exports that give the host memory for its results, in the order they are preferred.
 pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
@@ -90,6 +116,7 @@ pub struct Module {
     pub(crate) name: String,
     pub(crate) limits: Limits,
     cached: bool,
+    pub(crate) abi: Abi,
     pub(crate) instance_pre: InstancePre<HostState>,
 }
 
@@ -184,14 +211,15 @@ impl Module {
             guest: name.to_owned(),
             missing,
         };
-        if !ABI_MARKERS
-            .iter()
-            .any(|marker| module.get_export(marker).is_some())
-        {
-            return Err(not_plugin("proxy_abi_version_0_2_1 (nor 0_2_0, nor 0_1_0)"));
-        }
-        if !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
-            return Err(not_plugin("memory"));
+        // The first marker counts, as in Envoy.
+        let abi = module
+            .exports()
+            .find_map(|export| Abi::of_marker(export.name()));
+        let abi =
+            abi.ok_or_else(|| not_plugin("proxy_abi_version_0_2_1 (nor 0_2_0, nor 0_1_0)"))?;
+        match module.get_export("memory") {
+            Some(ExternType::Memory(memory)) if !memory.is_64() && !memory.is_shared() => {}
+            _ => return Err(not_plugin("memory (of 32 bits, not shared)")),
         }
         if !ALLOCATORS
             .iter()
@@ -201,7 +229,7 @@ impl Module {
         }
 
         let mut linker = Linker::new(&engine);
-        let missing = hostcalls::link(&mut linker, &module).map_err(host)?;
+        let missing = hostcalls::link(&mut linker, &module, abi).map_err(host)?;
         if !missing.is_empty() {
             return Err(Error::Imports {
                 guest: name.to_owned(),
@@ -219,6 +247,7 @@ impl Module {
             name: name.to_owned(),
             limits,
             cached: cache.is_some_and(|cache| cache.cache_hits() > 0),
+            abi,
             instance_pre,
         })
     }
@@ -228,6 +257,12 @@ impl Module {
     pub fn imports_function(&self, name: &str) -> bool {
         let mut imports = self.instance_pre.module().imports();
         imports.any(|import| import.name() == name)
+    }
+
+    /// The version of the ABI it is made for.
+    #[must_use]
+    pub const fn abi(&self) -> Abi {
+        self.abi
     }
 
     /// The name used in errors.

@@ -23,6 +23,7 @@ use crate::{
         trace::{Recorder, Trace},
     },
     stream::{Step, StreamId},
+    warning::Warning,
 };
 
 /// Answers any hostcall in the host's place: called with its name, `Some(status)` is what the guest gets.
@@ -174,6 +175,12 @@ impl Vm {
             allocator: None,
             exit_code: None,
             last_hostcall: None,
+            guest: module.name.clone(),
+            abi: module.abi,
+            callback: "instantiate",
+            allocating: 0,
+            warnings: Vec::new(),
+            last_warning: None,
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
             callouts: Callouts::new(config.clusters),
@@ -218,7 +225,14 @@ impl Vm {
                 vm.call("main", 0, &main, (0, 0))?;
             }
         } else if let Some(start) = vm.exports.start.clone() {
-            vm.call("_start", 0, &start, ())?;
+            match vm.call("_start", 0, &start, ()) {
+                // How a WASI command ends well; the guest goes on as a plugin.
+                Err(Error::Exit { code: 0, .. }) => {
+                    vm.dead = false;
+                    vm.store.data_mut().exit_code = None;
+                }
+                other => other?,
+            }
         }
         vm.root = vm.start_root(&config.plugin_configuration)?;
         Ok(vm)
@@ -366,6 +380,11 @@ impl Vm {
         self.poll()
     }
 
+    /// Hostcalls since the last call that failed by the guest's doing.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.store.data_mut().warnings)
+    }
+
     /// Log lines since the last call.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
         self.store.data_mut().log.take()
@@ -430,8 +449,7 @@ impl Vm {
         self.check_alive()?;
         refuel(&mut self.store, self.module.limits);
         let state = self.store.data_mut();
-        state.current = context;
-        state.last_hostcall = None;
+        state.begin(name, context);
         state.trace.begin_callback(name, context);
         let result = callback.call(&mut self.store, parameters);
         if self.store.data().trace.is_on() {
@@ -520,6 +538,7 @@ fn fault(
         guest,
         callback,
         last_hostcall: state.last_hostcall,
+        warning: state.last_warning.clone().map(Box::new),
         why,
     }
 }

@@ -4,7 +4,9 @@
 //! Invariant: an export of a callback's name with another signature is refused at start, not at the first call.
 //! Source: ABI v0.2.1; 0.1.0 has header callbacks without `end_of_stream`.
 
-use wasmtime::{Instance, Store, TypedFunc, WasmParams, WasmResults};
+use std::any::type_name;
+
+use wasmtime::{FuncType, Instance, Store, TypedFunc, WasmParams, WasmResults};
 
 use crate::{error::Error, state::HostState};
 
@@ -105,9 +107,11 @@ impl Binder<'_> {
         };
         match function.typed(&*self.store) {
             Ok(typed) => Ok(Some(typed)),
-            Err(_) => Err(Error::NotPlugin {
+            Err(_) => Err(Error::Signature {
                 guest: self.guest.to_owned(),
-                missing: name,
+                export: name,
+                found: written(&function.ty(&*self.store)),
+                expected: format!("{} -> {}", type_name::<P>(), type_name::<R>()),
             }),
         }
     }
@@ -120,4 +124,15 @@ impl Binder<'_> {
             .optional(name)?
             .map_or(OnHeaders::Absent, OnHeaders::Three))
     }
+}
+
+/// A type as Rust writes it, the way the expected one is written.
+fn written(ty: &FuncType) -> String {
+    let list = |types: Vec<String>| match types.as_slice() {
+        [one] => one.clone(),
+        _ => format!("({})", types.join(", ")),
+    };
+    let params = list(ty.params().map(|ty| ty.to_string()).collect());
+    let results = list(ty.results().map(|ty| ty.to_string()).collect());
+    format!("{params} -> {results}")
 }

@@ -4,9 +4,13 @@
 //! Invariant: nothing outside the guest's memory is read or written, whatever the numbers; result pointers are checked before
 //! the guest's allocator is called.
 
-use wasmtime::{Caller, Memory};
+use wasmtime::{Caller, Memory, TypedFunc};
 
-use crate::{abi::types::Status, state::HostState};
+use crate::{
+    abi::{pairs, types::Status},
+    module::ALLOCATORS,
+    state::{HostState, headers::Headers},
+};
 
 /// Why a hostcall did not end in `Ok`.
 pub(crate) enum Fail {
@@ -36,15 +40,37 @@ pub(crate) struct Bytes {
     pub(crate) written: u64,
 }
 
+/// What was wrong with a hostcall's pointers; for the warning.
+#[derive(Clone, Copy)]
+pub(crate) enum Trouble {
+    /// Not in the guest's memory.
+    Outside { at: u32, size: u32 },
+    /// The guest's allocator gave nothing, or a place outside.
+    Allocator { size: u32, answer: u32 },
+    /// A map that is malformed.
+    Map { at: u32 },
+}
+
+/// Allocations within allocations; a guest whose allocator makes hostcalls that need the allocator ends here.
+const MAX_NESTED: u32 = 8;
+
 /// What a hostcall works with: the guest's memory and the host's state.
 pub(crate) struct Cx<'a, 'b> {
     pub(crate) caller: &'a mut Caller<'b, HostState>,
     pub(crate) bytes: Bytes,
+    /// The last thing that was wrong.
+    pub(crate) trouble: Option<Trouble>,
 }
 
 impl Cx<'_, '_> {
     pub(crate) fn state(&mut self) -> &mut HostState {
         self.caller.data_mut()
+    }
+
+    /// The size of the guest's memory.
+    pub(crate) fn memory_bytes(&mut self) -> usize {
+        let memory = self.memory();
+        memory.map_or(0, |memory| memory.data_size(&*self.caller))
     }
 
     fn memory(&mut self) -> Result<Memory, Fail> {
@@ -67,14 +93,20 @@ impl Cx<'_, '_> {
 
     /// The guest's bytes where they are.
     fn slice(&mut self, at: i32, size: i32) -> Result<&[u8], Fail> {
+        self.trouble = Some(outside(at, size));
         let memory = self.memory()?;
         let (at, size) = (offset(at)?, offset(size)?);
         let end = at.checked_add(size).ok_or(Fail::Memory)?;
-        memory.data(&*self.caller).get(at..end).ok_or(Fail::Memory)
+        let bytes = memory.data(&*self.caller).get(at..end);
+        let bytes = bytes.ok_or(Fail::Memory)?;
+        self.trouble = None;
+        Ok(bytes)
     }
 
     /// Copies bytes into the guest.
     pub(crate) fn write(&mut self, at: i32, bytes: &[u8]) -> Answer {
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.check(at, size.cast_signed())?;
         let memory = self.memory()?;
         memory
             .write(&mut *self.caller, offset(at)?, bytes)
@@ -108,17 +140,58 @@ impl Cx<'_, '_> {
         let size = u32::try_from(bytes.len()).map_err(|_| Status::InternalFailure)?;
         let mut at = 0;
         if size > 0 {
-            let allocator = self.caller.data().allocator.clone().ok_or(Fail::Memory)?;
-            at = allocator
-                .call(&mut *self.caller, size.cast_signed())
-                .map_err(Fail::Trap)?;
-            if at == 0 {
+            at = self.allocate(size)?;
+            if at == 0 || self.write(at, bytes).is_err() {
+                let answer = at.cast_unsigned();
+                self.trouble = Some(Trouble::Allocator { size, answer });
                 return Err(Fail::Memory);
             }
-            self.write(at, bytes)?;
         }
         self.write_u32(at_out, at.cast_unsigned())?;
         self.write_u32(size_out, size)
+    }
+
+    /// Runs the guest's allocator, which may make hostcalls that need it again: so often and no more.
+    fn allocate(&mut self, size: u32) -> Result<i32, Fail> {
+        let state = self.caller.data_mut();
+        if state.allocating >= MAX_NESTED {
+            let hostcall = state.last_hostcall.unwrap_or_default();
+            return Err(Fail::Trap(wasmtime::Error::msg(format!(
+                "{hostcall} from within the guest's allocator needs the allocator, {MAX_NESTED} times over"
+            ))));
+        }
+        // A hostcall from the start function comes before the host has looked at the exports.
+        let known = state.allocator.clone();
+        let allocator = known.or_else(|| self.exported_allocator());
+        let allocator = allocator.ok_or(Fail::Memory)?;
+        self.caller.data_mut().allocating += 1;
+        let at = allocator.call(&mut *self.caller, size.cast_signed());
+        self.caller.data_mut().allocating -= 1;
+        at.map_err(Fail::Trap)
+    }
+
+    fn exported_allocator(&mut self) -> Option<TypedFunc<i32, i32>> {
+        ALLOCATORS.iter().find_map(|name| {
+            let function = self.caller.get_export(name)?.into_func()?;
+            function.typed(&*self.caller).ok()
+        })
+    }
+
+    /// A guest's map of fields.
+    pub(crate) fn map(&mut self, at: i32, size: i32) -> Result<Headers, Fail> {
+        let bytes = self.read(at, size)?;
+        pairs::decode(&bytes).ok_or_else(|| {
+            let at = at.cast_unsigned();
+            self.trouble = Some(Trouble::Map { at });
+            Status::BadArgument.into()
+        })
+    }
+}
+
+fn outside(at: i32, size: i32) -> Trouble {
+    Trouble::Outside {
+        at: at.cast_unsigned(),
+        size: size.cast_unsigned(),
     }
 }
 

@@ -77,6 +77,14 @@ pub(super) fn get(
     cx.give(&bytes, data_out, size_out)
 }
 
+/// ABI 0.1.0: the plugin's configuration, or the VM's where there is no plugin yet.
+pub(super) fn configuration(cx: &mut Cx<'_, '_>, data_out: i32, size_out: i32) -> Answer {
+    let state = cx.state();
+    let plugin = state.root().map(|root| root.configuration.clone());
+    let bytes = plugin.unwrap_or_else(|| state.vm_configuration.clone());
+    cx.give(&bytes, data_out, size_out)
+}
+
 pub(super) fn status(cx: &mut Cx<'_, '_>, kind: i32, size_out: i32, flags_out: i32) -> Answer {
     let size = u32::try_from(read(cx.state(), kind)?.len()).unwrap_or(u32::MAX);
     cx.check_u32(flags_out)?;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::{
     abi::{
         memory::{Answer, Cx, Fail},
-        pairs,
         types::Status,
     },
     state::{
@@ -240,7 +239,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn map(cx: &mut Cx<'_, '_>, at: i32, size: i32) -> Result<Headers, Fail> {
-    Ok(pairs::decode(&cx.read(at, size)?).ok_or(Status::BadArgument)?)
+    cx.map(at, size)
 }
 
 /// `envoy_grpc.cluster_name` of a serialized `GrpcService`.

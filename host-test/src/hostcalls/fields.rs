@@ -9,6 +9,7 @@ use crate::{
         pairs,
         types::Status,
     },
+    module::Abi,
     state::{HostState, callouts::CalloutEvent, headers::Headers},
     stream::state::Way,
 };
@@ -69,8 +70,7 @@ pub(super) fn get_size(cx: &mut Cx<'_, '_>, kind: i32, size_out: i32) -> Answer 
 }
 
 pub(super) fn set_pairs(cx: &mut Cx<'_, '_>, kind: i32, data: i32, size: i32) -> Answer {
-    let bytes = cx.read(data, size)?;
-    let fields = pairs::decode(&bytes).ok_or(Status::BadArgument)?;
+    let fields = cx.map(data, size)?;
     *writable(cx.state(), kind)? = fields;
     Ok(())
 }
@@ -84,10 +84,20 @@ pub(super) fn get_value(
     size_out: i32,
 ) -> Answer {
     let name = cx.read(name, name_size)?;
-    let value = map(cx.state(), kind)?
-        .get(&name)
-        .ok_or(Status::NotFound)?
-        .to_vec();
+    let state = cx.state();
+    // Of the maps that are there no more, the log callback sees empty ones.
+    let logging = state.stream().is_some_and(|stream| stream.logging);
+    let value = match map(state, kind) {
+        Ok(map) => map.get(&name).map(<[u8]>::to_vec),
+        Err(_) if logging && (0..4).contains(&kind) => None,
+        Err(fail) => return Err(fail),
+    };
+    let value = match value {
+        Some(value) => value,
+        // A missing field is an empty one in ABI 0.1.0.
+        None if cx.state().abi == Abi::V0_1_0 => Vec::new(),
+        None => return Err(Status::NotFound.into()),
+    };
     cx.give(&value, data_out, size_out)
 }
 

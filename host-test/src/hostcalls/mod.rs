@@ -24,9 +24,11 @@ use crate::{
         memory::{Answer, Bytes, Cx, Fail},
         types::Status,
     },
+    module::Abi,
     state::HostState,
     vm::CRASH,
     vm::fuel_used,
+    warning::Failed,
 };
 
 /// WASI's errno for a bad pointer.
@@ -39,6 +41,17 @@ const ERRNO_NOTSUP: i32 = 58;
 /// Names under which guests import WASI preview 1.
 const WASI_MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
+/// Functions that not every version of the ABI has; Envoy links a guest with those of its own version.
+const ONLY_IN: [(&str, &[Abi]); 7] = [
+    ("proxy_continue_request", &[Abi::V0_1_0]),
+    ("proxy_continue_response", &[Abi::V0_1_0]),
+    ("proxy_clear_route_cache", &[Abi::V0_1_0]),
+    ("proxy_get_configuration", &[Abi::V0_1_0]),
+    ("proxy_continue_stream", &[Abi::V0_2_0, Abi::V0_2_1]),
+    ("proxy_close_stream", &[Abi::V0_2_0, Abi::V0_2_1]),
+    ("proxy_get_log_level", &[Abi::V0_2_1]),
+];
+
 /// What is defined, by module and name.
 type Names<'a> = HashSet<(&'a str, &'a str)>;
 
@@ -49,7 +62,8 @@ macro_rules! define {
             $module,
             stringify!($name),
             |mut caller: Caller<'_, HostState>, $($arg: $ty),*| -> wasmtime::Result<i32> {
-                guarded(&mut caller, stringify!($name), $memory_fault, |cx| $target(cx, $($arg),*))
+                let arguments = [$((stringify!($arg), i64::from($arg))),*];
+                guarded(&mut caller, stringify!($name), &arguments, $memory_fault, |cx| $target(cx, $($arg),*))
             },
         )?;
         $names.insert(($module, stringify!($name)));
@@ -60,77 +74,110 @@ macro_rules! define {
 fn define_all(linker: &mut Linker<HostState>) -> wasmtime::Result<Names<'static>> {
     let mut names = Names::new();
     define! { linker, names, "env", Status::InvalidMemoryAccess.number();
-        proxy_log(level: i32, text: i32, size: i32) => vm::log;
-        proxy_get_log_level(level_out: i32) => vm::get_log_level;
-        proxy_get_current_time_nanoseconds(time_out: i32) => vm::get_current_time;
-        proxy_set_tick_period_milliseconds(period: i32) => vm::set_tick_period;
-        proxy_set_effective_context(context: i32) => vm::set_effective_context;
+        proxy_log(log_level: i32, message_data: i32, message_size: i32) => vm::log;
+        proxy_get_log_level(return_log_level: i32) => vm::get_log_level;
+        proxy_get_current_time_nanoseconds(return_time: i32) => vm::get_current_time;
+        proxy_set_tick_period_milliseconds(tick_period: i32) => vm::set_tick_period;
+        proxy_set_effective_context(context_id: i32) => vm::set_effective_context;
         proxy_done() => vm::done;
-        proxy_get_status(code_out: i32, text_out: i32, size_out: i32) => callouts::get_status;
+        proxy_get_status(return_status_code: i32, return_status_message_data: i32,
+            return_status_message_size: i32) => callouts::get_status;
 
-        proxy_get_buffer_bytes(kind: i32, start: i32, max: i32, data_out: i32, size_out: i32) => buffers::get;
-        proxy_get_buffer_status(kind: i32, size_out: i32, flags_out: i32) => buffers::status;
-        proxy_set_buffer_bytes(kind: i32, start: i32, max: i32, data: i32, size: i32) => buffers::set;
+        proxy_get_buffer_bytes(buffer_id: i32, start: i32, max_size: i32, return_value_data: i32,
+            return_value_size: i32) => buffers::get;
+        proxy_get_buffer_status(buffer_id: i32, return_buffer_size: i32, return_unused: i32) => buffers::status;
+        proxy_set_buffer_bytes(buffer_id: i32, start: i32, size: i32, value_data: i32, value_size: i32)
+            => buffers::set;
 
-        proxy_get_header_map_pairs(kind: i32, data_out: i32, size_out: i32) => fields::get_pairs;
-        proxy_get_header_map_size(kind: i32, size_out: i32) => fields::get_size;
-        proxy_set_header_map_pairs(kind: i32, data: i32, size: i32) => fields::set_pairs;
-        proxy_get_header_map_value(kind: i32, name: i32, name_size: i32, data_out: i32, size_out: i32) => fields::get_value;
-        proxy_add_header_map_value(kind: i32, name: i32, name_size: i32, value: i32, value_size: i32) => fields::add_value;
-        proxy_replace_header_map_value(kind: i32, name: i32, name_size: i32, value: i32, value_size: i32) => fields::replace_value;
-        proxy_remove_header_map_value(kind: i32, name: i32, name_size: i32) => fields::remove_value;
+        proxy_get_header_map_pairs(map_id: i32, return_serialized_pairs_data: i32,
+            return_serialized_pairs_size: i32) => fields::get_pairs;
+        proxy_get_header_map_size(map_id: i32, return_serialized_pairs_size: i32) => fields::get_size;
+        proxy_set_header_map_pairs(map_id: i32, serialized_pairs_data: i32, serialized_pairs_size: i32)
+            => fields::set_pairs;
+        proxy_get_header_map_value(map_id: i32, key_data: i32, key_size: i32, return_value_data: i32,
+            return_value_size: i32) => fields::get_value;
+        proxy_add_header_map_value(map_id: i32, key_data: i32, key_size: i32, value_data: i32,
+            value_size: i32) => fields::add_value;
+        proxy_replace_header_map_value(map_id: i32, key_data: i32, key_size: i32, value_data: i32,
+            value_size: i32) => fields::replace_value;
+        proxy_remove_header_map_value(map_id: i32, key_data: i32, key_size: i32) => fields::remove_value;
 
-        proxy_continue_stream(direction: i32) => streams::resume;
-        proxy_close_stream(direction: i32) => streams::close;
+        proxy_continue_stream(stream_type: i32) => streams::resume;
+        proxy_close_stream(stream_type: i32) => streams::close;
         proxy_continue_request() => streams::resume_request;
         proxy_continue_response() => streams::resume_response;
+        proxy_get_configuration(return_configuration_data: i32, return_configuration_size: i32)
+            => buffers::configuration;
         proxy_clear_route_cache() => streams::clear_route_cache;
-        proxy_send_local_response(status: i32, details: i32, details_size: i32, body: i32, body_size: i32,
-            headers: i32, headers_size: i32, grpc_status: i32) => streams::send_local_response;
+        proxy_send_local_response(status_code: i32, status_code_details_data: i32,
+            status_code_details_size: i32, body_data: i32, body_size: i32, serialized_headers_data: i32,
+            serialized_headers_size: i32, grpc_status: i32) => streams::send_local_response;
 
-        proxy_get_shared_data(key: i32, key_size: i32, data_out: i32, size_out: i32, cas_out: i32) => shared::get;
-        proxy_set_shared_data(key: i32, key_size: i32, value: i32, value_size: i32, cas: i32) => shared::set;
-        proxy_register_shared_queue(name: i32, name_size: i32, queue_out: i32) => shared::register_queue;
-        proxy_resolve_shared_queue(vm: i32, vm_size: i32, name: i32, name_size: i32, queue_out: i32) => shared::resolve_queue;
-        proxy_enqueue_shared_queue(queue: i32, value: i32, value_size: i32) => shared::enqueue;
-        proxy_dequeue_shared_queue(queue: i32, data_out: i32, size_out: i32) => shared::dequeue;
+        proxy_get_shared_data(key_data: i32, key_size: i32, return_value_data: i32, return_value_size: i32,
+            return_cas: i32) => shared::get;
+        proxy_set_shared_data(key_data: i32, key_size: i32, value_data: i32, value_size: i32, cas: i32)
+            => shared::set;
+        proxy_register_shared_queue(name_data: i32, name_size: i32, return_queue_id: i32)
+            => shared::register_queue;
+        proxy_resolve_shared_queue(vm_id_data: i32, vm_id_size: i32, name_data: i32, name_size: i32,
+            return_queue_id: i32) => shared::resolve_queue;
+        proxy_enqueue_shared_queue(queue_id: i32, value_data: i32, value_size: i32) => shared::enqueue;
+        proxy_dequeue_shared_queue(queue_id: i32, return_value_data: i32, return_value_size: i32)
+            => shared::dequeue;
 
-        proxy_define_metric(kind: i32, name: i32, name_size: i32, metric_out: i32) => metrics::define;
-        proxy_record_metric(metric: i32, value: i64) => metrics::record;
-        proxy_increment_metric(metric: i32, delta: i64) => metrics::increment;
-        proxy_get_metric(metric: i32, value_out: i32) => metrics::get;
+        proxy_define_metric(metric_type: i32, name_data: i32, name_size: i32, return_metric_id: i32)
+            => metrics::define;
+        proxy_record_metric(metric_id: i32, value: i64) => metrics::record;
+        proxy_increment_metric(metric_id: i32, delta: i64) => metrics::increment;
+        proxy_get_metric(metric_id: i32, return_value: i32) => metrics::get;
 
-        proxy_get_property(path: i32, path_size: i32, data_out: i32, size_out: i32) => properties::get;
-        proxy_set_property(path: i32, path_size: i32, value: i32, value_size: i32) => properties::set;
+        proxy_get_property(path_data: i32, path_size: i32, return_value_data: i32, return_value_size: i32)
+            => properties::get;
+        proxy_set_property(path_data: i32, path_size: i32, value_data: i32, value_size: i32) => properties::set;
 
-        proxy_http_call(upstream: i32, upstream_size: i32, headers: i32, headers_size: i32, body: i32, body_size: i32,
-            trailers: i32, trailers_size: i32, timeout: i32, call_out: i32) => callouts::http_call;
-        proxy_grpc_call(upstream: i32, upstream_size: i32, service: i32, service_size: i32, method: i32, method_size: i32,
-            metadata: i32, metadata_size: i32, message: i32, message_size: i32, timeout: i32, call_out: i32)
-            => callouts::grpc_call;
-        proxy_grpc_stream(upstream: i32, upstream_size: i32, service: i32, service_size: i32, method: i32, method_size: i32,
-            metadata: i32, metadata_size: i32, stream_out: i32) => callouts::grpc_stream;
-        proxy_grpc_send(stream: i32, message: i32, message_size: i32, end: i32) => callouts::grpc_send;
-        proxy_grpc_cancel(call: i32) => callouts::grpc_cancel;
-        proxy_grpc_close(call: i32) => callouts::grpc_close;
-        proxy_call_foreign_function(name: i32, name_size: i32, arguments: i32, arguments_size: i32,
-            data_out: i32, size_out: i32) => foreign::call;
+        proxy_http_call(upstream_name_data: i32, upstream_name_size: i32, serialized_headers_data: i32,
+            serialized_headers_size: i32, body_data: i32, body_size: i32, serialized_trailers_data: i32,
+            serialized_trailers_size: i32, timeout: i32, return_call_id: i32) => callouts::http_call;
+        proxy_grpc_call(upstream_name_data: i32, upstream_name_size: i32, service_name_data: i32,
+            service_name_size: i32, method_name_data: i32, method_name_size: i32,
+            serialized_initial_metadata_data: i32, serialized_initial_metadata_size: i32, message_data: i32,
+            message_size: i32, timeout: i32, return_call_id: i32) => callouts::grpc_call;
+        proxy_grpc_stream(upstream_name_data: i32, upstream_name_size: i32, service_name_data: i32,
+            service_name_size: i32, method_name_data: i32, method_name_size: i32,
+            serialized_initial_metadata_data: i32, serialized_initial_metadata_size: i32,
+            return_stream_id: i32) => callouts::grpc_stream;
+        proxy_grpc_send(stream_id: i32, message_data: i32, message_size: i32, end_stream: i32)
+            => callouts::grpc_send;
+        proxy_grpc_cancel(call_or_stream_id: i32) => callouts::grpc_cancel;
+        proxy_grpc_close(call_or_stream_id: i32) => callouts::grpc_close;
+        proxy_call_foreign_function(name_data: i32, name_size: i32, arguments_data: i32, arguments_size: i32,
+            return_results_data: i32, return_results_size: i32) => foreign::call;
     }
     // C++ guests built by Emscripten say when their memory grew; a host has nothing to do.
     linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: i32| {})?;
     names.insert(("env", "emscripten_notify_memory_growth"));
+    linker.func_wrap("env", "pthread_equal", |left: i32, right: i32| {
+        i32::from(left == right)
+    })?;
+    names.insert(("env", "pthread_equal"));
 
     for module in WASI_MODULES {
         define! { linker, names, module, ERRNO_FAULT;
-            environ_sizes_get(count_out: i32, bytes_out: i32) => wasi::environ_sizes_get;
-            environ_get(list: i32, text: i32) => wasi::environ_get;
-            args_sizes_get(count_out: i32, bytes_out: i32) => wasi::args_sizes_get;
-            args_get(list: i32, text: i32) => wasi::args_get;
-            clock_time_get(clock: i32, precision: i64, time_out: i32) => wasi::clock_time_get;
+            environ_sizes_get(return_num_elements: i32, return_buffer_size: i32) => wasi::environ_sizes_get;
+            environ_get(return_array: i32, return_buffer: i32) => wasi::environ_get;
+            args_sizes_get(return_argc: i32, return_argv_buffer_size: i32) => wasi::args_sizes_get;
+            args_get(return_argv: i32, return_argv_size: i32) => wasi::args_get;
+            clock_time_get(clock_id: i32, clock_precision: i64, return_time: i32) => wasi::clock_time_get;
             clock_res_get(clock: i32, resolution_out: i32) => wasi::clock_res_get;
-            random_get(buffer: i32, size: i32) => wasi::random_get;
-            fd_write(fd: i32, vectors: i32, count: i32, written_out: i32) => wasi::fd_write;
-            fd_fdstat_get(fd: i32, stat_out: i32) => wasi::fd_fdstat_get;
+            random_get(buffer: i32, buffer_size: i32) => wasi::random_get;
+            fd_write(fd_id: i32, iovec: i32, iovec_size: i32, return_written_bytes: i32) => wasi::fd_write;
+            fd_read(fd: i32, iovec: i32, iovec_size: i32, return_read_bytes: i32) => wasi::fd_read;
+            fd_close(fd: i32) => wasi::standard;
+            fd_seek(fd: i32, offset: i64, whence: i32, return_offset: i32) => wasi::fd_seek;
+            fd_fdstat_get(fd: i32, return_fdstat: i32) => wasi::fd_fdstat_get;
+            fd_fdstat_set_flags(fd: i32, flags: i32) => wasi::fd_fdstat_set_flags;
+            poll_oneoff(subscriptions: i32, events: i32, subscriptions_size: i32, return_events_size: i32)
+                => wasi::poll_oneoff;
             sched_yield() => wasi::sched_yield;
         }
         linker.func_wrap(
@@ -151,11 +198,24 @@ fn define_all(linker: &mut Linker<HostState>) -> wasmtime::Result<Names<'static>
 pub(crate) fn link(
     linker: &mut Linker<HostState>,
     module: &wasmtime::Module,
+    abi: Abi,
 ) -> wasmtime::Result<Vec<String>> {
     let mut names = define_all(linker)?;
     let mut missing = Vec::new();
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
+        let known = ONLY_IN
+            .iter()
+            .find(|(only, _)| from == "env" && *only == name);
+        if let Some((_, versions)) = known.filter(|(_, versions)| !versions.contains(&abi)) {
+            let versions: Vec<&str> = versions.iter().map(|version| version.name()).collect();
+            missing.push(format!(
+                "{from}.{name} (of ABI {}; this guest is of {})",
+                versions.join(" and "),
+                abi.name()
+            ));
+            continue;
+        }
         if !names.insert((from, name)) {
             continue;
         }
@@ -185,6 +245,7 @@ pub(crate) fn link(
 fn guarded(
     caller: &mut Caller<'_, HostState>,
     name: &'static str,
+    arguments: &[(&'static str, i64)],
     memory_fault: i32,
     call: impl FnOnce(&mut Cx<'_, '_>) -> Answer,
 ) -> wasmtime::Result<i32> {
@@ -200,6 +261,7 @@ fn guarded(
     let mut cx = Cx {
         caller,
         bytes: Bytes::default(),
+        trouble: None,
     };
     let status = match call(&mut cx) {
         Ok(()) => Status::Ok.number(),
@@ -207,7 +269,22 @@ fn guarded(
         Err(Fail::Number(number)) => number,
         Err(Fail::Trap(error)) => return Err(error),
     };
-    let bytes = cx.bytes;
+    let (bytes, trouble) = (cx.bytes, cx.trouble);
+    if status != Status::Ok.number() {
+        let memory_bytes = cx.memory_bytes();
+        let failed = Failed {
+            hostcall: name,
+            arguments,
+            is_wasi: memory_fault == ERRNO_FAULT,
+            status,
+            trouble,
+            memory_bytes,
+        };
+        let state = caller.data_mut();
+        if let Some(warning) = failed.warning(&state.guest, state.callback) {
+            state.warn(warning);
+        }
+    }
     end(caller, place, status, bytes);
     Ok(status)
 }

@@ -5,7 +5,6 @@
 use crate::{
     abi::{
         memory::{Answer, Cx},
-        pairs,
         types::Status,
     },
     stream::state::{GuestReply, Way},
@@ -71,7 +70,7 @@ pub(super) fn send_local_response(
 ) -> Answer {
     let details = cx.read(details, details_size)?;
     let body = cx.read(body, body_size)?;
-    let headers = pairs::decode(&cx.read(headers, headers_size)?).ok_or(Status::BadArgument)?;
+    let headers = cx.map(headers, headers_size)?;
     let status = u16::try_from(status)
         .ok()
         .filter(|status| (100..=999).contains(status))

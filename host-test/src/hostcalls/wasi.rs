@@ -11,6 +11,7 @@ use crate::{
 const ERRNO_BADF: Fail = Fail::Number(8);
 const ERRNO_INVAL: Fail = Fail::Number(28);
 const ERRNO_IO: Fail = Fail::Number(29);
+const ERRNO_SPIPE: Fail = Fail::Number(70);
 
 /// Most bytes of one `fd_write` and of one `random_get`; a guest that wants more calls again.
 const MAX_BYTES: u32 = 1 << 20;
@@ -126,6 +127,79 @@ pub(super) fn fd_write(
         .write(level, text.strip_suffix(b"\n").unwrap_or(&text));
     Ok(())
 }
+
+/// There is nothing to read: standard input is at its end.
+pub(super) fn fd_read(
+    cx: &mut Cx<'_, '_>,
+    fd: i32,
+    _vectors: i32,
+    _count: i32,
+    read_out: i32,
+) -> Answer {
+    if fd != 0 {
+        return Err(ERRNO_BADF);
+    }
+    cx.write_u32(read_out, 0)
+}
+
+/// Any other use of a standard descriptor changes nothing.
+pub(super) fn standard(_cx: &mut Cx<'_, '_>, fd: i32) -> Answer {
+    if (0..=2).contains(&fd) {
+        Ok(())
+    } else {
+        Err(ERRNO_BADF)
+    }
+}
+
+pub(super) fn fd_fdstat_set_flags(cx: &mut Cx<'_, '_>, fd: i32, _flags: i32) -> Answer {
+    standard(cx, fd)
+}
+
+pub(super) fn fd_seek(
+    cx: &mut Cx<'_, '_>,
+    fd: i32,
+    _offset: i64,
+    _whence: i32,
+    _offset_out: i32,
+) -> Answer {
+    standard(cx, fd)?;
+    Err(ERRNO_SPIPE)
+}
+
+/// Go and TinyGo sleep with this. A filter cannot: what waits for a clock is told at once that its time has come, the rest that it cannot
+/// be waited for.
+pub(super) fn poll_oneoff(
+    cx: &mut Cx<'_, '_>,
+    subscriptions: i32,
+    events: i32,
+    count: i32,
+    count_out: i32,
+) -> Answer {
+    let count = count.cast_unsigned();
+    if count == 0 || count > MAX_SUBSCRIPTIONS {
+        return Err(ERRNO_INVAL);
+    }
+    cx.check_u32(count_out)?;
+    let list = cx.read(subscriptions, (count * SUBSCRIPTION_BYTES).cast_signed())?;
+    let mut answer = Vec::new();
+    for subscription in list.chunks_exact(SUBSCRIPTION_BYTES as usize) {
+        let (user, rest) = subscription.split_at(8);
+        let kind = rest.first().copied().unwrap_or_default();
+        let errno: u16 = if kind == 0 { 0 } else { 58 };
+        answer.extend_from_slice(user);
+        answer.extend_from_slice(&errno.to_le_bytes());
+        answer.push(kind);
+        answer.resize(answer.len().next_multiple_of(EVENT_BYTES), 0);
+    }
+    cx.write(events, &answer)?;
+    cx.write_u32(count_out, count)
+}
+
+/// Sizes of WASI's `subscription` and `event`.
+const SUBSCRIPTION_BYTES: u32 = 48;
+const EVENT_BYTES: usize = 32;
+/// Most subscriptions of one call.
+const MAX_SUBSCRIPTIONS: u32 = 1024;
 
 /// The three standard descriptors are character devices; Go asks.
 pub(super) fn fd_fdstat_get(cx: &mut Cx<'_, '_>, fd: i32, stat_out: i32) -> Answer {

@@ -8,9 +8,11 @@ use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::{
     abi::types::Status,
+    module::Abi,
     state::{callouts::Callouts, clock::Clock, log::Log, shared::Shared, trace::Recorder},
     stream::state::StreamState,
     vm::{Access, Fault, Watch},
+    warning::Warning,
 };
 
 pub(crate) mod callouts;
@@ -41,6 +43,15 @@ pub(crate) struct HostState {
     pub(crate) allocator: Option<TypedFunc<i32, i32>>,
     pub(crate) exit_code: Option<i32>,
     pub(crate) last_hostcall: Option<&'static str>,
+    /// The guest's name, its ABI, and the callback that runs.
+    pub(crate) guest: String,
+    pub(crate) abi: Abi,
+    pub(crate) callback: &'static str,
+    /// Calls of the guest's allocator that have not returned.
+    pub(crate) allocating: u32,
+    pub(crate) warnings: Vec<Warning>,
+    /// The last warning of this callback.
+    pub(crate) last_warning: Option<Warning>,
     pub(crate) roots: BTreeMap<u32, RootState>,
     pub(crate) streams: BTreeMap<u32, StreamState>,
     pub(crate) callouts: Callouts,
@@ -59,7 +70,27 @@ pub(crate) struct RootState {
     pub(crate) call_status: (i32, String),
 }
 
+/// Warnings kept that nobody takes.
+const MAX_WARNINGS: usize = 1000;
+
 impl HostState {
+    pub(crate) fn warn(&mut self, warning: Warning) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(warning.clone());
+        }
+        self.last_warning = Some(warning);
+    }
+
+    /// A callback begins.
+    pub(crate) fn begin(&mut self, callback: &'static str, context: u32) {
+        self.current = context;
+        self.callback = callback;
+        self.last_hostcall = None;
+        self.last_warning = None;
+        self.allocating = 0;
+        self.memory_guard.hit = false;
+    }
+
     /// The stream hostcalls act on, if the current context is one.
     pub(crate) fn stream(&mut self) -> Option<&mut StreamState> {
         self.streams.get_mut(&self.current)

@@ -56,6 +56,7 @@ fn main() -> ExitCode {
     let limits = Limits {
         fuel: Some(100_000_000),
         memory_bytes: 1 << 20,
+        ..Limits::default()
     };
     let probe = match Module::load_named("probe", probe::text(&functions).as_bytes(), limits) {
         Ok(module) => module,
