@@ -9,12 +9,13 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::budget::MAX_STEPS;
-use crate::env::{CounterStore, Env};
+use crate::env::{CounterStore, Env, Note, Step};
 use crate::finding::{Finding, Findings};
 use crate::policy::{EventLog, Mode, Policy, Route, RouteBody};
 use crate::request::body::{self, BodyKind};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
+use crate::stages::injection::Explained;
 use crate::stages::limits::{Charges, Facts, Phase};
 use crate::stages::token::Subject;
 use crate::verdict::{Denial, Edits, Reason, Stage};
@@ -184,7 +185,9 @@ impl Engine {
             found: Findings::default(),
         };
         let mut charges = Charges::default();
-        match self.judge_head(head, client, ends, env, &mut charges, &mut seen) {
+        let judged = self.judge_head(head, client, ends, env, &mut charges, &mut seen);
+        env.enter(Step::End);
+        match judged {
             Ok(wait) => self.pass_head(wait, head, client, charges, seen),
             Err(denial) => Verdict::Deny(Refusal {
                 denial,
@@ -205,16 +208,22 @@ impl Engine {
     ) -> Result<Option<Wait>, Denial> {
         let policy = &self.policy;
         let found = &mut seen.found;
+        env.enter(Step::Route);
         let matched = policy.route_of(head);
         seen.route = matched;
         let route = matched.and_then(|index| policy.routes.get(index));
+        if env.counters.listens() {
+            env.counters.note(Note::Route(matched));
+        }
         let mode = route.map_or(policy.mode, |route| narrower(policy.mode, route.mode));
         let modes = &policy.stage_modes;
 
+        env.enter(Step::Access);
         gate(
             narrower(mode, modes.access),
             policy.access.inspect(client, found),
         )?;
+        env.enter(Step::Headers);
         gate(
             narrower(mode, modes.headers),
             policy.headers.inspect(head, found),
@@ -243,12 +252,14 @@ impl Engine {
             head: Some(head),
             fields: &[],
         };
+        env.enter(Step::ClientLimits);
         gate(
             limits_mode,
             policy
                 .limits
                 .check(Phase::Client, &facts, env, charges, found),
         )?;
+        env.enter(Step::Token);
         let verified = gate(
             mode,
             policy
@@ -257,6 +268,12 @@ impl Engine {
         )?;
         if let Some(subject) = verified {
             seen.subject = subject;
+            if env.counters.listens()
+                && let Subject::Verified(claims) = &seen.subject
+            {
+                env.counters.note(Note::Verified(claims.provider()));
+            }
+            env.enter(Step::Roles);
             gate(
                 mode,
                 policy.tokens.authorize(&route.token, &seen.subject, found),
@@ -265,6 +282,7 @@ impl Engine {
         if let Subject::Verified(claims) = &seen.subject {
             facts.subject = Some((claims.provider(), claims.subject()));
         }
+        env.enter(Step::SubjectLimits);
         gate(
             limits_mode,
             policy
@@ -273,6 +291,7 @@ impl Engine {
         )?;
         let injection_mode = narrower(mode, modes.injection);
         if let Some(stage) = &policy.injection {
+            env.enter(Step::HeadInjection);
             let mut steps = MAX_STEPS;
             gate(
                 injection_mode,
@@ -280,6 +299,7 @@ impl Engine {
             )?;
         }
 
+        env.enter(Step::Body);
         let by_injection = policy
             .injection
             .as_ref()
@@ -291,6 +311,7 @@ impl Engine {
             return Ok(None);
         }
         if ends {
+            env.enter(Step::FieldLimits);
             gate(
                 limits_mode,
                 policy
@@ -342,6 +363,7 @@ impl Engine {
             mut report,
         } = suspended;
         let judged = self.judge_body(&held, answer, env, &mut charges, &mut report);
+        env.enter(Step::End);
         match judged {
             Ok(()) => {
                 if !charges.reserved.is_empty() {
@@ -365,6 +387,7 @@ impl Engine {
         charges: &mut Charges,
         report: &mut Report,
     ) -> Result<(), Denial> {
+        env.enter(Step::Body);
         let policy = &self.policy;
         let Some(route) = policy.routes.get(held.route) else {
             return Ok(());
@@ -386,6 +409,7 @@ impl Engine {
         };
         report.body = BodySeen::Inspected;
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
+            env.enter(Step::BodyInjection);
             let mut steps = MAX_STEPS;
             gate(
                 injection_mode,
@@ -396,6 +420,7 @@ impl Engine {
             .limits
             .concerns(Phase::Field, &held.method, &held.path)
         {
+            env.enter(Step::FieldLimits);
             let fields = body::fields(held.kind, bytes);
             if policy
                 .limits
@@ -423,6 +448,36 @@ impl Engine {
             )?;
         }
         Ok(())
+    }
+
+    /// Everything that injection detection sees in a head, also beyond the threshold and under exceptions: the stage's own code
+    /// once more, telling what it finds. For `debug.trace`, after the verdict.
+    #[must_use]
+    pub fn explain_head(&self, head: &RequestHead<'_>) -> Explained {
+        let route = self
+            .policy
+            .route_of(head)
+            .and_then(|index| self.policy.routes.get(index));
+        match (&self.policy.injection, route) {
+            (Some(stage), Some(route)) => stage.explain_head(head, &route.name),
+            _ => Explained::default(),
+        }
+    }
+
+    /// The same for a body, before [`Engine::resume`] takes its request away.
+    #[must_use]
+    pub fn explain_body(&self, suspended: &Suspended, bytes: &[u8]) -> Explained {
+        let held = &suspended.held;
+        match (
+            self.policy
+                .injection
+                .as_ref()
+                .filter(|stage| stage.inspect.body),
+            self.policy.routes.get(held.route),
+        ) {
+            (Some(stage), Some(route)) => stage.explain_body(held.kind, bytes, &route.name),
+            _ => Explained::default(),
+        }
     }
 
     /// Settles what a request reserved, when its response status is known.

@@ -1,4 +1,4 @@
-//! What a decision needs from outside: two clocks and the counter store.
+//! What a decision needs from outside: two clocks and the counter store; and who listens to it, if anybody does.
 //!
 //! **Invariant:** generic, never `dyn`: an indirect call would defeat the proof that no panic is
 //! reachable from a request (`cargo xtask wasm`).
@@ -37,8 +37,81 @@ pub enum StoreError {
     Failed,
 }
 
-/// A shared key-value store with compare-and-swap.
+impl<S: CounterStore> Env<'_, S> {
+    /// A step of the data path begins.
+    #[inline]
+    pub(crate) fn enter(&mut self, step: Step) {
+        if self.counters.listens() {
+            self.counters.note(Note::Enter(step));
+        }
+    }
+}
+
+/// Steps of the data path, in order, as `debug.trace` tells them apart: [`crate::verdict::Stage`] names who refused,
+/// a step where the work was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Reading of the head.
+    Request,
+    /// Choice of the route.
+    Route,
+    /// Address lists.
+    Access,
+    /// Header inspection.
+    Headers,
+    /// Limits by client and headers.
+    ClientLimits,
+    /// Credentials.
+    Token,
+    /// Roles.
+    Roles,
+    /// Limits by subject.
+    SubjectLimits,
+    /// Injection detection in the head.
+    HeadInjection,
+    /// Whether and how the body is read.
+    Body,
+    /// Injection detection in the body.
+    BodyInjection,
+    /// Limits by body fields.
+    FieldLimits,
+    /// The verdict stands.
+    End,
+}
+
+/// What a listener is told while a request is decided: numbers, so that listening costs next to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// A step begins, and the one before it ends.
+    Enter(Step),
+    /// The route was chosen, by its index; none takes the request.
+    Route(Option<usize>),
+    /// A limit was looked at.
+    Limit {
+        /// Its index.
+        index: usize,
+        /// Charges in its window, this request's among them.
+        used: u64,
+        /// Milliseconds until the next is admitted; 0: this one was.
+        wait_ms: u64,
+        /// Refused by a ban.
+        banned: bool,
+    },
+    /// A credential was verified by the provider of this index.
+    Verified(usize),
+}
+
+/// A shared key-value store with compare-and-swap. Whoever gives a decision its store may listen to it as well: a listener is
+/// told what was decided, and cannot change it.
 pub trait CounterStore {
+    /// Whether [`CounterStore::note`] wants to be called.
+    fn listens(&self) -> bool {
+        false
+    }
+
+    /// Something was decided.
+    fn note(&mut self, _note: Note) {}
+
     /// Replaces the content of `out` with the value of `key`; `Cas::ABSENT` and an empty `out` when
     /// there is none.
     ///

@@ -35,6 +35,7 @@ pub(crate) enum Buffer {
 /// Log levels used.
 #[derive(Clone, Copy)]
 pub(crate) enum Level {
+    Info = 2,
     Warn = 3,
     Error = 4,
 }

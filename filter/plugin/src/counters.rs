@@ -1,18 +1,67 @@
-//! The engine's counter store over the host's shared data.
+//! The engine's counter store over the host's shared data, and its listener when the policy says `debug.trace`.
 //!
 //! **Invariant:** version 0 never reaches the host (it means "unconditional" there, DESIGN §3.4); any status that is
 //! neither success, absence nor a lost race is `Failed`, and the stage's policy decides.
 
-use palisade_engine::env::{Cas, CounterStore, StoreError};
+use palisade_engine::env::{Cas, CounterStore, Note, Step, StoreError};
 
-use crate::abi::{Host, HostError};
+use crate::abi::{Host, HostError, Level};
+use crate::trace;
 
 /// Shared data of the VM's `vm_id`.
-pub(crate) struct SharedCounters<'h>(pub(crate) &'h Host);
+pub(crate) struct SharedCounters<'h> {
+    host: &'h Host,
+    traced: bool,
+    step: Step,
+    /// Notes kept until the verdict stands: between two markers there is the decision and nothing else.
+    kept: Vec<(Step, Note)>,
+}
+
+impl<'h> SharedCounters<'h> {
+    pub(crate) fn new(host: &'h Host, traced: bool) -> Self {
+        Self {
+            host,
+            traced,
+            step: Step::Request,
+            kept: if traced {
+                Vec::with_capacity(KEPT)
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    /// The notes kept so far, each with the step it was made in.
+    pub(crate) fn take_kept(&mut self) -> Vec<(Step, Note)> {
+        core::mem::take(&mut self.kept)
+    }
+}
+
+/// Room made at once: growing would show in a step's cost.
+const KEPT: usize = 16;
 
 impl CounterStore for SharedCounters<'_> {
+    #[inline]
+    fn listens(&self) -> bool {
+        self.traced
+    }
+
+    #[cold]
+    fn note(&mut self, note: Note) {
+        if let Note::Enter(step) = note {
+            self.step = step;
+            self.host.log(Level::Info, trace::marker(step));
+            if step == Step::End {
+                // The second tells what a marker costs.
+                self.host.log(Level::Info, trace::marker(step));
+            }
+        } else {
+            self.kept.push((self.step, note));
+        }
+    }
+
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
-        match self.0.shared_data(key, out) {
+        match self.host.shared_data(key, out) {
             Ok(0) => Err(StoreError::Failed),
             Ok(cas) => Ok(Cas(cas)),
             Err(HostError::NotFound) => Ok(Cas::ABSENT),
@@ -24,7 +73,7 @@ impl CounterStore for SharedCounters<'_> {
         if cas == Cas(0) {
             return Err(StoreError::Failed);
         }
-        match self.0.set_shared_data(key, value, cas.0) {
+        match self.host.set_shared_data(key, value, cas.0) {
             Ok(()) => Ok(()),
             Err(HostError::CasMismatch) => Err(StoreError::CasMismatch),
             Err(_) => Err(StoreError::Failed),

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! **Invariant:** hostcalls and `unsafe` stand in `abi.rs` alone. What needs no host (`enforce`, `pairs`, `table`,
-//! `telemetry`, `metrics`) is pure and is built and tested natively; the rest exists on wasm32 only.
+//! `telemetry`, `trace`, `metrics`) is pure and is built and tested natively; the rest exists on wasm32 only.
 //! Nothing reachable from a request callback panics (`cargo xtask wasm` proves it): no SDK, no `core::fmt`,
 //! no `dyn` on that path, every host status is data.
 
@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod pairs;
 pub mod table;
 pub mod telemetry;
+pub mod trace;
 
 #[cfg(target_arch = "wasm32")]
 mod abi;

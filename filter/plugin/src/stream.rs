@@ -6,8 +6,9 @@
 //! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
 
 use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Suspended, Verdict, Wait};
-use palisade_engine::env::Env;
+use palisade_engine::env::{Env, Step};
 use palisade_engine::request::{RequestHead, client_addr};
+use palisade_engine::stages::injection::Explained;
 use palisade_engine::stages::limits::Charges;
 use palisade_engine::units::{Monotonic, UnixTime};
 use palisade_engine::verdict::Edits;
@@ -19,6 +20,7 @@ use crate::metrics::{Count, Meters};
 use crate::pairs::Pairs;
 use crate::root::{Plugin, Slot};
 use crate::telemetry::{self, Outcome};
+use crate::trace::{self, Said};
 
 /// One request and its response.
 pub(crate) struct Stream {
@@ -186,6 +188,9 @@ impl Turn<'_> {
     /// The head's verdict and its effects; an error is a host that did not deliver what the verdict needs.
     fn judge_head(&mut self, ends: bool) -> Result<Action, HostError> {
         let host = self.host;
+        if self.slot.engine.policy().trace {
+            host.log(Level::Info, trace::marker(Step::Request));
+        }
         let bytes = host.header_pairs(Map::RequestHeaders)?;
         let pairs = Pairs::parse(bytes).ok_or(HostError::BadResult)?;
         let head = RequestHead::decode(pairs);
@@ -195,9 +200,14 @@ impl Turn<'_> {
             Err(error) => return Err(error),
         };
         let engine = &self.slot.engine;
-        let mut counters = SharedCounters(host);
+        let mut counters = counters(engine, host);
         let (mut env, now_ms) = env(engine, host, &mut counters)?;
-        match engine.decide_head(&head, peer, ends, &mut env) {
+        let verdict = engine.decide_head(&head, peer, ends, &mut env);
+        if engine.policy().trace {
+            let seen = engine.explain_head(&head);
+            tell_trace(engine, host, &mut counters, &verdict, &seen);
+        }
+        match verdict {
             Verdict::Allow(pass) => self.let_pass(pass),
             Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
             Verdict::Need(Wait::Body { hold: true, max }, suspended) => {
@@ -327,10 +337,7 @@ impl Turn<'_> {
             return Ok(Action::Pause);
         };
         let Waiting { suspended, .. } = *waiting;
-        let engine = &self.slot.engine;
-        let mut counters = SharedCounters(self.host);
-        let (mut env, _) = env(engine, self.host, &mut counters)?;
-        match engine.resume(suspended, answer, &mut env) {
+        match resume(&self.slot.engine, self.host, suspended, answer)? {
             Verdict::Allow(pass) => self.let_pass(pass),
             Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
             // No wait follows a body.
@@ -356,12 +363,11 @@ impl Turn<'_> {
             Answer::Body(&copy)
         };
         let engine = &self.slot.engine;
-        let mut counters = SharedCounters(self.host);
-        let Ok((mut env, _)) = env(engine, self.host, &mut counters) else {
+        let Ok(verdict) = resume(engine, self.host, suspended, answer) else {
             self.meters.add(Count::HostFailure);
             return;
         };
-        match engine.resume(suspended, answer, &mut env) {
+        match verdict {
             Verdict::Allow(mut pass) => {
                 let telling = enforce::tell_pass(engine.policy(), &mut pass);
                 let settlement = pass.settlement.take();
@@ -388,7 +394,7 @@ impl Turn<'_> {
                     return;
                 };
                 let engine = &self.slot.engine;
-                let mut counters = SharedCounters(host);
+                let mut counters = counters(engine, host);
                 if let Ok((mut env, _)) = env(engine, host, &mut counters) {
                     engine.settle(&charges, status, &mut env);
                 }
@@ -472,6 +478,63 @@ impl Turn<'_> {
             .send_reply(&enforce::host_failure(&policy.security_headers));
         Action::Pause
     }
+}
+
+/// Goes on with the answer to a wait.
+fn resume(
+    engine: &Engine,
+    host: &Host,
+    suspended: Suspended,
+    answer: Answer<'_>,
+) -> Result<Verdict, HostError> {
+    let mut counters = counters(engine, host);
+    let traced = engine.policy().trace;
+    // The request goes with the verdict, so what can be seen in it is looked at before.
+    let seen = match answer {
+        Answer::Body(bytes) if traced => engine.explain_body(&suspended, bytes),
+        _ => Explained::default(),
+    };
+    let (mut env, _) = env(engine, host, &mut counters)?;
+    let verdict = engine.resume(suspended, answer, &mut env);
+    if traced {
+        tell_trace(engine, host, &mut counters, &verdict, &seen);
+    }
+    Ok(verdict)
+}
+
+/// Writes what a traced decision kept, saw and said.
+#[cold]
+fn tell_trace(
+    engine: &Engine,
+    host: &Host,
+    counters: &mut SharedCounters<'_>,
+    verdict: &Verdict,
+    seen: &Explained,
+) {
+    let policy = engine.policy();
+    let redact = &policy.events.redact;
+    for (step, note) in counters.take_kept() {
+        if let Some(line) = trace::note(policy, note, step) {
+            host.log(Level::Info, &line);
+        }
+    }
+    for value in &seen.values {
+        host.log(Level::Info, &trace::value(value, redact));
+    }
+    let (said, report) = match verdict {
+        Verdict::Allow(pass) => (Said::Allow, pass.report.as_ref()),
+        Verdict::Deny(refusal) => (Said::Deny(&refusal.denial), Some(&refusal.report)),
+        Verdict::Need(_, suspended) => (Said::Need, Some(suspended.report())),
+    };
+    let findings = report.map(|report| report.findings.as_slice());
+    let threshold = policy.injection.as_ref().map(|stage| stage.threshold);
+    let findings = findings.unwrap_or_default();
+    let line = trace::verdict(said, findings, seen, threshold, redact);
+    host.log(Level::Info, &line);
+}
+
+fn counters<'h>(engine: &Engine, host: &'h Host) -> SharedCounters<'h> {
+    SharedCounters::new(host, engine.policy().trace)
 }
 
 /// The outside world; clocks are read only when the policy looks at them.

@@ -100,7 +100,7 @@ pub fn event(
     json.out
 }
 
-fn finding(json: &mut Json, found: &Finding, redact: &[Vec<u8>]) {
+pub(crate) fn finding(json: &mut Json, found: &Finding, redact: &[Vec<u8>]) {
     json.open(b'{');
     json.text("stage", stage_name(found.stage).as_bytes());
     json.text("reason", found.reason.row().code.as_bytes());
@@ -174,8 +174,8 @@ pub fn verdict(outcome: Outcome) -> Vec<u8> {
 
 /// A writer of JSON text that knows where commas go.
 #[derive(Debug, Default)]
-struct Json {
-    out: Vec<u8>,
+pub(crate) struct Json {
+    pub(crate) out: Vec<u8>,
     comma: bool,
 }
 
@@ -187,17 +187,17 @@ impl Json {
         self.comma = false;
     }
 
-    fn open(&mut self, bracket: u8) {
+    pub(crate) fn open(&mut self, bracket: u8) {
         self.separate();
         self.out.push(bracket);
     }
 
-    fn close(&mut self, bracket: u8) {
+    pub(crate) fn close(&mut self, bracket: u8) {
         self.out.push(bracket);
         self.comma = true;
     }
 
-    fn key(&mut self, name: &str) {
+    pub(crate) fn key(&mut self, name: &str) {
         self.separate();
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
@@ -205,12 +205,12 @@ impl Json {
     }
 
     /// Where the value after a key is written.
-    fn value(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn value(&mut self) -> &mut Vec<u8> {
         self.comma = true;
         &mut self.out
     }
 
-    fn text(&mut self, name: &str, bytes: &[u8]) {
+    pub(crate) fn text(&mut self, name: &str, bytes: &[u8]) {
         self.key(name);
         string(self.value(), bytes);
     }
@@ -274,7 +274,7 @@ fn padded(out: &mut Vec<u8>, number: u64, width: u32) {
 }
 
 /// An address: IPv4 dotted, IPv6 as eight groups without zero compression (RFC 4291 §2.2 form 1).
-fn address(out: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             for (index, octet) in v4.octets().into_iter().enumerate() {

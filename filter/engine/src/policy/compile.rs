@@ -164,6 +164,7 @@ impl Compiler<'_> {
                 log: config.events.log,
                 redact: bytes(config.events.redact, |it| it.0),
             },
+            trace: config.debug.trace,
             implied: core::mem::take(&mut self.implied),
         }
     }

@@ -52,6 +52,8 @@ section! {
         responses: Responses = {},
         /// Events.
         events: EventsConfig = {},
+        /// For the desk, never for an edge: what `palisade explain` reads.
+        debug: Debug = {},
     }
 }
 
@@ -509,6 +511,14 @@ section! {
         log: EventLog = "denied",
         /// Names of headers, cookies, parameters and fields whose values are never shown.
         redact: Vec<FieldName> = ["authorization", "proxy-authorization", "cookie", "password", "passwd", "secret", "token"],
+    }
+}
+
+section! {
+    /// For the desk, never for an edge: what `palisade explain` reads.
+    struct Debug {
+        /// Log each step of each decision (level info), with the bytes that matched and what decoding made of them.
+        trace: bool = false,
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Policy {
     pub security_headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// Events.
     pub events: Events,
+    /// `debug.trace`: whoever enforces this policy tells step by step how each request was decided.
+    pub trace: bool,
     /// What it costs and needs, for `palisade check`.
     pub implied: Implied,
 }

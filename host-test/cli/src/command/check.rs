@@ -28,6 +28,10 @@ pub(crate) struct Check {
     env: Vec<String>,
 }
 
+/// Said of a policy that traces.
+const TRACED: &str =
+    "debug.trace: bytes of requests go to the log; it is for the desk, not for an edge";
+
 /// Print the JSON Schema of policies.
 #[derive(Debug, Args)]
 pub(crate) struct Schema {}
@@ -40,6 +44,7 @@ impl Check {
         let env = environment(self.env_file.as_deref(), &self.env)?;
         // Secrets are asked for only when an environment was named; else the policy is checked away from it.
         let named = self.env_file.is_some() || !self.env.is_empty();
+        let mut traced = false;
         let (errors, implied) = match Document::parse(&text) {
             Err(error) => (
                 vec![
@@ -54,7 +59,10 @@ impl Check {
                     Policy::check(&document.node)
                 };
                 match checked {
-                    Ok(policy) => (Vec::new(), Some(implied(&policy, &env))),
+                    Ok(policy) => {
+                        traced = policy.trace;
+                        (Vec::new(), Some(implied(&policy, &env)))
+                    }
                     Err(errors) => {
                         let errors = errors.iter().map(|error| {
                             json!({ "file": file, "line": document.line(&error.path), "path": error.path,
@@ -65,12 +73,16 @@ impl Check {
                 }
             }
         };
+        let warnings = if traced { &[TRACED][..] } else { &[] };
         if self.json {
             say!(
                 "{:#}",
-                json!({ "valid": errors.is_empty(), "errors": errors, "implied": implied })
+                json!({ "valid": errors.is_empty(), "errors": errors, "warnings": warnings, "implied": implied })
             );
         } else {
+            for warning in warnings {
+                eprintln!("{file}: {} {warning}", Paint::stderr().bold("warning:"));
+            }
             print_human(&file, &errors, implied.as_ref());
         }
         Ok(ExitCode::from(u8::from(!errors.is_empty())))

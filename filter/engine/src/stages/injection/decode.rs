@@ -55,6 +55,76 @@ pub(super) enum Deep {
     Endless,
 }
 
+/// Which encodings a round would undo, as bits.
+fn encodings(input: &[u8]) -> u8 {
+    let found = input.iter().enumerate().filter_map(|(at, &head)| {
+        undo(input, at, head)?;
+        Some(match head {
+            b'%' if percent(input, at).is_some() => 1,
+            b'%' => 2,
+            b'&' => 4,
+            b'\\' => 8,
+            _ => 16,
+        })
+    });
+    found.fold(0, |all, bit| all | bit)
+}
+
+/// Names of what [`encodings`] finds.
+const ENCODINGS: [(u8, &[u8]); 5] = [
+    (1, b"percent"),
+    (2, b"%u"),
+    (4, b"html entity"),
+    (8, b"backslash escape"),
+    (16, b"odd utf-8"),
+];
+
+/// One step that [`form`] and [`deep`] take with a value: what it undid, and what it left.
+pub(super) fn steps(
+    raw: &[u8],
+    percent_coded: bool,
+    plus: bool,
+    mut each: impl FnMut(Vec<u8>, &[u8]),
+) -> Vec<u8> {
+    let mut view = Vec::new();
+    view.extend_from_slice(raw);
+    let has = |byte| raw.contains(&byte);
+    if (percent_coded && has(b'%')) || (plus && has(b'+')) {
+        form(raw, plus, &mut view);
+        if view != raw {
+            let mut by = Vec::new();
+            if percent_coded
+                && (0..raw.len()).any(|at| byte(raw, at) == b'%' && percent(raw, at).is_some())
+            {
+                by.extend_from_slice(b"percent");
+            }
+            if plus && has(b'+') {
+                by.extend_from_slice(if by.is_empty() { b"plus" } else { b", plus" });
+            }
+            each(by, &view);
+        }
+    }
+    let mut next = Vec::new();
+    for _ in 0..MAX_DECODE_ROUNDS {
+        let bits = encodings(&view);
+        if !round(&view, &mut next) {
+            break;
+        }
+        core::mem::swap(&mut view, &mut next);
+        let mut by = Vec::new();
+        for (bit, name) in ENCODINGS {
+            if bits & bit != 0 {
+                if !by.is_empty() {
+                    by.extend_from_slice(b", ");
+                }
+                by.extend_from_slice(name);
+            }
+        }
+        each(by, &view);
+    }
+    view
+}
+
 fn url_encoded(input: &[u8]) -> bool {
     input
         .iter()

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::bytes::{self, BLANK, ENCODED, PERCENT, PLUS, classes};
 use super::decode::{self, Deep};
+use super::explain::{Match, Watch};
 use super::sql_tokens::Token;
 use super::{Class, Hits, InjectionStage, shell, spend, sqli, traversal, triggers, xss};
 use crate::finding::{Finding, Findings};
@@ -29,7 +30,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    const fn name(self) -> &'static [u8] {
+    pub(super) const fn name(self) -> &'static [u8] {
         match self {
             Self::Path => b"path",
             Self::Query => b"query",
@@ -67,6 +68,10 @@ pub(crate) struct Inspection<'a> {
     deep: Vec<u8>,
     spare: Vec<u8>,
     tokens: Vec<Token>,
+    /// Score at which no further value is looked at.
+    enough: u32,
+    /// Who wants to know everything that was seen.
+    watch: Option<&'a mut Watch>,
 }
 
 impl<'a> Inspection<'a> {
@@ -88,14 +93,30 @@ impl<'a> Inspection<'a> {
             deep: Vec::new(),
             spare: Vec::new(),
             tokens: Vec::new(),
+            enough: stage.threshold,
+            watch: None,
         }
+    }
+
+    /// Looks at every value, whatever the score, and tells all that it sees.
+    pub(super) fn watched(mut self, watch: &'a mut Watch) -> Self {
+        self.enough = u32::MAX;
+        self.watch = Some(watch);
+        self
     }
 
     /// Looks at one value; once the verdict is clear, at no further one.
     pub(crate) fn value(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
-        if raw.is_empty() || *self.steps == 0 || self.score() >= self.stage.threshold {
+        if raw.is_empty() || *self.steps == 0 || self.score() >= self.enough {
             return;
         }
+        self.look(place, name, raw, encoding);
+        if let Some(watch) = &mut self.watch {
+            watch.end_value(place, name, raw, encoding);
+        }
+    }
+
+    fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
         spend(self.steps, raw.len());
         self.value = [0; 6];
         let mut seen = classes(raw);
@@ -123,7 +144,7 @@ impl<'a> Inspection<'a> {
         if seen != 0 || custom {
             self.view(place, name, view, seen);
         }
-        if seen & ENCODED != 0 && self.score() < self.stage.threshold {
+        if seen & ENCODED != 0 && self.score() < self.enough {
             let mut deep = core::mem::take(&mut self.deep);
             let mut spare = core::mem::take(&mut self.spare);
             spend(self.steps, view.len());
@@ -201,7 +222,15 @@ impl<'a> Inspection<'a> {
             if matched.is_none() {
                 *self.steps = 0;
             }
-            if matched == Some(true) && !self.is_excepted(name, Class::Custom) {
+            if matched != Some(true) {
+                continue;
+            }
+            let excepted = self.is_excepted(name, Class::Custom);
+            if let Some(watch) = &mut self.watch {
+                let seen = Match::new(Class::Custom, &pattern.name, view, pattern.score);
+                watch.see(seen, excepted);
+            }
+            if !excepted {
                 self.push(
                     place,
                     name,
@@ -223,10 +252,16 @@ impl<'a> Inspection<'a> {
                 continue;
             };
             let points = strength.points(self.stage.level);
-            if points == 0 || self.is_excepted(name, class) {
+            let from = at.saturating_sub(4);
+            let excepted = self.is_excepted(name, class);
+            if let Some(watch) = &mut self.watch {
+                let rule = class.name().as_bytes();
+                let seen = Match::new(class, rule, bytes::rest(view, from), points);
+                watch.see(seen, excepted);
+            }
+            if points == 0 || excepted {
                 continue;
             }
-            let from = at.saturating_sub(4);
             self.push(
                 place,
                 name,
@@ -286,7 +321,7 @@ impl<'a> Inspection<'a> {
         })
     }
 
-    fn score(&self) -> u32 {
+    pub(super) fn score(&self) -> u32 {
         self.best.saturating_add(self.custom)
     }
 

@@ -8,6 +8,7 @@
 
 mod bytes;
 mod decode;
+mod explain;
 mod fields;
 mod inspection;
 mod multipart;
@@ -29,6 +30,7 @@ use crate::request::RequestHead;
 use crate::request::body::BodyKind;
 use crate::verdict::Denial;
 
+pub use explain::{Decoded, Explained, Match, Value};
 pub(crate) use inspection::Inspection;
 use inspection::{Encoding, Place};
 
@@ -209,8 +211,13 @@ impl InjectionStage {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let mut inspection = Inspection::new(self, route, steps, found);
+        self.look_at_head(head, &mut inspection);
+        inspection.end()
+    }
+
+    fn look_at_head(&self, head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
         if self.inspect.target {
-            fields::target(head, &mut inspection);
+            fields::target(head, inspection);
         }
         if self.inspect.headers {
             for field in &head.fields {
@@ -221,10 +228,9 @@ impl InjectionStage {
         }
         if self.inspect.cookies {
             for value in head.all(b"cookie") {
-                fields::cookies(value, &mut inspection);
+                fields::cookies(value, inspection);
             }
         }
-        inspection.end()
     }
 
     /// Inspects a whole body. The score starts anew.
@@ -240,20 +246,26 @@ impl InjectionStage {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let mut inspection = Inspection::new(self, route, steps, found);
-        match kind {
-            BodyKind::Form => fields::pairs(body, Place::Body, &mut inspection),
-            BodyKind::Json => {
-                if !fields::json(body, &mut inspection) {
-                    return inspection.malformed();
-                }
-            }
-            BodyKind::Multipart(boundary) => {
-                if !multipart::parts(body, boundary.bytes(), &mut inspection) {
-                    return inspection.malformed();
-                }
-            }
-            BodyKind::Other => inspection.value(Place::Body, b"", body, Encoding::Plain),
+        if look_at_body(kind, body, &mut inspection) {
+            inspection.end()
+        } else {
+            inspection.malformed()
         }
-        inspection.end()
+    }
+}
+
+/// `false` when the body is not what its type says.
+fn look_at_body(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {
+    match kind {
+        BodyKind::Form => {
+            fields::pairs(body, Place::Body, inspection);
+            true
+        }
+        BodyKind::Json => fields::json(body, inspection),
+        BodyKind::Multipart(boundary) => multipart::parts(body, boundary.bytes(), inspection),
+        BodyKind::Other => {
+            inspection.value(Place::Body, b"", body, Encoding::Plain);
+            true
+        }
     }
 }

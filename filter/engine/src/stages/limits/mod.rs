@@ -24,7 +24,7 @@ mod window;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::env::{CounterStore, Env};
+use crate::env::{CounterStore, Env, Note};
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
 use crate::units::{Quota, Span};
@@ -219,6 +219,9 @@ impl LimitStage {
             };
             match table.visit(&due, first.key, purpose, env) {
                 Ok(works) => {
+                    if env.counters.listens() {
+                        tell(&works, env.counters);
+                    }
                     let refused = self.report(&works, &mut refusal, found);
                     if !refused && purpose == Purpose::Charge {
                         charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
@@ -364,6 +367,23 @@ impl LimitStage {
             }
         }
         refused
+    }
+}
+
+#[cold]
+fn tell<S: CounterStore>(works: &[Work], listener: &mut S) {
+    for work in works {
+        let (wait_ms, banned) = match work.outcome {
+            Outcome::Admitted { .. } => (0, false),
+            Outcome::Refused { wait_ms, .. } => (wait_ms.max(1), false),
+            Outcome::Banned { wait_ms, .. } => (wait_ms.max(1), true),
+        };
+        listener.note(Note::Limit {
+            index: work.index,
+            used: work.used(),
+            wait_ms,
+            banned,
+        });
     }
 }
 

@@ -62,6 +62,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Charges that count now, an admitted one's own among them.
+    pub(super) fn used(&self) -> u64 {
+        self.slot.counts.total()
+    }
+
     /// What gives an admission back.
     pub(super) const fn reservation(&self, key: u64) -> Option<Reservation> {
         match self.outcome {
