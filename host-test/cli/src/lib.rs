@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod envoy;
+pub mod explain;
 pub mod mint;
 pub mod policy_file;
 pub mod scenario;

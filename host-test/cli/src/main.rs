@@ -37,6 +37,7 @@ struct Arguments {
 enum Command {
     Bench(command::bench::Bench),
     Check(command::check::Check),
+    Explain(command::explain::Explain),
     Schema(command::check::Schema),
     Serve(command::serve::Serve),
     Test(command::test::Test),
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Bench(bench) => bench.run(),
         Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Schema(schema) => schema.run(),
         Command::Serve(serve) => serve.run(),
         Command::Test(test) => test.run(),

@@ -1,0 +1,356 @@
+//! An explanation for people: verdict, table of steps, values before and after each decoding step, the way out.
+//!
+//! **In:** what was explained. **Out:** text; colours only when asked for.
+//! **Invariant:** no byte of a request reaches the terminal unescaped.
+
+use std::fmt::Write as _;
+
+use super::decide::{Explanation, Match, Value, Verdict};
+use super::exception::{Exception, How, Nearest};
+use super::input::Input;
+
+/// Bytes of a value that are shown in one line.
+const WIDTH: usize = 100;
+
+/// Everything, as text.
+#[must_use]
+pub fn human(
+    input: &Input,
+    told: &Explanation,
+    exception: Option<&Exception>,
+    nearest: Option<&Nearest>,
+    colour: bool,
+) -> String {
+    let paint = Paint(colour);
+    let mut out = String::new();
+    headline(&mut out, told, paint);
+    for note in &input.notes {
+        line(&mut out, &format!("  note: {}", visible(note)));
+    }
+    table(&mut out, told, paint);
+    for value in shown(told) {
+        block(&mut out, value, paint);
+    }
+    if let Some(score) = told.score {
+        let end = if told.values.is_empty() {
+            "injection detection saw nothing in it"
+        } else {
+            "the worst value counts"
+        };
+        line(
+            &mut out,
+            &format!("\n  score {} of {} ({end})", score.score, score.threshold),
+        );
+    }
+    if !told.headers.is_empty() {
+        let whose = if matches!(told.verdict, Verdict::Denied { .. }) {
+            "the reply carries"
+        } else {
+            "the upstream gets besides"
+        };
+        line(&mut out, &format!("\n  {whose}"));
+        for (name, value) in &told.headers {
+            line(
+                &mut out,
+                &format!("    {}: {}", visible(name), visible(value)),
+            );
+        }
+    }
+    if let Some(exception) = exception {
+        way_out(&mut out, exception, paint);
+    }
+    if let Verdict::Allowed { .. } = told.verdict {
+        match nearest {
+            Some(near) => line(
+                &mut out,
+                &format!(
+                    "\n  closest: {} would refuse it at level {} (score {} of {})",
+                    visible(&near.what),
+                    near.level,
+                    near.score,
+                    near.threshold
+                ),
+            ),
+            None if told.score.is_some() => {
+                line(
+                    &mut out,
+                    "\n  closest: no level from 1 to 4 would refuse it",
+                );
+            }
+            None => {}
+        }
+    }
+    out
+}
+
+fn headline(out: &mut String, told: &Explanation, paint: Paint) {
+    let place = if told.route.is_empty() {
+        "no route".to_owned()
+    } else {
+        format!("route `{}`", visible(&told.route))
+    };
+    let head = match &told.verdict {
+        Verdict::Allowed { monitored: false } => paint.green("ALLOWED"),
+        Verdict::Allowed { monitored: true } => {
+            format!(
+                "{} with findings that are only reported",
+                paint.green("ALLOWED")
+            )
+        }
+        Verdict::Denied {
+            stage,
+            reason,
+            status,
+        } => format!("{} {status} {reason}, by {stage}", paint.red("DENIED")),
+        Verdict::Held => format!("{}: nothing freed it", paint.red("HELD")),
+    };
+    line(
+        out,
+        &format!(
+            "{head}  ({place}, client {}, body {})",
+            told.client, told.body
+        ),
+    );
+}
+
+fn table(out: &mut String, told: &Explanation, paint: Paint) {
+    line(out, "");
+    line(
+        out,
+        &format!("  {:<17} {:<9} {:>9}  detail", "step", "decision", "fuel"),
+    );
+    for row in &told.steps {
+        let decision = format!("{:<9}", row.decision);
+        let decision = match row.decision {
+            "refused" => paint.red(&decision),
+            "reported" => paint.bold(&decision),
+            _ => decision,
+        };
+        let text = format!(
+            "  {:<17} {decision} {:>9}  {}",
+            row.step,
+            grouped(row.fuel),
+            clip(&visible(&row.detail), WIDTH)
+        );
+        line(out, text.trim_end());
+    }
+    line(
+        out,
+        &format!(
+            "  {:<17} {:<9} {:>9}  the verdict carried out, the stream begun and ended",
+            "around it",
+            "",
+            grouped(told.rest)
+        ),
+    );
+    line(
+        out,
+        &format!("  {:<17} {:<9} {:>9}", "all", "", grouped(told.fuel)),
+    );
+}
+
+/// Values worth showing: those that weigh something; without any, those that nearly did.
+fn shown(told: &Explanation) -> impl Iterator<Item = &Value> {
+    let weighs = |value: &&Value| value.matches.iter().any(|seen| seen.points > 0);
+    let any = told.values.iter().any(|value| weighs(&value));
+    told.values
+        .iter()
+        .filter(move |value| !any || weighs(value))
+        .take(8)
+}
+
+fn block(out: &mut String, value: &Value, paint: Paint) {
+    let mut classes: Vec<String> = Vec::new();
+    for seen in &value.matches {
+        let taken = if seen.excepted { ", excepted" } else { "" };
+        let word = format!("{} {} points{taken}", visible(&seen.rule), seen.points);
+        if !classes.contains(&word) {
+            classes.push(word);
+        }
+    }
+    line(
+        out,
+        &format!(
+            "\n  {}  {}",
+            paint.bold(&visible(&value.place)),
+            classes.join(", ")
+        ),
+    );
+    let mut views = vec![("as sent", value.raw.as_str())];
+    views.extend(
+        value
+            .steps
+            .iter()
+            .map(|step| (step.by.as_str(), step.bytes.as_str())),
+    );
+    let wide = views
+        .iter()
+        .map(|(by, _)| by.len())
+        .max()
+        .unwrap_or(0)
+        .max(7);
+    // A match is shown in the first view that has it.
+    let mut left: Vec<&Match> = value.matches.iter().collect();
+    for (by, bytes) in views {
+        let (here, later): (Vec<&Match>, Vec<&Match>) = left
+            .into_iter()
+            .partition(|seen| !seen.evidence.is_empty() && bytes.contains(&seen.evidence));
+        left = later;
+        let at = here
+            .iter()
+            .filter_map(|seen| Some((bytes.find(&seen.evidence)?, seen.evidence.len())))
+            .max_by_key(|(_, length)| *length);
+        line(
+            out,
+            &format!("    {by:<wide$}  {}", marked(bytes, at, paint)),
+        );
+        for seen in here {
+            line(
+                out,
+                &format!(
+                    "    {:<wide$}  └ {}: {}",
+                    "",
+                    visible(&seen.rule),
+                    paint.red(&visible(&seen.evidence))
+                ),
+            );
+        }
+    }
+}
+
+/// A view with its match lit up, cut around it.
+fn marked(bytes: &str, at: Option<(usize, usize)>, paint: Paint) -> String {
+    let Some((from, length)) = at else {
+        return clip(&visible(bytes), WIDTH);
+    };
+    let (before, rest) = bytes.split_at(from);
+    let (hit, after) = rest.split_at(length);
+    let before = visible(before);
+    let skip = before.chars().count().saturating_sub(WIDTH / 2);
+    let lead = if skip > 0 { "…" } else { "" };
+    let before: String = before.chars().skip(skip).collect();
+    format!(
+        "{lead}{before}{}{}",
+        paint.red(&visible(hit)),
+        clip(&visible(after), WIDTH / 2)
+    )
+}
+
+fn way_out(out: &mut String, exception: &Exception, paint: Paint) {
+    if let Some(advice) = &exception.advice {
+        line(out, &format!("\n  no exception: {advice}"));
+        return;
+    }
+    let proof = if exception.proved {
+        "proved: the module lets this request pass with it"
+    } else {
+        "not proved"
+    };
+    line(
+        out,
+        &format!(
+            "\n  {} ({} runs; {proof})",
+            paint.bold("narrowest exception"),
+            exception.runs
+        ),
+    );
+    for change in &exception.changes {
+        let how = match change.how {
+            How::Add => "add",
+            How::Replace => "set",
+        };
+        line(out, &format!("\n    # {how}"));
+        for text in change.yaml.lines() {
+            line(out, &format!("    {text}"));
+        }
+        line(
+            out,
+            &format!("    # also lets pass: {}", visible(&change.warning)),
+        );
+    }
+}
+
+/// A line more.
+fn line(out: &mut String, text: &str) {
+    let _ = writeln!(out, "{text}");
+}
+
+/// Control and other characters that a terminal would act on, escaped.
+fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| {
+            let escape = letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let escaped = escape.then(|| letter.escape_default());
+            let plain = (!escape).then_some(letter);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
+fn clip(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(most).collect();
+    cut.push('…');
+    cut
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn red(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_a_terminal_raw() {
+        assert_eq!(
+            visible("a\x1b[31m\n\u{202e}ü'"),
+            "a\\u{1b}[31m\\n\\u{202e}ü'"
+        );
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!(marked("aXbc", Some((1, 1)), Paint(false)), "aXbc");
+    }
+}

@@ -1,0 +1,451 @@
+//! `palisade explain` on the shipped module: five attacks and five look-alikes; the trace changes no verdict.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: failing here is failing the test"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::Result;
+use palisade_cli::scenario::harness::{Harness, HarnessSession};
+use palisade_cli::scenario::{Driver, Message, Outcome, Session, Setup, load, run_file};
+use palisade_host::Module;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn module() -> PathBuf {
+    let path = root().join("target/palisade.wasm");
+    assert!(
+        path.is_file(),
+        "target/palisade.wasm is missing: `cargo xtask wasm` builds it, `cargo xtask test` does so first"
+    );
+    path
+}
+
+fn explain(policy: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+    use std::io::Write as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(["explain", "--at", "1800000000", "--policy"])
+        .arg(policy)
+        .arg("--module")
+        .arg(module())
+        .args([
+            "--env",
+            "PALISADE_JWT_KEY=demo-jwt-key-demo-jwt-key-demo-jwt-key-0",
+        ])
+        .args([
+            "--env",
+            "PALISADE_SESSION_KEY=demo-session-key-demo-session-key-demo-0",
+        ])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn shop() -> PathBuf {
+    root().join("examples/policies/shop.yaml")
+}
+
+/// The JSON of an explanation, and its exit code.
+fn told(policy: &Path, curl: &str) -> (Value, i32) {
+    let done = explain(policy, &["--json", "--curl", curl], b"");
+    let text = String::from_utf8_lossy(&done.stdout);
+    let value = serde_json::from_str(&text)
+        .unwrap_or_else(|_| panic!("{curl}: {}", String::from_utf8_lossy(&done.stderr)));
+    (value, done.status.code().unwrap())
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// What decoding undid, in order, for the value at `place`.
+fn undone(told: &Value, place: &str) -> String {
+    let values = told["explanation"]["values"].as_array().unwrap();
+    let value = values
+        .iter()
+        .find(|value| value["place"] == place && !value["matches"].as_array().unwrap().is_empty())
+        .unwrap_or_else(|| panic!("no value at {place}: {values:#?}"));
+    let steps = value["steps"].as_array().unwrap();
+    let steps: Vec<&str> = steps.iter().map(|step| text(step, "/by")).collect();
+    steps.join(" > ")
+}
+
+/// The policy with the printed exception pasted into it.
+fn pasted(told: &Value) -> Value {
+    let source = std::fs::read_to_string(shop()).unwrap();
+    let mut policy: Value = serde_saphyr::from_str(&source).unwrap();
+    for change in told["exception"]["changes"].as_array().unwrap() {
+        let add = text(change, "/how") == "add";
+        let change: Value = serde_saphyr::from_str(text(change, "/yaml")).unwrap();
+        paste(&mut policy, &change, add);
+    }
+    policy
+}
+
+/// As an operator pastes: an item is added to its list, or replaces the keys of the item with its name.
+fn paste(into: &mut Value, from: &Value, add: bool) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (name, value) in from {
+                paste(into.entry(name.clone()).or_insert(Value::Null), value, add);
+            }
+        }
+        (Value::Array(into), Value::Array(from)) if add => into.extend(from.clone()),
+        (Value::Array(into), Value::Array(from)) if from.iter().all(Value::is_object) => {
+            for item in from {
+                let named = |old: &&mut Value| old.get("name") == item.get("name");
+                paste(into.iter_mut().find(named).unwrap(), item, add);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+struct Case {
+    name: &'static str,
+    curl: &'static str,
+    /// Stage, reason, last step; empty: allowed.
+    refused: (&'static str, &'static str, &'static str),
+    /// Place, and what decoding undid there.
+    decoded: Option<(&'static str, &'static str)>,
+    /// A part of the exception, or of the advice.
+    way_out: &'static str,
+}
+
+const ATTACKS: [Case; 5] = [
+    Case {
+        name: "SQL in a query, URL-encoded twice",
+        curl: "curl 'https://shop.example.com/search?q=%2527%2520OR%25201%253D1--%2520'",
+        refused: ("injection", "injection", "injection(head)"),
+        decoded: Some(("query:q", "percent > percent")),
+        way_out: "- { route: search, field: q, classes: [sqli] }",
+    },
+    Case {
+        name: "script in JSON, as HTML entities behind JSON escapes",
+        curl: r#"curl https://shop.example.com/comments --json '{"user":{"bio":"&lt;img src=x onerror=&#97;lert(1)&gt;"}}'"#,
+        refused: ("injection", "injection", "injection(body)"),
+        decoded: Some(("body:user.bio", "html entity")),
+        way_out: "- { route: public, field: user.bio, classes: [xss] }",
+    },
+    Case {
+        name: "traversal in a parameter",
+        curl: "curl 'https://shop.example.com/download?file=..%2f..%2f..%2fetc%2fpasswd'",
+        refused: ("injection", "injection", "injection(head)"),
+        decoded: Some(("query:file", "percent")),
+        way_out: "- { route: public, field: file, classes: [traversal] }",
+    },
+    Case {
+        name: "a forged token: signed with another key",
+        curl: "curl https://shop.example.com/account/orders -H 'Authorization: Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUuY29tIiwiYXVkIjoic2hvcCIsInN1YiI6InJvb3QiLCJyb2xlcyI6WyJhZG1pbiJdLCJleHAiOjQxMDI0NDQ4MDB9.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'",
+        refused: ("token", "token_invalid", "token"),
+        decoded: None,
+        way_out: "get a valid one",
+    },
+    Case {
+        name: "a shell command in a form",
+        curl: "curl https://shop.example.com/ping -d 'host=127.0.0.1%3B+cat+%2Fetc%2Fpasswd'",
+        refused: ("injection", "injection", "injection(body)"),
+        decoded: Some(("body:host", "percent, plus")),
+        way_out: "- { route: public, field: host, classes: [shell, traversal] }",
+    },
+];
+
+const LOOK_ALIKES: [Case; 5] = [
+    Case {
+        name: "a name with an apostrophe",
+        curl: r#"curl https://shop.example.com/comments --json '{"name":"Tim O'\''Reilly"}'"#,
+        refused: ("", "", "injection(body)"),
+        decoded: None,
+        way_out: "",
+    },
+    Case {
+        name: "words of SQL in a sentence",
+        curl: "curl -G https://shop.example.com/search --data-urlencode 'q=select the best from our union'",
+        refused: ("", "", "limits(field)"),
+        decoded: None,
+        way_out: "",
+    },
+    Case {
+        // A false alarm, shown as it is: a comparison, `and`, a comparison.
+        name: "arithmetic",
+        curl: "curl -G https://shop.example.com/search --data-urlencode 'q=5 < 6 and 7 > 3'",
+        refused: ("injection", "injection", "injection(head)"),
+        decoded: Some(("query:q", "percent")),
+        way_out: "- { route: search, field: q, classes: [sqli] }",
+    },
+    Case {
+        name: "C++ in a comment",
+        curl: r#"curl https://shop.example.com/comments --json '{"text":"for (auto it = v.begin(); it != v.end(); ++it) { std::cout << *it; }"}'"#,
+        refused: ("", "", "injection(body)"),
+        decoded: None,
+        way_out: "",
+    },
+    Case {
+        name: "dots in a file name",
+        curl: "curl https://shop.example.com/files/report..final.v2..pdf",
+        refused: ("", "", "limits(field)"),
+        decoded: None,
+        way_out: "",
+    },
+];
+
+#[test]
+fn five_attacks_are_explained_and_their_exceptions_pass_them() -> Result<()> {
+    ATTACKS.iter().try_for_each(is_refused)
+}
+
+#[test]
+fn four_of_five_look_alikes_pass_and_the_fifth_has_its_exception() -> Result<()> {
+    let (refused, passed): (Vec<&Case>, Vec<&Case>) = LOOK_ALIKES
+        .iter()
+        .partition(|case| !case.refused.0.is_empty());
+    assert_eq!(passed.len(), 4);
+    for case in passed {
+        let (told, code) = told(&shop(), case.curl);
+        assert_eq!(code, 0, "{}: {told:#}", case.name);
+        let steps = told["explanation"]["steps"].as_array().unwrap();
+        let last = steps.last().unwrap();
+        assert_eq!(
+            text(last, "/step"),
+            case.refused.2,
+            "{}: {told:#}",
+            case.name
+        );
+        assert!(told["exception"].is_null(), "{}", case.name);
+        assert!(told.get("closest").is_some(), "{}", case.name);
+    }
+    refused.into_iter().try_for_each(is_refused)
+}
+
+/// Verdict, last step, cost, decoding, and an exception that passes it when pasted.
+fn is_refused(case: &Case) -> Result<()> {
+    let (told, code) = told(&shop(), case.curl);
+    let (stage, reason, step) = case.refused;
+    assert_eq!(code, 1, "{}", case.name);
+    assert_eq!(
+        text(&told, "/explanation/verdict/outcome"),
+        "denied",
+        "{}",
+        case.name
+    );
+    assert_eq!(
+        text(&told, "/explanation/verdict/stage"),
+        stage,
+        "{}",
+        case.name
+    );
+    assert_eq!(
+        text(&told, "/explanation/verdict/reason"),
+        reason,
+        "{}",
+        case.name
+    );
+    let steps = told["explanation"]["steps"].as_array().unwrap();
+    let last = steps.last().unwrap();
+    assert_eq!(text(last, "/step"), step, "{}", case.name);
+    assert_eq!(text(last, "/decision"), "refused", "{}", case.name);
+    for row in steps {
+        assert!(
+            row["fuel"].as_u64().unwrap() > 0 || text(row, "/step") == "body",
+            "{}: {row}",
+            case.name
+        );
+    }
+    let fuel = |pointer: &str| told.pointer(pointer).and_then(Value::as_u64).unwrap();
+    let sum: u64 = steps.iter().map(|row| row["fuel"].as_u64().unwrap()).sum();
+    let (rest, all) = (fuel("/explanation/rest"), fuel("/explanation/fuel"));
+    assert!(
+        rest > 0 && sum + rest == all,
+        "{}: {sum} + {rest} is not {all}",
+        case.name
+    );
+    if let Some((place, expected)) = case.decoded {
+        assert_eq!(undone(&told, place), expected, "{}", case.name);
+    }
+    let exception = told["exception"].to_string().replace("\\n", "\n");
+    assert!(
+        exception.contains(case.way_out),
+        "{}: {exception}",
+        case.name
+    );
+    if told["exception"]["advice"].is_null() {
+        assert_eq!(told["exception"]["proved"], true, "{}", case.name);
+        // Not taken on trust: pasted, and asked again.
+        let name = case
+            .name
+            .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
+        std::fs::write(&path, pasted(&told).to_string())?;
+        let (again, code) = self::told(&path, case.curl);
+        assert_eq!(code, 0, "{}: {again:#}", case.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn other_refusals_name_the_key_to_change() -> Result<()> {
+    let cases = [
+        ("curl -X PROPFIND https://shop.example.com/", "- PROPFIND"),
+        (
+            "curl https://shop.example.com/ -H 'X-Rewrite-Url: /admin'",
+            "forbid: [x-original-url]",
+        ),
+        (
+            "curl https://shop.example.com/account/x",
+            "- { name: account, token: { optional: true } }",
+        ),
+        (
+            "curl https://shop.example.com/upload -H 'Content-Type: text/csv' -d a,b",
+            "- text/csv",
+        ),
+        ("curl https://shop.example.com/a%2fb", "escaped_slash: keep"),
+        (
+            "curl https://shop.example.com/ -H 'Transfer-Encoding: chunked' -H 'Content-Length: 3' -d abc",
+            "readers would differ",
+        ),
+    ];
+    for (curl, expected) in cases {
+        let (told, code) = told(&shop(), curl);
+        assert_eq!(code, 1, "{curl}");
+        let exception = told["exception"].to_string();
+        assert!(exception.contains(expected), "{curl}: {exception}");
+        if told["exception"]["advice"].is_null() {
+            assert_eq!(told["exception"]["proved"], true, "{curl}");
+            let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("key.json");
+            std::fs::write(&path, pasted(&told).to_string())?;
+            assert_eq!(self::told(&path, curl).1, 0, "{curl}");
+        }
+    }
+    Ok(())
+}
+
+/// One request in every form: the same verdict and the same value, and what a form lacks is said.
+#[test]
+fn every_form_of_a_request_tells_the_same() {
+    let target = "/search?q=%27%20OR%201%3D1--%20";
+    let raw = format!("GET {target} HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: x\r\n\r\n");
+    let har = format!(
+        r#"{{"log":{{"entries":[{{"request":{{"method":"GET","url":"https://shop.example.com{target}","headers":[{{"name":":path","value":"/"}},{{"name":"user-agent","value":"x"}}]}}}}]}}}}"#
+    );
+    let event = r#"[warning] wasm log: {"ts":"2026-11-21T05:23:48.042Z","action":"denied","mode":"enforce","request_id":"r","client":"198.51.100.7","method":"GET","path":"/search","route":"search","stage":"injection","reason":"injection","status":403,"body":"none","findings":[{"stage":"injection","reason":"injection","rule":"sqli","place":"query:q","evidence":"' OR 1=1-- ","score":5}]}"#;
+    let curl = format!("curl 'https://shop.example.com{target}'");
+    for (form, bytes) in [
+        ("curl", curl.as_bytes()),
+        ("raw HTTP", raw.as_bytes()),
+        ("HAR", har.as_bytes()),
+        ("event", event.as_bytes()),
+    ] {
+        let done = explain(&shop(), &["--json", "--no-exception"], bytes);
+        let told: Value = serde_json::from_slice(&done.stdout)
+            .unwrap_or_else(|_| panic!("{form}: {}", String::from_utf8_lossy(&done.stderr)));
+        assert_eq!(text(&told, "/form"), form);
+        assert_eq!(done.status.code(), Some(1), "{form}");
+        let value = &told["explanation"]["values"][0];
+        assert_eq!(text(value, "/place"), "query:q", "{form}");
+        assert_eq!(text(value, "/matches/0/rule"), "sqli", "{form}");
+        if form == "event" {
+            assert_eq!(text(&told, "/explanation/client"), "198.51.100.7");
+            assert!(text(&told, "/notes/0").contains("does not hold the host"));
+        }
+    }
+    for (bytes, code) in [
+        (&b"what is this"[..], 2),
+        (b"", 2),
+        (b"curl", 2),
+        (b"\xff\xfe", 2),
+        (b"{}", 2),
+    ] {
+        let done = explain(&shop(), &[], bytes);
+        assert_eq!(done.status.code(), Some(code), "{bytes:?}");
+        assert!(
+            String::from_utf8_lossy(&done.stderr).starts_with("palisade: "),
+            "{bytes:?}"
+        );
+    }
+}
+
+/// Values of redacted names stay hidden until asked for, and no credential shows up at all.
+#[test]
+fn secrets_stay_secret() {
+    let curl = "curl https://shop.example.com/login -d \"password=hunter2' OR 1=1-- \" -H 'Authorization: Bearer sesame.sesame.sesame'";
+    let hidden = explain(&shop(), &["--curl", curl], b"");
+    let text = String::from_utf8_lossy(&hidden.stdout).into_owned();
+    assert!(
+        text.contains("[redacted]") && !text.contains("hunter2") && !text.contains("sesame"),
+        "{text}"
+    );
+    assert!(!text.contains('\x1b'), "colour without a terminal");
+    let shown = explain(&shop(), &["--show-secrets", "--curl", curl], b"");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("hunter2"));
+}
+
+/// The same driver, its policies tracing.
+struct Traced(Harness);
+
+impl Driver for Traced {
+    type Session = Quiet;
+
+    fn name(&self) -> &'static str {
+        "harness"
+    }
+
+    fn start(&mut self, setup: &Setup<'_>) -> Result<Quiet> {
+        let mut policy: Value = serde_json::from_str(setup.policy)?;
+        policy["debug"] = serde_json::json!({ "trace": true });
+        let policy = policy.to_string();
+        self.0
+            .start(&Setup {
+                policy: &policy,
+                ..*setup
+            })
+            .map(Quiet)
+    }
+}
+
+struct Quiet(HarnessSession);
+
+impl Session for Quiet {
+    fn advance(&mut self, wall_ms: i64, monotonic_ms: i64) -> Result<()> {
+        self.0.advance(wall_ms, monotonic_ms)
+    }
+
+    fn send(&mut self, message: &Message) -> Result<Outcome> {
+        self.0.send(message)
+    }
+}
+
+/// What explains is what runs: with the trace on, every case of the corpus ends as it does without, events and all.
+#[test]
+fn the_trace_changes_no_verdict() -> Result<()> {
+    let mut driver = Traced(Harness::new(Module::from_file(module())?));
+    let mut cases = 0;
+    for entry in std::fs::read_dir(root().join("tests/corpora/verdicts"))? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            for report in run_file(&load(&path)?, &mut driver, "") {
+                assert!(report.passed(), "{report:#?}");
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases >= 60, "{cases} cases");
+    Ok(())
+}
