@@ -19,6 +19,7 @@ mod agenda;
 mod callouts;
 mod error;
 mod exchange;
+mod foreign;
 mod hostcalls;
 mod module;
 mod package;
@@ -32,6 +33,7 @@ pub use crate::{
     abi::types::Status,
     error::Error,
     exchange::{Outcome, Request, Response, UpstreamRequest},
+    foreign::{ForeignFunction, ForeignFunctions},
     module::{Abi, Cache, Limits, LoadOptions, Module},
     state::{
         callouts::{CallId, Callout, CalloutEvent, CalloutFailure, CalloutScript, Clusters},
@@ -41,7 +43,7 @@ pub use crate::{
         shared::{Metric, MetricKind, Shared},
         trace::{Callback, Hostcall, Trace},
     },
-    stream::{AskedReply, Called, Forward, LocalReply, Step, StreamId, StreamInfo},
+    stream::{AskedReply, Called, Forward, LocalReply, Peer, Step, StreamId, StreamInfo},
     vm::{Access, CRASH, Fault, FilterState, Vm, VmConfig, Watch},
     warning::Warning,
 };

@@ -12,9 +12,10 @@ use crate::{
     abi::exports::Exports,
     agenda::Agenda,
     error::Error,
+    foreign::ForeignFunctions,
     module::{ALLOCATORS, Limits, Module, epochs},
     state::{
-        HostState, MemoryGuard, RootState,
+        Ending, HostState, MemoryGuard, RootState,
         callouts::{CalloutScript, Callouts, Clusters},
         clock::Clock,
         log::{Log, LogLevel, LogLine, LogSink},
@@ -58,6 +59,8 @@ pub struct VmConfig {
     pub plugin_name: String,
     /// Scope of shared queues (property `plugin_vm_id`).
     pub vm_id: String,
+    /// Properties of the proxy itself (`node.id`, `cluster_name` …), for every context: path segments joined by `.`, and the raw value.
+    pub properties: Vec<(String, Vec<u8>)>,
     /// Bytes for `proxy_on_vm_start`.
     pub vm_configuration: Vec<u8>,
     /// Bytes for `proxy_on_configure`.
@@ -83,6 +86,8 @@ pub struct VmConfig {
     pub clusters: Clusters,
     /// Answers call-outs in [`Vm::exchange`].
     pub callouts: Option<CalloutScript>,
+    /// Functions for `proxy_call_foreign_function`, by name.
+    pub foreign_functions: ForeignFunctions,
     /// Seed for `random_get`; `None` takes the system's randomness.
     pub seed: Option<u64>,
     /// Whether [`Vm::take_trace`] gets something; a host that serves turns it off.
@@ -95,6 +100,7 @@ impl Default for VmConfig {
             root_id: String::new(),
             plugin_name: String::new(),
             vm_id: String::new(),
+            properties: Vec::new(),
             vm_configuration: Vec::new(),
             plugin_configuration: Vec::new(),
             environment: Vec::new(),
@@ -107,6 +113,7 @@ impl Default for VmConfig {
             watch: None,
             clusters: Clusters::default(),
             callouts: None,
+            foreign_functions: ForeignFunctions::new(),
             seed: None,
             trace: true,
         }
@@ -157,6 +164,7 @@ impl Vm {
             root_id: config.root_id,
             plugin_name: config.plugin_name,
             vm_id: config.vm_id,
+            properties: config.properties,
             vm_configuration: config.vm_configuration,
             environment: config.environment,
             shared: config.shared,
@@ -184,6 +192,8 @@ impl Vm {
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
             callouts: Callouts::new(config.clusters),
+            foreign: config.foreign_functions,
+            call_data: None,
             current: 0,
             touched: Vec::new(),
         };
@@ -288,17 +298,42 @@ impl Vm {
     /// Ends roots that neither new streams nor old ones need.
     pub(crate) fn drop_idle_roots(&mut self) -> Result<(), Error> {
         let state = self.store.data();
-        let idle = |root: &u32| {
-            *root != self.root && !state.streams.values().any(|stream| stream.root == *root)
+        let idle = |(root, held): &(&u32, &RootState)| {
+            **root != self.root
+                && held.ending == Ending::No
+                && !state.streams.values().any(|stream| stream.root == **root)
         };
-        let idle: Vec<u32> = state.roots.keys().copied().filter(idle).collect();
+        let idle: Vec<u32> = state
+            .roots
+            .iter()
+            .filter(idle)
+            .map(|(root, _)| *root)
+            .collect();
         idle.into_iter().try_for_each(|root| self.drop_root(root))
     }
 
     fn drop_root(&mut self, root: u32) -> Result<(), Error> {
-        if let Some(done) = self.exports.done.clone() {
-            self.call("proxy_on_done", root, &done, root.cast_signed())?;
+        // Before the callback: it may end with `proxy_done` itself.
+        if let Some(held) = self.store.data_mut().roots.get_mut(&root) {
+            held.ending = Ending::AwaitsDone;
         }
+        if let Some(done) = self.exports.done.clone()
+            && self.call("proxy_on_done", root, &done, root.cast_signed())? == 0
+        {
+            return self.end_root(root);
+        }
+        self.delete_root(root)
+    }
+
+    /// Deletes a root if its guest has said `proxy_done`.
+    pub(crate) fn end_root(&mut self, root: u32) -> Result<(), Error> {
+        match self.store.data().roots.get(&root) {
+            Some(held) if held.ending == Ending::Done => self.delete_root(root),
+            _ => Ok(()),
+        }
+    }
+
+    fn delete_root(&mut self, root: u32) -> Result<(), Error> {
         if let Some(delete) = self.exports.delete.clone() {
             self.call("proxy_on_delete", root, &delete, root.cast_signed())?;
         }

@@ -19,6 +19,7 @@ pub(crate) enum OnHeaders {
 }
 
 type On2<R> = Option<TypedFunc<(i32, i32), R>>;
+type On5 = Option<TypedFunc<(i32, i32, i32, i32, i32), ()>>;
 type On3<R> = Option<TypedFunc<(i32, i32, i32), R>>;
 
 /// Callbacks of one direction of a stream.
@@ -42,7 +43,13 @@ pub(crate) struct Exports {
     pub(crate) log: Option<TypedFunc<i32, ()>>,
     pub(crate) delete: Option<TypedFunc<i32, ()>>,
     pub(crate) queue_ready: On2<()>,
-    pub(crate) http_call_response: Option<TypedFunc<(i32, i32, i32, i32, i32), ()>>,
+    pub(crate) new_connection: Option<TypedFunc<i32, i32>>,
+    pub(crate) downstream_data: On3<i32>,
+    pub(crate) downstream_close: On2<()>,
+    pub(crate) upstream_data: On3<i32>,
+    pub(crate) upstream_close: On2<()>,
+    pub(crate) foreign_function: On3<()>,
+    pub(crate) http_call_response: On5,
     pub(crate) grpc_initial_metadata: On3<()>,
     pub(crate) grpc_receive: On3<()>,
     pub(crate) grpc_trailing_metadata: On3<()>,
@@ -82,6 +89,12 @@ impl Exports {
             log: bind.optional("proxy_on_log")?,
             delete: bind.optional("proxy_on_delete")?,
             queue_ready: bind.optional("proxy_on_queue_ready")?,
+            new_connection: bind.optional("proxy_on_new_connection")?,
+            downstream_data: bind.optional("proxy_on_downstream_data")?,
+            downstream_close: bind.optional("proxy_on_downstream_connection_close")?,
+            upstream_data: bind.optional("proxy_on_upstream_data")?,
+            upstream_close: bind.optional("proxy_on_upstream_connection_close")?,
+            foreign_function: bind.optional("proxy_on_foreign_function")?,
             http_call_response: bind.optional("proxy_on_http_call_response")?,
             grpc_initial_metadata: bind.optional("proxy_on_grpc_receive_initial_metadata")?,
             grpc_receive: bind.optional("proxy_on_grpc_receive")?,

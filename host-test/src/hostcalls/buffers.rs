@@ -14,10 +14,13 @@ use crate::{
 
 const REQUEST_BODY: i32 = 0;
 const RESPONSE_BODY: i32 = 1;
+const DOWNSTREAM_DATA: i32 = 2;
+const UPSTREAM_DATA: i32 = 3;
 const CALL_BODY: i32 = 4;
 const CALL_MESSAGE: i32 = 5;
 const VM_CONFIGURATION: i32 = 6;
 const PLUGIN_CONFIGURATION: i32 = 7;
+const CALL_DATA: i32 = 8;
 
 /// Highest number of a kind of buffer.
 const LAST_KIND: i32 = 8;
@@ -30,6 +33,10 @@ fn read(state: &mut HostState, kind: i32) -> Result<&[u8], Fail> {
             .map(|root| root.configuration.as_slice())
             .ok_or_else(|| Status::NotFound.into()),
         CALL_BODY | CALL_MESSAGE => received(state, kind).ok_or_else(|| Status::NotFound.into()),
+        CALL_DATA => state
+            .call_data
+            .as_deref()
+            .ok_or_else(|| Status::NotFound.into()),
         _ => body(state, kind).map(|body| body.as_slice()),
     }
 }
@@ -46,13 +53,14 @@ fn received(state: &mut HostState, kind: i32) -> Option<&[u8]> {
 
 fn body(state: &mut HostState, kind: i32) -> Result<&mut Vec<u8>, Fail> {
     let way = match kind {
-        REQUEST_BODY => Way::Request,
-        RESPONSE_BODY => Way::Response,
-        2..=LAST_KIND => return Err(Status::NotFound.into()),
+        REQUEST_BODY | DOWNSTREAM_DATA => Way::Request,
+        RESPONSE_BODY | UPSTREAM_DATA => Way::Response,
+        4..=LAST_KIND => return Err(Status::NotFound.into()),
         _ => return Err(Status::BadArgument.into()),
     };
     let direction = state
         .stream()
+        .filter(|stream| stream.tcp == (kind >= DOWNSTREAM_DATA))
         .map(|stream| stream.way(way))
         .filter(|direction| direction.body_open);
     direction
@@ -102,7 +110,7 @@ pub(super) fn set(
 ) -> Answer {
     let (start, max) = (start.cast_unsigned() as usize, max.cast_unsigned() as usize);
     let bytes = cx.read(data, size)?;
-    if matches!(kind, CALL_BODY..=PLUGIN_CONFIGURATION) {
+    if matches!(kind, CALL_BODY..=CALL_DATA) {
         return Err(Status::BadArgument.into());
     }
     let buffer = body(cx.state(), kind)?;

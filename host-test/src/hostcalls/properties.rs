@@ -1,8 +1,9 @@
 //! ABI section Properties: what a guest can ask about a stream, and what it leaves for access logs.
 //!
 //! In: a path of segments separated by NUL. Out: the value in Envoy's form (text as it is, numbers 64-bit little-endian).
-//! Source: Envoy's attributes, the few that filters use; `StreamInfo::properties` adds or overrides any. A property that a guest sets is
-//! filter state under `wasm.` and readable by the same path.
+//! Source: Envoy's attributes that a host can know without routes, TLS and upstream hosts; the others (`upstream.*`, `node.*`,
+//! `connection.*` of TLS, `cluster_name` …) are there if `StreamInfo::properties` or `VmConfig::properties` name them, and NOT_FOUND else;
+//! either overrides any. A property that a guest sets is filter state under `wasm.` and readable by the same path.
 
 use crate::{
     abi::{
@@ -43,6 +44,11 @@ fn state_name(path: &[u8]) -> String {
     format!("wasm.{}", String::from_utf8_lossy(path))
 }
 
+fn find(properties: &[(String, Vec<u8>)], text: &str) -> Option<Vec<u8>> {
+    let found = properties.iter().find(|(name, _)| name == text);
+    found.map(|(_, value)| value.clone())
+}
+
 fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(path.strip_suffix(b"\0").unwrap_or(path)).replace('\0', ".");
     match text.as_str() {
@@ -51,18 +57,17 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
         "plugin_vm_id" => return Some(state.vm_id.clone().into_bytes()),
         _ => {}
     }
+    let current = state.current;
+    let of_proxy = find(&state.properties, &text);
     let now = state.clock.wall_nanos();
-    let stream = state.stream()?;
+    let Some(stream) = state.stream() else {
+        return of_proxy.or_else(|| (text == "listener_direction").then(|| vec![0; 8]));
+    };
     if let Some(value) = stream.filter_state.get(&state_name(path)) {
         return Some(value.clone());
     }
-    if let Some((_, value)) = stream
-        .info
-        .properties
-        .iter()
-        .find(|(name, _)| *name == text)
-    {
-        return Some(value.clone());
+    if let Some(value) = find(&stream.info.properties, &text).or(of_proxy) {
+        return Some(value);
     }
     let request = &stream.request.headers;
     let response = &stream.response.headers;
@@ -101,7 +106,25 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
         "request.size" => int(header("content-length")
             .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
             .unwrap_or(0)),
+        "request.total_size" => int(header("content-length")
+            .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
+            .unwrap_or(0_u64)
+            .saturating_add(request.byte_size() as u64)),
         "request.time" => int(now),
+        // One connection a stream, no routes, no TLS, no direction: what Envoy says of a plain listener.
+        "connection.id" | "connection_id" => int(current.into()),
+        "connection.mtls" => Some(vec![0]),
+        "listener_direction" => int(0),
+        "route_name" | "xds.route_name" => Some(Vec::new()),
+        "response.flags" => int(0),
+        "response.grpc_status" => {
+            let trailers = stream.response.trailers.as_ref();
+            let status = trailers.and_then(|map| map.text("grpc-status"));
+            int(status
+                .or_else(|| response.text("grpc-status"))?
+                .parse()
+                .ok()?)
+        }
         "response.code" => int(response.status()?.into()),
         "response.code_details" => some_text(
             stream
@@ -110,11 +133,18 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
                 .map_or("via_upstream", |reply| &reply.details),
         ),
         other => {
-            let (map, name) = match other.strip_prefix("request.headers.") {
-                Some(name) => (request, name),
-                None => (response, other.strip_prefix("response.headers.")?),
+            if let Some(name) = other.strip_prefix("filter_state.") {
+                return stream.filter_state.get(name).cloned();
+            }
+            let (map, name) = if let Some(name) = other.strip_prefix("request.headers.") {
+                (Some(request), name)
+            } else if let Some(name) = other.strip_prefix("response.headers.") {
+                (Some(response), name)
+            } else {
+                let name = other.strip_prefix("response.trailers.")?;
+                (stream.response.trailers.as_ref(), name)
             };
-            map.get(name).map(<[u8]>::to_vec)
+            map?.get(name).map(<[u8]>::to_vec)
         }
     }
 }

@@ -14,24 +14,32 @@ pub(super) fn resume(cx: &mut Cx<'_, '_>, direction: i32) -> Answer {
     match direction {
         0 => resume_request(cx),
         1 => resume_response(cx),
-        // TCP streams.
+        2 if cx.state().stream().is_some_and(|stream| stream.tcp) => {
+            resume_way(cx, Way::Request, true)
+        }
+        // Envoy does not resume the upstream side of a connection.
         2 | 3 => Err(Status::Unimplemented.into()),
         _ => Err(Status::BadArgument.into()),
     }
 }
 
 pub(super) fn resume_request(cx: &mut Cx<'_, '_>) -> Answer {
-    resume_way(cx, Way::Request)
+    resume_way(cx, Way::Request, false)
 }
 
 pub(super) fn resume_response(cx: &mut Cx<'_, '_>) -> Answer {
-    resume_way(cx, Way::Response)
+    resume_way(cx, Way::Response, false)
 }
 
-fn resume_way(cx: &mut Cx<'_, '_>, way: Way) -> Answer {
+/// Notes the wish; one for a kind of stream that this is not has no effect, as in Envoy.
+fn resume_way(cx: &mut Cx<'_, '_>, way: Way, tcp: bool) -> Answer {
     let state = cx.state();
     let current = state.current;
-    let direction = state.stream().ok_or(Status::BadArgument)?.way(way);
+    let stream = state.stream().ok_or(Status::BadArgument)?;
+    if stream.tcp != tcp {
+        return Ok(());
+    }
+    let direction = stream.way(way);
     direction.resume = true;
     direction.headers_open = false;
     state.touched.push(current);
@@ -39,15 +47,18 @@ fn resume_way(cx: &mut Cx<'_, '_>, way: Way) -> Answer {
 }
 
 pub(super) fn close(cx: &mut Cx<'_, '_>, direction: i32) -> Answer {
-    match direction {
-        0 | 1 => {}
-        2 | 3 => return Err(Status::Unimplemented.into()),
+    let tcp = match direction {
+        0 | 1 => false,
+        2 | 3 => true,
         _ => return Err(Status::BadArgument.into()),
-    }
+    };
     let state = cx.state();
     let current = state.current;
-    state.stream().ok_or(Status::BadArgument)?.closed = true;
-    state.touched.push(current);
+    let stream = state.stream().ok_or(Status::BadArgument)?;
+    if stream.tcp == tcp {
+        stream.closed = true;
+        state.touched.push(current);
+    }
     Ok(())
 }
 
@@ -81,7 +92,7 @@ pub(super) fn send_local_response(
     let current = state.current;
     let stream = state.stream().ok_or(Status::BadArgument)?;
     // The first reply stands; Envoy drops later ones without a word.
-    if !stream.replied && stream.guest_reply.is_none() {
+    if !stream.tcp && !stream.replied && stream.guest_reply.is_none() {
         stream.guest_reply = Some(GuestReply {
             status,
             details,

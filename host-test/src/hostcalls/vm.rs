@@ -7,7 +7,7 @@ use crate::{
         memory::{Answer, Cx},
         types::Status,
     },
-    state::log::LogLevel,
+    state::{Ending, log::LogLevel},
 };
 
 pub(super) fn log(cx: &mut Cx<'_, '_>, level: i32, text: i32, size: i32) -> Answer {
@@ -52,7 +52,15 @@ pub(super) fn done(cx: &mut Cx<'_, '_>) -> Answer {
             state.touched.push(current);
             Ok(())
         }
-        // Nothing waits for this.
-        _ => Err(Status::NotFound.into()),
+        Some(_) => Err(Status::NotFound.into()),
+        None => match state.roots.get_mut(&current) {
+            Some(root) if root.ending == Ending::AwaitsDone => {
+                root.ending = Ending::Done;
+                state.touched.push(current);
+                Ok(())
+            }
+            // Nothing waits for this.
+            _ => Err(Status::NotFound.into()),
+        },
     }
 }

@@ -8,6 +8,7 @@ use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use crate::{
     abi::types::Status,
+    foreign::ForeignFunctions,
     module::Abi,
     state::{callouts::Callouts, clock::Clock, log::Log, shared::Shared, trace::Recorder},
     stream::state::StreamState,
@@ -27,6 +28,7 @@ pub(crate) struct HostState {
     pub(crate) root_id: String,
     pub(crate) plugin_name: String,
     pub(crate) vm_id: String,
+    pub(crate) properties: Vec<(String, Vec<u8>)>,
     pub(crate) vm_configuration: Vec<u8>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) shared: Shared,
@@ -55,14 +57,30 @@ pub(crate) struct HostState {
     pub(crate) roots: BTreeMap<u32, RootState>,
     pub(crate) streams: BTreeMap<u32, StreamState>,
     pub(crate) callouts: Callouts,
+    pub(crate) foreign: ForeignFunctions,
+    /// Arguments of `proxy_on_foreign_function`, while it runs.
+    pub(crate) call_data: Option<Vec<u8>>,
     /// The context hostcalls act on.
     pub(crate) current: u32,
     /// Streams to look at after the callback: resumed, replied to, or done, from outside their own callbacks.
     pub(crate) touched: Vec<u32>,
 }
 
+/// How far the end of a root context has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It lives.
+    #[default]
+    No,
+    /// `proxy_on_done` said no: its call-outs and ticks go on until `proxy_done`.
+    AwaitsDone,
+    /// It can be deleted.
+    Done,
+}
+
 #[derive(Default)]
 pub(crate) struct RootState {
+    pub(crate) ending: Ending,
     pub(crate) configuration: Vec<u8>,
     pub(crate) tick_period: Option<Duration>,
     pub(crate) queues: Vec<u32>,

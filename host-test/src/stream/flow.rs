@@ -163,6 +163,7 @@ impl Vm {
         while let Some(context) = self.store.data_mut().touched.pop() {
             let id = StreamId(context);
             let Some(stream) = self.store.data_mut().streams.get_mut(&context) else {
+                self.end_root(context)?;
                 continue;
             };
             if stream.ended {
@@ -242,7 +243,7 @@ impl Vm {
         Ok(stream.map(|stream| stream.filter_state).unwrap_or_default())
     }
 
-    fn direction(&mut self, id: StreamId, way: Way) -> Result<&mut Direction, Error> {
+    pub(super) fn direction(&mut self, id: StreamId, way: Way) -> Result<&mut Direction, Error> {
         self.store
             .data_mut()
             .streams
@@ -252,7 +253,12 @@ impl Vm {
     }
 
     /// The direction, if the next piece may come in.
-    fn open(&mut self, id: StreamId, way: Way, begun: bool) -> Result<&mut Direction, Error> {
+    pub(super) fn open(
+        &mut self,
+        id: StreamId,
+        way: Way,
+        begun: bool,
+    ) -> Result<&mut Direction, Error> {
         self.check_alive()?;
         let stream = self
             .store
@@ -480,7 +486,7 @@ impl Vm {
 
     /// What the guest asked for in the callback that has just returned, if it ends the stream. A wish to resume that was made inside the
     /// direction's own callback comes before the pause it is meant for, and is lost, as in Envoy.
-    fn interrupted(&mut self, id: StreamId, way: Way) -> Result<Option<Step>, Error> {
+    pub(super) fn interrupted(&mut self, id: StreamId, way: Way) -> Result<Option<Step>, Error> {
         let state = self.store.data_mut();
         let stream = state.streams.get_mut(&id.0).ok_or(UNKNOWN_STREAM)?;
         stream.way(way).resume = false;
@@ -620,7 +626,7 @@ fn percent_encode(message: &[u8]) -> String {
 
 impl Direction {
     /// All that can go on now.
-    fn flush(&mut self) -> Forward {
+    pub(super) fn flush(&mut self) -> Forward {
         self.hold = Hold::Flowing;
         self.body_open = false;
         let headers = (!std::mem::replace(&mut self.sent, true)).then(|| self.headers.clone());

@@ -3,7 +3,9 @@
 mod direct;
 mod flow;
 pub(crate) mod state;
+mod tcp;
 
+pub use self::tcp::Peer;
 use crate::state::headers::Headers;
 
 pub use direct::{AskedReply, Called};

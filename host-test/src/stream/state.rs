@@ -65,6 +65,8 @@ pub(crate) struct GuestReply {
 #[derive(Default)]
 pub(crate) struct StreamState {
     pub(crate) root: u32,
+    /// A TCP connection: the request is what comes from downstream, the response what comes from upstream.
+    pub(crate) tcp: bool,
     pub(crate) info: StreamInfo,
     pub(crate) request: Direction,
     pub(crate) response: Direction,
