@@ -121,7 +121,7 @@ impl Failed<'_> {
     fn argument(&self, at: u32) -> Option<(&'static str, u32)> {
         let is = |value: i64| u32::try_from(value & 0xffff_ffff) == Ok(at);
         let found = self.arguments.iter().rev().find(|(name, value)| {
-            is(*value) && !(name.ends_with("_size") && !name.starts_with("return"))
+            is(*value) && (name.starts_with("return") || !name.ends_with("_size"))
         });
         found.map(|(name, _)| (*name, at))
     }

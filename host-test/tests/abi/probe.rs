@@ -53,9 +53,39 @@ pub(crate) const PHASES: &[Phase] = &[
         2,
         Some(0),
     ),
+    phase("http_call_response", "proxy_on_http_call_response", 5, None),
+    phase(
+        "grpc_initial_metadata",
+        "proxy_on_grpc_receive_initial_metadata",
+        3,
+        None,
+    ),
+    phase("grpc_receive", "proxy_on_grpc_receive", 3, None),
+    phase(
+        "grpc_trailing_metadata",
+        "proxy_on_grpc_receive_trailing_metadata",
+        3,
+        None,
+    ),
+    phase("grpc_close", "proxy_on_grpc_close", 3, None),
     phase("done", "proxy_on_done", 1, Some(1)),
     phase("log", "proxy_on_log", 1, None),
     phase("delete", "proxy_on_delete", 1, None),
+];
+
+/// Callbacks in a root context.
+pub(crate) const ROOTS: &[&str] = &[
+    "initialize",
+    "context_create",
+    "vm_start",
+    "configure",
+    "tick",
+    "queue_ready",
+    "http_call_response",
+    "grpc_initial_metadata",
+    "grpc_receive",
+    "grpc_trailing_metadata",
+    "grpc_close",
 ];
 
 /// Addresses in the probe's memory.
@@ -63,7 +93,7 @@ pub(crate) const CONTEXT: u32 = 8;
 pub(crate) const ROOT: u32 = 12;
 pub(crate) const STREAM: u32 = 16;
 pub(crate) const TOKEN: u32 = 20;
-/// The number of the queue that makes `queue_ready` come.
+/// Numbers of the queue and the calls that make `queue_ready` and the call-outs' callbacks come.
 pub(crate) const WAITING: u32 = 64;
 pub(crate) const SLOTS: u32 = 256;
 pub(crate) const HEAP: u32 = 2048;

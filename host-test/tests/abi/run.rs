@@ -6,12 +6,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use palisade_host::{
-    Clock, Error, LogLevel, LogLine, Module, Outcome, Request, Response, Shared, Vm, VmConfig,
+    Callout, CalloutEvent, Clock, Clusters, Error, LogLevel, LogLine, Module, Outcome, Request,
+    Response, Shared, Vm, VmConfig,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{Action, Argument, Case, Step, Wanted},
+    cases::{Action, Argument, Case, Step, Wanted, map},
     probe::{
         CONTEXT, DUMP, MEMORY, OP_ALLOCATE, OP_RETURN, PHASES, ROOT, SLOTS, STEP, STREAM, TOKEN,
         WAITING, address, program,
@@ -75,6 +76,7 @@ struct Seen {
     error: Option<Error>,
     shared: Shared,
     tick_period: Option<Duration>,
+    callouts: Vec<Callout>,
 }
 
 /// Runs a case; its rows, and what was wrong.
@@ -157,6 +159,14 @@ fn prepared(case: &Case) -> Case {
         used && !case.settings.iter().any(|(key, _)| key == "unprepared")
     };
     let (tick, queue) = (uses("tick"), uses("queue_ready"));
+    let http = uses("http_call_response");
+    let grpc = [
+        "grpc_initial_metadata",
+        "grpc_receive",
+        "grpc_trailing_metadata",
+        "grpc_close",
+    ];
+    let grpc = grpc.into_iter().any(uses);
     let configure = PHASES
         .iter()
         .position(|phase| phase.name == "configure")
@@ -191,6 +201,34 @@ fn prepared(case: &Case) -> Case {
             "proxy_enqueue_shared_queue",
             vec![Argument::Value(slot()), Argument::Bytes(value)],
         );
+    }
+    let text = |text: &str| Argument::Bytes(text.as_bytes().to_vec());
+    let slot = || Argument::Out("waiting".to_owned());
+    if http {
+        let headers = [
+            (":method", "GET"),
+            (":path", "/"),
+            (":authority", "backend"),
+        ];
+        let arguments = vec![
+            text("backend"),
+            Argument::Bytes(map(&headers)),
+            text(""),
+            text(""),
+            Argument::Number(5000),
+            slot(),
+        ];
+        add("proxy_http_call", arguments);
+    }
+    if grpc {
+        let arguments = vec![
+            text("backend"),
+            text("service"),
+            text("method"),
+            text(""),
+            slot(),
+        ];
+        add("proxy_grpc_stream", arguments);
     }
     case
 }
@@ -442,6 +480,8 @@ fn world(module: &Module, case: &Case, program: Vec<u8>) -> Seen {
         seed: Some(7),
         ..VmConfig::default()
     };
+    let mut clusters = Clusters::named(["backend"]);
+    let mut answer = String::new();
     for (key, value) in &case.settings {
         match key.as_str() {
             "vm_id" => config.vm_id.clone_from(value),
@@ -452,10 +492,14 @@ fn world(module: &Module, case: &Case, program: Vec<u8>) -> Seen {
                 let (name, value) = value.split_once('=').unwrap_or((value, ""));
                 config.environment.push((name.to_owned(), value.to_owned()));
             }
+            "clusters" => clusters = Clusters::named(value.split(' ')),
+            "answer" => answer.clone_from(value),
             "stop_iteration" => config.allow_on_headers_stop_iteration = true,
             _ => {}
         }
     }
+    config.clusters = clusters;
+    config.callouts = Some(Box::new(move |callout| answers(callout, &answer)));
     match Vm::start(module, config) {
         Ok(mut vm) => {
             if let Err(error) = live(&mut vm, case, &mut seen) {
@@ -474,6 +518,38 @@ fn world(module: &Module, case: &Case, program: Vec<u8>) -> Seen {
     seen
 }
 
+/// What call-outs get, 10 ms later: a response or a stream's four events; `answer` is `failure`, `never` or nothing.
+fn answers(callout: &Callout, answer: &str) -> Vec<(Duration, CalloutEvent)> {
+    let events = match (callout, answer) {
+        (_, "never") | (Callout::GrpcSend { .. } | Callout::Cancel { .. }, _) => Vec::new(),
+        (Callout::Http { .. }, "failure") => vec![CalloutEvent::HttpFailure],
+        (Callout::Http { .. }, _) => vec![CalloutEvent::HttpResponse {
+            headers: [(":status", "200"), ("x-call", "c")].into(),
+            body: b"call body".to_vec(),
+            trailers: [("x-call-trailer", "t")].into(),
+        }],
+        (Callout::Grpc { .. } | Callout::GrpcOpen { .. }, "failure") => {
+            vec![CalloutEvent::GrpcClose {
+                status: 14,
+                message: "down".to_owned(),
+            }]
+        }
+        (Callout::Grpc { .. }, _) => vec![CalloutEvent::GrpcMessage(b"reply".to_vec())],
+        (Callout::GrpcOpen { .. }, _) => vec![
+            CalloutEvent::GrpcInitialMetadata([("x-initial", "i")].into()),
+            CalloutEvent::GrpcMessage(b"message".to_vec()),
+            CalloutEvent::GrpcTrailingMetadata([("x-trailing", "t")].into()),
+            CalloutEvent::GrpcClose {
+                status: 0,
+                message: "bye".to_owned(),
+            },
+        ],
+        _ => Vec::new(),
+    };
+    let delay = Duration::from_millis(10);
+    events.into_iter().map(|event| (delay, event)).collect()
+}
+
 fn live(vm: &mut Vm, case: &Case, seen: &mut Seen) -> Result<(), Error> {
     seen.logs.extend(vm.take_logs());
     // `tick` and `queue_ready` come only to those who asked.
@@ -483,6 +559,8 @@ fn live(vm: &mut Vm, case: &Case, seen: &mut Seen) -> Result<(), Error> {
     seen.outcome = outcome;
     vm.deliver_queues()?;
     vm.tick()?;
+    vm.advance(Duration::from_secs(10))?;
+    seen.callouts.clone_from(&seen.outcome.callouts);
     seen.tick_period = vm.tick_period();
     Ok(())
 }
@@ -691,6 +769,19 @@ fn happened(effect: &str, seen: &Seen) -> Result<(), String> {
                 Err(format!("was `{held}`"))
             }
         }
+        "callout" => {
+            let list: Vec<String> = seen
+                .callouts
+                .iter()
+                .map(|callout| format!("{callout:?}"))
+                .collect();
+            if list.iter().any(|callout| callout.contains(rest)) {
+                Ok(())
+            } else {
+                Err(format!("{list:?}"))
+            }
+        }
+        "callouts" => one(seen.callouts.len().to_string()),
         "tick_period" => one(seen.tick_period.map_or_else(
             || "none".to_owned(),
             |period| period.as_millis().to_string(),
