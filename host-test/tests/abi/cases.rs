@@ -9,13 +9,13 @@
 //!   CALLBACK alloc fail | NUMBER | normal   # what the guest's allocator answers from here on
 //!   mutate                               # besides: the last call again with each pointer and size made invalid
 //!   > EFFECT                             # what the world outside sees
-//! phases FUNCTION(ARGUMENTS) CALLBACK,CALLBACK=STATUS *=STATUS   # `roots`: those in a root context; `-`: not tried
+//! phases FUNCTION(ARGUMENTS) CALLBACK,CALLBACK=STATUS *=STATUS   # `roots`, `tcp`: those of such a context; `-`: not tried
 //! ```
 //! CALLBACK is a name of `probe::PHASES`, `#2` after it means its second run. Arguments: a number or a name of `constant`; `"text"` and
 //! `{name: value, …}` (pointer and size); `&slot` (pointer to 8 bytes for a result); `$slot` (the 32 bits there); `["a" "b"]` (an iovec
 //! list and its count). Results: `slot=7`, `slot!=0`, `slot:u64=7`, `data+size="text"`, `data+size={map}`.
 
-use crate::probe::{PHASES, ROOTS};
+use crate::probe::{PHASES, ROOTS, TCP};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Argument {
@@ -172,9 +172,14 @@ fn matrix(text: &str, line: usize) -> Result<Vec<Case>, String> {
             continue;
         }
         for name in names.split(',') {
-            // `roots` are all callbacks in a root context.
+            // `roots` are all callbacks in a root context, `tcp` those of a connection.
             let named = std::slice::from_ref(&name);
-            for name in if name == "roots" { ROOTS } else { named } {
+            let names = match name {
+                "roots" => ROOTS,
+                "tcp" => TCP,
+                _ => named,
+            };
+            for name in names {
                 *expected.get_mut(phase(name)?.0).ok_or("phase")? = Some(status);
             }
         }

@@ -40,14 +40,7 @@ const WAIVED: &[(&str, &str, &str)] = &[
         "INTERNAL_FAILURE",
         "the library queues the call; that it cannot be sent comes as a response with 0 headers",
     ),
-    ("proxy_call_foreign_function", "OK", PENDING),
-    (
-        "proxy_call_foreign_function",
-        "INVALID_MEMORY_ACCESS",
-        PENDING,
-    ),
 ];
-const PENDING: &str = "rows follow once an embedder can register functions";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

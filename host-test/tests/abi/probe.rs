@@ -68,6 +68,22 @@ pub(crate) const PHASES: &[Phase] = &[
         None,
     ),
     phase("grpc_close", "proxy_on_grpc_close", 3, None),
+    phase("foreign_function", "proxy_on_foreign_function", 3, None),
+    phase("new_connection", "proxy_on_new_connection", 1, Some(0)),
+    phase("downstream_data", "proxy_on_downstream_data", 3, Some(0)),
+    phase("upstream_data", "proxy_on_upstream_data", 3, Some(0)),
+    phase(
+        "downstream_close",
+        "proxy_on_downstream_connection_close",
+        2,
+        None,
+    ),
+    phase(
+        "upstream_close",
+        "proxy_on_upstream_connection_close",
+        2,
+        None,
+    ),
     phase("done", "proxy_on_done", 1, Some(1)),
     phase("log", "proxy_on_log", 1, None),
     phase("delete", "proxy_on_delete", 1, None),
@@ -86,6 +102,16 @@ pub(crate) const ROOTS: &[&str] = &[
     "grpc_receive",
     "grpc_trailing_metadata",
     "grpc_close",
+    "foreign_function",
+];
+
+/// Callbacks in the context of a TCP connection.
+pub(crate) const TCP: &[&str] = &[
+    "new_connection",
+    "downstream_data",
+    "upstream_data",
+    "downstream_close",
+    "upstream_close",
 ];
 
 /// Addresses in the probe's memory.

@@ -6,16 +6,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use palisade_host::{
-    Callout, CalloutEvent, Clock, Clusters, Error, LogLevel, LogLine, Module, Outcome, Request,
-    Response, Shared, Vm, VmConfig,
+    Callout, CalloutEvent, Clock, Clusters, Error, ForeignFunction, ForeignFunctions, LogLevel,
+    LogLine, Module, Outcome, Peer, Request, Response, Shared, Status, Step as Moved, Vm, VmConfig,
 };
 use serde_json::{Value, json};
 
 use crate::{
     cases::{Action, Argument, Case, Step, Wanted, map},
     probe::{
-        CONTEXT, DUMP, MEMORY, OP_ALLOCATE, OP_RETURN, PHASES, ROOT, SLOTS, STEP, STREAM, TOKEN,
-        WAITING, address, program,
+        CONTEXT, DUMP, MEMORY, OP_ALLOCATE, OP_RETURN, PHASES, ROOT, SLOTS, STEP, STREAM, TCP,
+        TOKEN, WAITING, address, program,
     },
     spec::Function,
 };
@@ -77,6 +77,7 @@ struct Seen {
     shared: Shared,
     tick_period: Option<Duration>,
     callouts: Vec<Callout>,
+    tcp: Vec<String>,
 }
 
 /// Runs a case; its rows, and what was wrong.
@@ -148,16 +149,18 @@ pub(crate) fn run(module: &Module, functions: &[Function], case: &Case) -> (Vec<
     (rows, wrong)
 }
 
+/// Whether a case has a step in a callback.
+fn uses(case: &Case, phase: &str) -> bool {
+    case.steps
+        .iter()
+        .any(|step| PHASES[step.phase].name == phase)
+}
+
 /// The case with what its callbacks need to come at all: a tick period, a queue in which something waits.
 fn prepared(case: &Case) -> Case {
     let mut case = case.clone();
-    let uses = |name: &str| {
-        let used = case
-            .steps
-            .iter()
-            .any(|step| PHASES[step.phase].name == name);
-        used && !case.settings.iter().any(|(key, _)| key == "unprepared")
-    };
+    let unprepared = case.settings.iter().any(|(key, _)| key == "unprepared");
+    let uses = |name: &str| !unprepared && uses(&case, name);
     let (tick, queue) = (uses("tick"), uses("queue_ready"));
     let http = uses("http_call_response");
     let grpc = [
@@ -499,6 +502,7 @@ fn world(module: &Module, case: &Case, program: Vec<u8>) -> Seen {
         }
     }
     config.clusters = clusters;
+    config.foreign_functions = foreign_functions();
     config.callouts = Some(Box::new(move |callout| answers(callout, &answer)));
     match Vm::start(module, config) {
         Ok(mut vm) => {
@@ -516,6 +520,50 @@ fn world(module: &Module, case: &Case, program: Vec<u8>) -> Seen {
         }
     }
     seen
+}
+
+/// `upper` answers its arguments in capitals, `nothing` no bytes, `broken` a failure.
+fn foreign_functions() -> ForeignFunctions {
+    let upper: ForeignFunction = Box::new(|arguments| Ok(arguments.to_ascii_uppercase()));
+    let nothing: ForeignFunction = Box::new(|_| Ok(Vec::new()));
+    let broken: ForeignFunction = Box::new(|_| Err(Status::InternalFailure));
+    [("upper", upper), ("nothing", nothing), ("broken", broken)]
+        .map(|(name, function)| (name.to_owned(), function))
+        .into()
+}
+
+/// A connection: two pieces from the client, one from the upstream, both sides closed. What went on is kept.
+fn connection(vm: &mut Vm, seen: &mut Seen) -> Result<(), Error> {
+    let mut forwarded = |step: Moved| match step {
+        Moved::Continue(forward) => seen
+            .tcp
+            .push(String::from_utf8_lossy(&forward.body).into_owned()),
+        Moved::Paused => seen.tcp.push("paused".to_owned()),
+        Moved::LocalReply(_) => seen.tcp.push("closed".to_owned()),
+    };
+    let (id, step) = vm.new_connection(Request::get("/").info)?;
+    let mut open = !matches!(step, Moved::LocalReply(_));
+    for (of_upstream, data, end) in [
+        (false, "down", false),
+        (false, "stream", true),
+        (true, "up", true),
+    ] {
+        if !open {
+            break;
+        }
+        let step = if of_upstream {
+            vm.upstream_data(id, data.as_bytes(), end)?
+        } else {
+            vm.downstream_data(id, data.as_bytes(), end)?
+        };
+        open = !matches!(step, Moved::LocalReply(_));
+        forwarded(step);
+    }
+    if open {
+        vm.downstream_close(id, Peer::Remote)?;
+    }
+    vm.finish(id)?;
+    Ok(())
 }
 
 /// What call-outs get, 10 ms later: a response or a stream's four events; `answer` is `failure`, `never` or nothing.
@@ -559,6 +607,12 @@ fn live(vm: &mut Vm, case: &Case, seen: &mut Seen) -> Result<(), Error> {
     seen.outcome = outcome;
     vm.deliver_queues()?;
     vm.tick()?;
+    if TCP.iter().any(|phase| uses(case, phase)) {
+        connection(vm, seen)?;
+    }
+    if uses(case, "foreign_function") {
+        vm.foreign_function(7, b"foreign arguments")?;
+    }
     vm.advance(Duration::from_secs(10))?;
     seen.callouts.clone_from(&seen.outcome.callouts);
     seen.tick_period = vm.tick_period();
@@ -781,6 +835,7 @@ fn happened(effect: &str, seen: &Seen) -> Result<(), String> {
                 Err(format!("{list:?}"))
             }
         }
+        "tcp" => one(seen.tcp.join(" ")),
         "callouts" => one(seen.callouts.len().to_string()),
         "tick_period" => one(seen.tick_period.map_or_else(
             || "none".to_owned(),
