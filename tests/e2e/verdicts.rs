@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use palisade_cli::envoy::driver::{InEnvoy, fits};
+use palisade_cli::envoy::driver::InEnvoy;
 use palisade_cli::scenario::harness::Harness;
 use palisade_cli::scenario::native::Native;
-use palisade_cli::scenario::{Case, Driver, File, load, run_file};
+use palisade_cli::scenario::{Case, Driver, File, load, run_file, unable};
 use palisade_host::Module;
 
 fn main() {
@@ -69,17 +69,17 @@ fn main() {
                     ..(*file).clone()
                 })
             };
-            if file.runs_on(case, "native") {
+            if unable(&file, case, "native").is_none() {
                 let one = only(case);
                 trials.push(Trial::test(name("native"), move || run(&one, &mut Native)));
             }
-            if file.runs_on(case, "harness") {
+            if unable(&file, case, "harness").is_none() {
                 let (one, module) = (only(case), compiled.clone());
                 trials.push(Trial::test(name("harness"), move || {
                     run(&one, &mut Harness::new((*module).clone()))
                 }));
             }
-            if file.runs_on(case, "envoy") && fits(case) {
+            if unable(&file, case, "envoy").is_none() {
                 let one = only(case);
                 trials.push(Trial::test(name("envoy"), move || {
                     let mut one = (*one).clone();
@@ -103,6 +103,7 @@ fn run<D: Driver>(file: &File, driver: &mut D) -> Result<(), Failed> {
     let differences: Vec<String> = reports
         .into_iter()
         .flat_map(|report| report.differences)
+        .map(|difference| difference.to_string())
         .collect();
     if differences.is_empty() {
         Ok(())

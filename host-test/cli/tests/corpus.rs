@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use palisade_cli::scenario::native::Native;
-use palisade_cli::scenario::{File, load, run_file};
+use palisade_cli::scenario::{File, load, parse, run_file};
 use palisade_engine::verdict::Reason;
 
 fn corpus() -> Result<Vec<File>> {
@@ -68,7 +68,7 @@ fn a_wrong_expectation_fails() {
         "  - { name: reply, requests: [{ headers: [[x-debug, '1']], expect: { deny: forbidden_header, reply: { present: [allow] } } }] }",
     ];
     for case in cases {
-        let file: File = serde_saphyr::from_str(&format!("{policy}{case}\n")).expect(case);
+        let file = parse(&format!("{policy}{case}\n"), Path::new("inline.yaml")).expect(case);
         let reports = run_file(&file, &mut Native, "");
         assert!(
             reports.len() == 1 && !reports[0].passed(),

@@ -1,42 +1,31 @@
 //! Scenarios in a real Envoy.
 //!
-//! **Invariant:** it has no virtual clock and no injected faults: [`fits`] says which cases it can play.
+//! **Invariant:** it has no virtual clock and no injected faults: [`crate::scenario::unable`] says which cases it can play.
 
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::http::{Connection, Response};
 use super::server::{self, Envoy};
 use super::upstream::Upstream;
-use crate::scenario::{Case, Driver, Message, Outcome, Session, Setup, Upstream as Received};
-
-/// Whether Envoy can play the case: no clock, no fault, and no peers that it could not tell apart.
-#[must_use]
-pub fn fits(case: &Case) -> bool {
-    case.requests.iter().all(|request| {
-        request.fault.is_none()
-            && request.advance.ms == 0
-            && request.advance_wall.ms == 0
-            && request.advance_monotonic.ms == 0
-            && !request.headers.iter().any(|line| {
-                format!("{:?}", line.name)
-                    .to_ascii_lowercase()
-                    .contains("x-forwarded-for")
-            })
-    })
-}
+use crate::scenario::{Driver, Message, Outcome, Session, Setup, Upstream as Received};
 
 /// The driver.
 #[derive(Debug, Clone, Default)]
 pub struct InEnvoy {
     /// The program; `None`: it is installed.
-    pub binary: Option<std::path::PathBuf>,
+    pub binary: Option<PathBuf>,
+    /// The filter; `None`: ours, as the shipped configuration names it.
+    pub module: Option<PathBuf>,
 }
 
 /// A started Envoy and its upstream.
 #[derive(Debug)]
 pub struct EnvoySession {
+    /// The filter is ours: its refusals say their reasons.
+    ours: bool,
     envoy: Envoy,
     upstream: Upstream,
 }
@@ -62,11 +51,19 @@ impl Driver for InEnvoy {
         let (_, after) = rest
             .split_once(to)
             .ok_or_else(|| anyhow::anyhow!("no router in body.yaml"))?;
+        let ours = setup.file.policy_of(setup.case).is_some();
+        let text = std::str::from_utf8(setup.configuration)
+            .map_err(|_| anyhow::anyhow!("Envoy takes a configuration as UTF-8 text only"))?;
         // JSON is YAML, on one line.
+        let (kind, value) = if ours {
+            ("Struct", setup.policy()?.to_owned())
+        } else {
+            ("StringValue", json_text(text))
+        };
         start.config = format!(
-            "{before}                        \"@type\": type.googleapis.com/google.protobuf.Struct\n                        value: {}\n{to}{after}",
-            setup.policy
+            "{before}                        \"@type\": type.googleapis.com/google.protobuf.{kind}\n                        value: {value}\n{to}{after}"
         );
+        start.replace.extend(self.plugin(setup)?);
         let variables: Vec<&str> = setup.env.keys().map(String::as_str).collect();
         for (from, to) in [
             ("xff_num_trusted_hops: 0", "xff_num_trusted_hops: 1".to_owned()),
@@ -87,10 +84,61 @@ impl Driver for InEnvoy {
         start.workers = 2;
         start.binary.clone_from(&self.binary);
         Ok(EnvoySession {
+            ours,
             envoy: Envoy::start(&start)?,
             upstream,
         })
     }
+}
+
+impl InEnvoy {
+    /// What the configuration says of the plugin, where the shipped one says something else.
+    fn plugin(&self, setup: &Setup<'_>) -> Result<Vec<(String, String)>> {
+        let file = setup.file;
+        let mut replace = Vec::new();
+        if let Some(module) = &self.module {
+            let path = absolute(module)?;
+            replace.push((
+                "filename: target/palisade.wasm".to_owned(),
+                format!("filename: {}", json_text(&path.to_string_lossy())),
+            ));
+        }
+        if !file.root_id.is_empty() {
+            let name = "                      name: palisade\n";
+            let root = json_text(&file.root_id);
+            replace.push((
+                name.to_owned(),
+                format!("{name}                      root_id: {root}\n"),
+            ));
+        }
+        if let Some(configuration) = &file.vm_configuration {
+            let bytes = configuration.bytes();
+            let value = json_text(std::str::from_utf8(&bytes)?);
+            let before = "                        vm_id: palisade\n";
+            replace.push((
+                before.to_owned(),
+                format!(
+                    "{before}                        configuration: {{ \"@type\": type.googleapis.com/google.protobuf.StringValue, value: {value} }}\n"
+                ),
+            ));
+        }
+        if !file.allow_on_headers_stop_iteration {
+            replace.push((
+                "allow_on_headers_stop_iteration: true".to_owned(),
+                "allow_on_headers_stop_iteration: false".to_owned(),
+            ));
+        }
+        Ok(replace)
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    Ok(std::path::absolute(path)?)
+}
+
+/// A text as a JSON string, which YAML reads too.
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 impl Session for EnvoySession {
@@ -100,6 +148,12 @@ impl Session for EnvoySession {
 
     fn send(&mut self, message: &Message) -> Result<Outcome> {
         self.upstream.answer(message.upstream);
+        self.upstream.script(
+            message
+                .response
+                .as_ref()
+                .map(|reply| (reply.headers.clone(), reply.chunks.concat())),
+        );
         let _ = self.upstream.take();
         let logged = self.envoy.log().len();
         let mut connection = Connection::open(self.envoy.address)?;
@@ -130,7 +184,13 @@ impl Session for EnvoySession {
             });
         };
         Ok(Outcome {
-            denied: denied(&answer, &events),
+            denied: if self.ours {
+                denied(&answer, &events)
+            } else if upstream.is_none() {
+                Some(self.details(logged))
+            } else {
+                None
+            },
             status: answer.status,
             reply: answer
                 .headers
@@ -138,10 +198,31 @@ impl Session for EnvoySession {
                 .map(|(name, value)| (name.clone().into_bytes(), value.clone()))
                 .collect(),
             reply_complete: true,
+            reply_body: answer.body,
             upstream,
             events: Some(events),
-            trap: None,
+            ..Outcome::default()
         })
+    }
+}
+
+impl EnvoySession {
+    /// Response code details of the last request, from the access log: `PROTOCOL METHOD STATUS DETAILS verdict=…`.
+    fn details(&self, logged: usize) -> String {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(500) {
+            let log = self.envoy.log();
+            let lines = log.get(logged..).unwrap_or_default().lines();
+            let found = lines
+                .filter_map(|line| line.split_once(" verdict="))
+                .filter_map(|(line, _)| line.splitn(4, ' ').nth(3))
+                .next_back();
+            if let Some(details) = found {
+                return details.trim().to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        String::new()
     }
 }
 
@@ -185,6 +266,7 @@ fn received(seen: super::upstream::Seen) -> Received {
     Received {
         headers,
         body: seen.body,
+        trailers: Vec::new(),
     }
 }
 

@@ -40,7 +40,11 @@ pub struct Upstream {
     heads: Arc<AtomicUsize>,
     status: Arc<AtomicU16>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    scripted: Arc<Mutex<Option<Answer>>>,
 }
+
+/// An answer word for word: header fields (no framing), and the body.
+pub type Answer = (Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>);
 
 impl Upstream {
     /// Starts one on a free port.
@@ -54,6 +58,7 @@ impl Upstream {
             heads: Arc::default(),
             status: Arc::default(),
             seen: Arc::default(),
+            scripted: Arc::default(),
         };
         let shared = upstream.clone();
         std::thread::spawn(move || {
@@ -87,6 +92,13 @@ impl Upstream {
         self.status.store(status, Ordering::SeqCst);
     }
 
+    /// Answers these fields and this body to everything from now on; `None`: a text about the request.
+    pub fn script(&self, answer: Option<Answer>) {
+        if let Ok(mut scripted) = self.scripted.lock() {
+            *scripted = answer;
+        }
+    }
+
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
@@ -118,14 +130,21 @@ impl Upstream {
             {
                 list.push(seen);
             }
-            let mut answer = format!(
-                "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            if !head {
-                answer.push_str(&body);
+            let scripted = self.scripted.lock().ok().and_then(|answer| answer.clone());
+            let (fields, body) = scripted.unwrap_or_else(|| (Vec::new(), body.into_bytes()));
+            let mut answer =
+                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len()).into_bytes();
+            for (name, value) in fields
+                .iter()
+                .filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"))
+            {
+                answer.extend([name.as_slice(), b": ", value, b"\r\n"].concat());
             }
-            reader.get_mut().write_all(answer.as_bytes())?;
+            answer.extend_from_slice(b"\r\n");
+            if !head {
+                answer.extend_from_slice(&body);
+            }
+            reader.get_mut().write_all(&answer)?;
         }
     }
 

@@ -1,29 +1,59 @@
 //! What came of a request, and how it differs from what should have.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use palisade_engine::verdict::Reason;
+use palisade_host::{FilterState, LogLine, Trace};
+use regex::Regex;
 
 use anyhow::Result;
 
-use super::format::{ExpectTable, Fields};
+use super::expectation::{ExpectTable, Fields, Level, LineTable, Text};
 use super::value::Surroundings;
 
 /// What a driver saw of one request. All bytes raw, names lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Code of the reason if it was denied.
+    /// Code of the reason, or the response code details, if the filter answered itself.
     pub denied: Option<String>,
+    /// gRPC status of that answer.
+    pub grpc_status: Option<i32>,
     /// Status at the client.
     pub status: u16,
     /// Header fields at the client.
     pub reply: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether `reply` holds all fields; otherwise only those that the engine itself decides.
     pub reply_complete: bool,
+    /// Body at the client.
+    pub reply_body: Vec<u8>,
+    /// Trailers at the client.
+    pub reply_trailers: Vec<(Vec<u8>, Vec<u8>)>,
     /// What the upstream got; `None`: nothing.
     pub upstream: Option<Upstream>,
     /// Events, one text each; `None`: the driver cannot see them.
     pub events: Option<Vec<String>>,
+    /// The filter held the stream and nothing freed it.
+    pub paused: bool,
     /// The filter trapped, or the driver broke.
     pub trap: Option<String>,
+    /// What only our host sees; `None`: the driver cannot.
+    pub inside: Option<Inside>,
+}
+
+/// What our host sees of the filter.
+#[derive(Debug, Clone, Default)]
+pub struct Inside {
+    /// What it logged.
+    pub logs: Vec<LogLine>,
+    /// What it ran.
+    pub trace: Trace,
+    /// What it stored for access logs.
+    pub filter_state: FilterState,
+    /// Its metrics.
+    pub metrics: BTreeMap<String, u64>,
+    /// Its shared data.
+    pub shared_data: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// A request as the upstream got it.
@@ -33,6 +63,50 @@ pub struct Upstream {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// Body.
     pub body: Vec<u8>,
+    /// Trailers.
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// One thing that is not as expected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Which request, and which plan of its body; empty: the case as a whole.
+    pub request: String,
+    /// What of it, such as `reply content-type`.
+    pub what: String,
+    /// What should be.
+    pub expected: String,
+    /// What is.
+    pub found: String,
+}
+
+impl Difference {
+    /// A difference of the case as a whole, or of a request yet to be named.
+    #[must_use]
+    pub fn new(what: &str, expected: &str, found: &str) -> Self {
+        Self {
+            request: String::new(),
+            what: what.to_owned(),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.request.is_empty() {
+            write!(f, "{}: ", self.request)?;
+        }
+        if self.expected.is_empty() && self.found.is_empty() {
+            return f.write_str(&self.what);
+        }
+        write!(
+            f,
+            "{}: expected {}, found {}",
+            self.what, self.expected, self.found
+        )
+    }
 }
 
 /// Header fields of a reply that the engine decides (the others are the plugin's).
@@ -52,120 +126,422 @@ pub fn reason(code: &str) -> Option<Reason> {
         .find(|reason| reason.row().code == code)
 }
 
+/// What was sent: what expectations are measured by when they leave something open.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// It was a request, and no other step.
+    pub request: bool,
+    /// The filter is ours: it never changes a body.
+    pub ours: bool,
+    /// Body of the request.
+    pub body: &'a [u8],
+    /// Status the upstream answers.
+    pub status: u16,
+}
+
+/// Differences as they are found.
+struct Found(Vec<Difference>);
+
+impl Found {
+    fn add(&mut self, what: &str, expected: impl Into<String>, found: impl Into<String>) {
+        self.0.push(Difference {
+            request: String::new(),
+            what: what.to_owned(),
+            expected: expected.into(),
+            found: found.into(),
+        });
+    }
+}
+
 impl ExpectTable {
-    /// The differences between what should be and what is, one line each: `what: expected …, found …`.
+    /// The differences between what should be and what is.
     ///
     /// # Errors
     /// An expected value cannot be rendered.
     pub fn differences(
         &self,
         outcome: &Outcome,
-        sent_body: &[u8],
-        upstream_status: u16,
+        sent: Sent<'_>,
         surroundings: Surroundings<'_>,
-    ) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        if let Some(trap) = &outcome.trap {
-            lines.push(format!("trap: expected none, found {trap}"));
-            return Ok(lines);
+    ) -> Result<Vec<Difference>> {
+        let mut found = Found(Vec::new());
+        match (&self.trap, &outcome.trap) {
+            (None, None) => {}
+            (Some(text), Some(trap)) if trap.contains(text) => {}
+            (wanted, trap) => {
+                let wanted = wanted.as_ref().map(|text| format!("one with `{text}`"));
+                found.add(
+                    "trap",
+                    wanted.unwrap_or_else(|| "none".to_owned()),
+                    trap.clone().unwrap_or_else(|| "none".to_owned()),
+                );
+                return Ok(found.0);
+            }
         }
-        if self.deny != outcome.denied {
-            lines.push(format!(
-                "verdict: expected {}, found {}",
-                verdict(self.deny.as_ref()),
-                verdict(outcome.denied.as_ref())
-            ));
+        if sent.request && outcome.trap.is_none() {
+            self.verdict(outcome, sent, &mut found);
+            self.reply(outcome, surroundings, &mut found)?;
+            self.at_upstream(outcome, sent, surroundings, &mut found)?;
         }
-        let status = self.status.unwrap_or_else(|| {
-            self.deny
-                .as_deref()
-                .and_then(reason)
-                .map_or(upstream_status, |reason| reason.row().status)
-        });
-        if status != outcome.status {
-            lines.push(format!(
-                "status: expected {status}, found {}",
-                outcome.status
-            ));
+        self.events(outcome, &mut found);
+        if let Some(inside) = &outcome.inside {
+            self.inside(inside, surroundings, &mut found)?;
         }
-        if self.deny.is_some() && outcome.upstream.is_some() {
-            lines.push("upstream: expected nothing, found the denied request".to_owned());
+        Ok(found.0)
+    }
+
+    fn verdict(&self, outcome: &Outcome, sent: Sent<'_>, found: &mut Found) {
+        if self.paused != outcome.paused {
+            let text = |paused| {
+                if paused {
+                    "held by the filter, nothing frees it"
+                } else {
+                    "not held"
+                }
+            };
+            found.add("stream", text(self.paused), text(outcome.paused));
         }
+        if outcome.paused {
+            return;
+        }
+        let right = match &self.deny {
+            Some(code) => outcome.denied.as_ref() == Some(code),
+            None => self.denied() == outcome.denied.is_some(),
+        };
+        if !right {
+            let wanted = match &self.deny {
+                Some(code) => format!("deny {code}"),
+                None if self.denied() => "a local reply".to_owned(),
+                None => "allow".to_owned(),
+            };
+            let is = outcome
+                .denied
+                .as_ref()
+                .map_or_else(|| "allow".to_owned(), |code| format!("deny {code}"));
+            found.add("verdict", wanted, is);
+        }
+        let of_reason = self.deny.as_deref().and_then(reason);
+        let status = self
+            .status
+            .or_else(|| of_reason.map(|reason| reason.row().status))
+            .or_else(|| (!self.denied()).then_some(sent.status));
+        if let Some(status) = status
+            && status != outcome.status
+        {
+            found.add("status", status.to_string(), outcome.status.to_string());
+        }
+        if let Some(reply) = &self.local_reply {
+            if let Some(details) = &reply.details
+                && outcome.denied.as_ref() != Some(details)
+            {
+                let is = outcome.denied.clone().unwrap_or_default();
+                found.add("local_reply details", details.as_str(), is);
+            }
+            if reply.grpc_status.is_some() && reply.grpc_status != outcome.grpc_status {
+                let text = |status: Option<i32>| {
+                    status.map_or_else(|| "none".to_owned(), |status| status.to_string())
+                };
+                found.add(
+                    "local_reply grpc_status",
+                    text(reply.grpc_status),
+                    text(outcome.grpc_status),
+                );
+            }
+        }
+    }
+
+    fn reply(
+        &self,
+        outcome: &Outcome,
+        surroundings: Surroundings<'_>,
+        found: &mut Found,
+    ) -> Result<()> {
         let known = |name: &str| outcome.reply_complete || ENGINE_FIELDS.contains(&name);
+        let fields = &outcome.reply;
+        compare("reply", &self.reply, fields, known, surroundings, found)?;
+        let trailers = (&self.reply_trailers, &outcome.reply_trailers);
+        let what = "reply trailer";
+        compare(what, trailers.0, trailers.1, |_| true, surroundings, found)?;
+        if let Some(text) = &self.reply_body {
+            body("reply body", text, &outcome.reply_body, surroundings, found)?;
+        }
+        Ok(())
+    }
+
+    fn at_upstream(
+        &self,
+        outcome: &Outcome,
+        sent: Sent<'_>,
+        surroundings: Surroundings<'_>,
+        found: &mut Found,
+    ) -> Result<()> {
+        let nothing = self.upstream.none || (self.denied() && self.deny.is_some());
+        let Some(upstream) = &outcome.upstream else {
+            let asked = !self.upstream.none && !self.denied() && !self.paused;
+            if asked || self.upstream_body.is_some() || self.upstream_path.is_some() {
+                found.add("upstream", "the request", "nothing");
+            }
+            return Ok(());
+        };
+        if nothing {
+            let path = field(&upstream.headers, b":path").unwrap_or_default();
+            let is = if self.upstream.none {
+                format!("a request for {}", show(path))
+            } else {
+                "the denied request".to_owned()
+            };
+            found.add("upstream", "nothing", is);
+            return Ok(());
+        }
+        let all = |_: &str| true;
         compare(
-            "reply",
-            &self.reply,
-            &outcome.reply,
-            known,
+            "upstream",
+            &self.upstream.fields,
+            &upstream.headers,
+            all,
             surroundings,
-            &mut lines,
+            found,
         )?;
-        match &outcome.upstream {
-            Some(upstream) => {
-                compare(
-                    "upstream",
-                    &self.upstream,
-                    &upstream.headers,
-                    |_| true,
-                    surroundings,
-                    &mut lines,
-                )?;
-                if upstream.body != sent_body {
-                    lines.push(format!(
-                        "upstream body: expected the {} bytes sent, found {} bytes",
-                        sent_body.len(),
-                        upstream.body.len()
-                    ));
-                }
-                if let Some(path) = &self.upstream_path {
-                    let path = path.render(surroundings)?;
-                    let found = upstream
-                        .headers
-                        .iter()
-                        .find(|(name, _)| name == b":path")
-                        .map(|(_, value)| value);
-                    if found != Some(&path) {
-                        lines.push(format!(
-                            "upstream path: expected {}, found {}",
-                            show(&path),
-                            found.map_or_else(String::new, |value| show(value))
-                        ));
-                    }
-                }
-            }
-            None if self.deny.is_none() => {
-                lines.push("upstream: expected the request, found nothing".to_owned())
-            }
+        compare(
+            "upstream trailer",
+            &self.upstream_trailers,
+            &upstream.trailers,
+            all,
+            surroundings,
+            found,
+        )?;
+        match &self.upstream_body {
+            Some(text) => body("upstream body", text, &upstream.body, surroundings, found)?,
+            None if sent.ours && upstream.body != sent.body => found.add(
+                "upstream body",
+                format!("the {} bytes sent", sent.body.len()),
+                format!("{} bytes", upstream.body.len()),
+            ),
             None => {}
         }
-        if let Some(events) = &outcome.events {
-            for text in &self.event {
-                if !events.iter().any(|event| event.contains(text)) {
-                    lines.push(format!(
-                        "event: expected one with `{text}`, found {events:?}"
-                    ));
-                }
-            }
-            for text in &self.event_lacks {
-                if let Some(event) = events.iter().find(|event| event.contains(text)) {
-                    lines.push(format!("event: expected none with `{text}`, found {event}"));
-                }
+        if let Some(path) = &self.upstream_path {
+            let path = path.render(surroundings)?;
+            let is = field(&upstream.headers, b":path");
+            if is != Some(path.as_slice()) {
+                found.add(
+                    "upstream path",
+                    show(&path),
+                    is.map_or_else(String::new, show),
+                );
             }
         }
-        Ok(lines)
+        Ok(())
     }
+
+    fn events(&self, outcome: &Outcome, found: &mut Found) {
+        let Some(events) = &outcome.events else {
+            return;
+        };
+        for text in &self.event {
+            if !events.iter().any(|event| event.contains(text)) {
+                found.add("event", format!("one with `{text}`"), format!("{events:?}"));
+            }
+        }
+        for text in &self.event_lacks {
+            if let Some(event) = events.iter().find(|event| event.contains(text)) {
+                found.add("event", format!("none with `{text}`"), event.as_str());
+            }
+        }
+    }
+
+    fn inside(
+        &self,
+        inside: &Inside,
+        surroundings: Surroundings<'_>,
+        found: &mut Found,
+    ) -> Result<()> {
+        for (index, wanted) in self.logs.iter().enumerate() {
+            if !inside.logs.iter().any(|line| wanted.0.fits(line)) {
+                found.add(
+                    &format!("logs[{}]", index + 1),
+                    wanted.0.describe(),
+                    lines(&inside.logs),
+                );
+            }
+        }
+        for text in &self.logs_lack {
+            if let Some(line) = inside.logs.iter().find(|line| line.message.contains(text)) {
+                found.add("logs", format!("none with `{text}`"), line.to_string());
+            }
+        }
+        for (name, value) in &self.metrics {
+            let is = inside.metrics.get(name);
+            if is != Some(value) {
+                let is = is.map_or_else(
+                    || {
+                        let names: Vec<&str> = inside.metrics.keys().map(String::as_str).collect();
+                        format!("no such metric among [{}]", names.join(", "))
+                    },
+                    u64::to_string,
+                );
+                found.add(&format!("metrics {name}"), value.to_string(), is);
+            }
+        }
+        let nothing = || "nothing".to_owned();
+        for (key, value) in &self.shared_data {
+            let value = value.render(surroundings)?;
+            let is = inside.shared_data.get(key.as_bytes());
+            if is != Some(&value) {
+                let is = is.map_or_else(nothing, |is| show(is));
+                found.add(&format!("shared_data {key}"), show(&value), is);
+            }
+        }
+        for (name, value) in &self.filter_state {
+            let value = value.render(surroundings)?;
+            let is = inside
+                .filter_state
+                .get(name)
+                .or_else(|| inside.filter_state.get(&format!("wasm.{name}")));
+            if is != Some(&value) {
+                let is = is.map_or_else(nothing, |is| show(is));
+                found.add(&format!("filter_state {name}"), show(&value), is);
+            }
+        }
+        for (name, most) in &self.calls {
+            let made = inside.trace.count(name);
+            if made > *most {
+                found.add(
+                    &format!("calls {name}"),
+                    format!("at most {most}"),
+                    made.to_string(),
+                );
+            }
+        }
+        if let Some(most) = self.fuel {
+            let used = inside.trace.fuel();
+            if used > most {
+                found.add("fuel", format!("at most {most}"), used.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LineTable {
+    fn fits(&self, line: &LogLine) -> bool {
+        let level = Level::of(line);
+        self.level.is_none_or(|wanted| wanted == level)
+            && self
+                .contains
+                .as_ref()
+                .is_none_or(|text| line.message.contains(text))
+            && self
+                .matches
+                .as_ref()
+                .is_none_or(|pattern| matches(pattern, line.message.as_bytes()))
+    }
+
+    fn describe(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(text) = &self.contains {
+            parts.push(format!("with `{text}`"));
+        }
+        if let Some(pattern) = &self.matches {
+            parts.push(format!("matching `{pattern}`"));
+        }
+        if let Some(level) = self.level {
+            parts.push(format!("of level {level:?}").to_ascii_lowercase());
+        }
+        format!("a line {}", parts.join(", "))
+    }
+}
+
+impl Level {
+    const fn of(line: &LogLine) -> Self {
+        match line.level {
+            palisade_host::LogLevel::Trace => Self::Trace,
+            palisade_host::LogLevel::Debug => Self::Debug,
+            palisade_host::LogLevel::Info => Self::Info,
+            palisade_host::LogLevel::Warn => Self::Warn,
+            palisade_host::LogLevel::Error => Self::Error,
+            palisade_host::LogLevel::Critical => Self::Critical,
+        }
+    }
+}
+
+fn lines(logs: &[LogLine]) -> String {
+    if logs.is_empty() {
+        return "no log".to_owned();
+    }
+    let lines: Vec<String> = logs.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn matches(pattern: &str, bytes: &[u8]) -> bool {
+    // Patterns were compiled when the file was read.
+    Regex::new(pattern).is_ok_and(|regex| regex.is_match(&String::from_utf8_lossy(bytes)))
+}
+
+fn field<'a>(fields: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> {
+    fields
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.as_slice())
+}
+
+fn body(
+    what: &str,
+    expected: &Text,
+    found_body: &[u8],
+    surroundings: Surroundings<'_>,
+    found: &mut Found,
+) -> Result<()> {
+    let text = String::from_utf8_lossy(found_body);
+    let table = &expected.0;
+    if let Some(value) = &table.equal {
+        let value = value.render(surroundings)?;
+        if value != found_body {
+            let wanted = show_text(&value);
+            found.add(what, wanted, show_text(found_body));
+        }
+    }
+    for wanted in table
+        .contain
+        .iter()
+        .filter(|wanted| !text.contains(*wanted))
+    {
+        found.add(what, format!("`{wanted}` in it"), show_text(found_body));
+    }
+    for unwanted in table
+        .lack
+        .iter()
+        .filter(|unwanted| text.contains(*unwanted))
+    {
+        found.add(
+            what,
+            format!("no `{unwanted}` in it"),
+            show_text(found_body),
+        );
+    }
+    if let Some(pattern) = table
+        .matches
+        .as_ref()
+        .filter(|pattern| !matches(pattern, found_body))
+    {
+        found.add(
+            what,
+            format!("a match of `{pattern}`"),
+            show_text(found_body),
+        );
+    }
+    Ok(())
 }
 
 fn compare(
     side: &str,
     expected: &Fields,
-    found: &[(Vec<u8>, Vec<u8>)],
+    fields: &[(Vec<u8>, Vec<u8>)],
     known: impl Fn(&str) -> bool,
     surroundings: Surroundings<'_>,
-    lines: &mut Vec<String>,
+    found: &mut Found,
 ) -> Result<()> {
     let values = |name: &str| -> Vec<&[u8]> {
-        found
+        fields
             .iter()
             .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value.as_slice())
@@ -181,46 +557,53 @@ fn compare(
     };
     for name in expected.present.iter().filter(|name| known(name)) {
         if values(name).is_empty() {
-            lines.push(format!("{side} {name}: expected some value, found nothing"));
+            found.add(&format!("{side} {name}"), "some value", "nothing");
         }
     }
     for name in expected.absent.iter().filter(|name| known(name)) {
         let values = values(name);
         if !values.is_empty() {
-            lines.push(format!(
-                "{side} {name}: expected nothing, found {}",
-                shown(&values)
-            ));
+            found.add(&format!("{side} {name}"), "nothing", shown(&values));
         }
     }
     for (name, value) in expected.equal.iter().filter(|(name, _)| known(name)) {
         let value = value.render(surroundings)?;
         let values = values(name);
         if values != [value.as_slice()] {
-            lines.push(format!(
-                "{side} {name}: expected {}, found {}",
-                show(&value),
-                shown(&values)
-            ));
+            found.add(&format!("{side} {name}"), show(&value), shown(&values));
         }
     }
     for (name, text) in expected.contain.iter().filter(|(name, _)| known(name)) {
         let values = values(name);
-        if !values
-            .iter()
-            .any(|value| String::from_utf8_lossy(value).contains(text))
-        {
-            lines.push(format!(
-                "{side} {name}: expected a value with `{text}`, found {}",
-                shown(&values)
-            ));
+        let holds = |value: &&[u8]| String::from_utf8_lossy(value).contains(text);
+        if !values.iter().any(holds) {
+            found.add(
+                &format!("{side} {name}"),
+                format!("a value with `{text}`"),
+                shown(&values),
+            );
+        }
+    }
+    for (name, pattern) in expected.matches.iter().filter(|(name, _)| known(name)) {
+        let values = values(name);
+        if !values.iter().any(|value| matches(pattern, value)) {
+            found.add(
+                &format!("{side} {name}"),
+                format!("a value that matches `{pattern}`"),
+                shown(&values),
+            );
         }
     }
     Ok(())
 }
 
-fn verdict(denied: Option<&String>) -> String {
-    denied.map_or_else(|| "allow".to_owned(), |code| format!("deny {code}"))
+/// A body for a reader: as it is if it is text of several lines, else as [`show`] does.
+fn show_text(bytes: &[u8]) -> String {
+    const MOST: usize = 4096;
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.contains('\n') && bytes.len() <= MOST => text.to_owned(),
+        _ => show(bytes),
+    }
 }
 
 /// Bytes for a reader, cut.

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::expectation::Expect;
+use super::script::Rule;
 use super::time::Step;
 use super::value::Value;
 
@@ -35,6 +37,27 @@ pub struct File {
     /// Policy of every case that has none of its own: inline, or a path relative to this file.
     #[serde(default)]
     pub policy: Option<PolicySource>,
+    /// The filter, a path relative to this file; absent: the command's, or ours.
+    #[serde(default)]
+    pub module: Option<String>,
+    /// Plugin configuration of any filter: text as it is, a table as JSON.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
+    /// VM configuration, likewise.
+    #[serde(default)]
+    pub vm_configuration: Option<Configuration>,
+    /// Which root context of the module.
+    #[serde(default)]
+    pub root_id: String,
+    /// Clusters that call-outs may go to.
+    #[serde(default)]
+    pub clusters: Vec<String>,
+    /// Envoy's flag: body callbacks come while the headers are held.
+    #[serde(default = "yes")]
+    pub allow_on_headers_stop_iteration: bool,
+    /// What the filter may use.
+    #[serde(default)]
+    pub limits: Limits,
     /// Environment of the VM: the policy's secrets.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -46,6 +69,38 @@ pub struct File {
     pub drivers: Vec<String>,
     /// The cases, in order.
     pub cases: Vec<Case>,
+    /// The text it was read from.
+    #[serde(skip)]
+    pub text: String,
+}
+
+/// What a filter may use; absent: the host's defaults.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Fuel of one callback.
+    #[serde(default)]
+    pub fuel: Option<u64>,
+    /// Bytes of memory.
+    #[serde(default)]
+    pub memory: Option<usize>,
+}
+
+/// A configuration: a text as it is, anything else as JSON.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Configuration(pub serde_json::Value);
+
+impl Configuration {
+    /// The bytes that the filter gets.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        match &self.0 {
+            serde_json::Value::Null => Vec::new(),
+            serde_json::Value::String(text) => text.clone().into_bytes(),
+            other => other.to_string().into_bytes(),
+        }
+    }
 }
 
 /// Where a policy comes from.
@@ -75,9 +130,15 @@ pub struct Case {
     /// Replaces the file's policy.
     #[serde(default)]
     pub policy: Option<PolicySource>,
+    /// Replaces the file's configuration.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
     /// Joins and overrides the file's environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Answers to call-outs; with any, a call-out that none fits is a failure.
+    #[serde(default)]
+    pub callouts: Vec<Rule>,
     /// A good input for a benchmark.
     #[serde(default)]
     pub bench: bool,
@@ -89,6 +150,9 @@ pub struct Case {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    /// Not a request at all, but something else that happens to the filter.
+    #[serde(default)]
+    pub step: Option<StepKind>,
     /// Method.
     #[serde(default = "get")]
     pub method: Value,
@@ -125,6 +189,12 @@ pub struct Request {
     /// Status that the upstream answers.
     #[serde(default = "ok")]
     pub upstream: u16,
+    /// What the upstream answers, when more than a status matters.
+    #[serde(default)]
+    pub response: Option<Answered>,
+    /// What `proxy_get_property` finds besides: segments joined by `.`.
+    #[serde(default)]
+    pub properties: BTreeMap<String, Value>,
     /// What the host does wrong while the request runs.
     #[serde(default)]
     pub fault: Option<Fault>,
@@ -134,6 +204,39 @@ pub struct Request {
     /// What must come of it.
     #[serde(default)]
     pub expect: Expect,
+}
+
+/// What happens instead of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// One tick.
+    Tick,
+    /// Time passes (`advance`): ticks and answers to call-outs come as they fall due.
+    Wait,
+    /// Values that wait in shared queues are announced.
+    Queue,
+}
+
+/// The upstream's answer.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// Status; absent: that of `upstream`.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// Header fields.
+    #[serde(default)]
+    pub headers: Vec<HeaderLine>,
+    /// Body.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// How it is cut; `every` is for requests only.
+    #[serde(default)]
+    pub chunks: Chunks,
+    /// Trailers.
+    #[serde(default)]
+    pub trailers: Vec<HeaderLine>,
 }
 
 /// A header line of a scenario.
@@ -173,55 +276,6 @@ pub enum Fault {
     CountersContend,
 }
 
-/// What must come of a request.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectTable {
-    /// The reason's code; absent: it is allowed.
-    #[serde(default)]
-    pub deny: Option<String>,
-    /// Status at the client; absent: that of the reason, or the upstream's.
-    #[serde(default)]
-    pub status: Option<u16>,
-    /// Header fields of the reply.
-    #[serde(default)]
-    pub reply: Fields,
-    /// Header fields at the upstream.
-    #[serde(default)]
-    pub upstream: Fields,
-    /// The upstream got exactly this target.
-    #[serde(default)]
-    pub upstream_path: Option<Value>,
-    /// Texts that the events hold, all of them.
-    #[serde(default)]
-    pub event: Vec<String>,
-    /// Texts that no event holds.
-    #[serde(default)]
-    pub event_lacks: Vec<String>,
-}
-
-/// What must come of a request: `allow`, a reason's code, or a table.
-#[derive(Debug, Clone, Default)]
-pub struct Expect(pub ExpectTable);
-
-/// What must hold of some header fields.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fields {
-    /// Names that must be there.
-    #[serde(default)]
-    pub present: Vec<String>,
-    /// Names that must not.
-    #[serde(default)]
-    pub absent: Vec<String>,
-    /// Each name has exactly this value, once.
-    #[serde(default)]
-    pub equal: Vec<(String, Value)>,
-    /// Each name has a value that holds this text.
-    #[serde(default)]
-    pub contain: Vec<(String, String)>,
-}
-
 const fn default_wall() -> u64 {
     DEFAULT_WALL
 }
@@ -240,6 +294,9 @@ fn peer() -> String {
 const fn ok() -> u16 {
     200
 }
+const fn yes() -> bool {
+    true
+}
 const fn one() -> u32 {
     1
 }
@@ -251,30 +308,51 @@ const fn one() -> u32 {
 pub fn load(path: &Path) -> Result<File> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut file: File = serde_saphyr::from_str(&text)
+    parse(&text, path)
+}
+
+/// Reads a scenario file's text; `path` is where its relative paths start, and its name.
+///
+/// # Errors
+/// It is not of the format, or holds two cases of one name.
+pub fn parse(text: &str, path: &Path) -> Result<File> {
+    let mut file: File = serde_saphyr::from_str(text)
         .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     path.clone_into(&mut file.path);
+    text.clone_into(&mut file.text);
     let mut names = std::collections::BTreeSet::new();
     for case in &file.cases {
+        let place = || format!("{}: case `{}`", path.display(), case.name);
         if !names.insert(case.name.as_str()) {
             bail!("{}: two cases are called `{}`", path.display(), case.name);
         }
-        if case.policy.is_none() && file.policy.is_none() {
+        if case.requests.is_empty() {
+            bail!("{}: it has no requests", place());
+        }
+        let ours = file.policy_of(case).is_some();
+        if !ours
+            && file.module.is_none()
+            && file.configuration.is_none()
+            && case.configuration.is_none()
+        {
             bail!(
-                "{}: case `{}` has no policy, nor has the file",
-                path.display(),
-                case.name
+                "{}: it has no policy and names no module, nor does the file",
+                place()
             );
         }
-        for request in &case.requests {
-            if let Some(code) = &request.expect.0.deny {
-                super::expect::reason(code).with_context(|| {
-                    format!(
-                        "{}: case `{}`: there is no reason `{code}`",
-                        path.display(),
-                        case.name
-                    )
-                })?;
+        for (index, request) in case.requests.iter().enumerate() {
+            let place = || format!("{}: request {}", place(), index + 1);
+            if let Some(code) = request.expect.0.deny.as_ref().filter(|_| ours) {
+                super::expect::reason(code)
+                    .with_context(|| format!("{}: there is no reason `{code}`", place()))?;
+            }
+            request.expect.0.check_patterns().with_context(place)?;
+            if request.times == 0 {
+                bail!("{}: `times: 0` sends nothing", place());
+            }
+            let answered = request.response.as_ref();
+            if answered.is_some_and(|answered| answered.chunks == Chunks::Every) {
+                bail!("{}: only a request's body is cut at every place", place());
             }
         }
     }
@@ -282,6 +360,54 @@ pub fn load(path: &Path) -> Result<File> {
 }
 
 impl File {
+    /// The line a case begins at, counted from 1; 0 if it is not found.
+    #[must_use]
+    pub fn line_of(&self, case: &Case) -> usize {
+        let named = |line: &str| {
+            line.split_once("name:").is_some_and(|(before, name)| {
+                let name = name.trim().trim_start_matches(['"', '\'']);
+                before.trim_matches([' ', '-', '{']).trim().is_empty()
+                    && name.starts_with(&case.name)
+                    && !name
+                        .get(case.name.len()..)
+                        .is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric()))
+            })
+        };
+        self.text
+            .lines()
+            .position(named)
+            .map_or(0, |index| index + 1)
+    }
+
+    /// The policy of a case: it is a case of our own filter then. A configuration of the case comes before the file's policy.
+    #[must_use]
+    pub fn policy_of<'a>(&'a self, case: &'a Case) -> Option<&'a PolicySource> {
+        match (&case.policy, &case.configuration) {
+            (Some(policy), _) => Some(policy),
+            (None, Some(_)) => None,
+            (None, None) => self.policy.as_ref(),
+        }
+    }
+
+    /// The configuration of a case, whichever way it is written.
+    ///
+    /// # Errors
+    /// Its policy cannot be read.
+    pub fn configuration_of(&self, case: &Case) -> Result<Vec<u8>> {
+        if self.policy_of(case).is_some() {
+            return self.policy_json(case).map(String::into_bytes);
+        }
+        let configuration = case.configuration.as_ref().or(self.configuration.as_ref());
+        Ok(configuration.map(Configuration::bytes).unwrap_or_default())
+    }
+
+    /// Where its module is, if it names one.
+    #[must_use]
+    pub fn module_path(&self) -> Option<PathBuf> {
+        let folder = self.path.parent().unwrap_or_else(|| Path::new(""));
+        self.module.as_ref().map(|module| folder.join(module))
+    }
+
     /// Whether `driver` can run `case`.
     #[must_use]
     pub fn runs_on(&self, case: &Case, driver: &str) -> bool {
@@ -298,7 +424,7 @@ impl File {
     /// # Errors
     /// Its file cannot be read or is neither YAML nor JSON.
     pub fn policy_json(&self, case: &Case) -> Result<String> {
-        match case.policy.as_ref().or(self.policy.as_ref()) {
+        match self.policy_of(case) {
             Some(PolicySource::Inline(value)) => Ok(value.to_string()),
             Some(PolicySource::File(name)) => {
                 let path = self
@@ -373,13 +499,13 @@ impl<'de> Deserialize<'de> for Chunks {
         impl<'de> Visitor<'de> for ChunksVisitor {
             type Value = Chunks;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`whole`, `bytes`, `every`, or a list of sizes")
+                f.write_str("`whole`, `bytes`, `every` (or `all`), or a list of sizes")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Chunks, E> {
                 match text {
                     "whole" => Ok(Chunks::Whole),
                     "bytes" => Ok(Chunks::Bytes),
-                    "every" => Ok(Chunks::Every),
+                    "every" | "all" => Ok(Chunks::Every),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                 }
             }
@@ -392,27 +518,5 @@ impl<'de> Deserialize<'de> for Chunks {
             }
         }
         deserializer.deserialize_any(ChunksVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Expect {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ExpectVisitor;
-        impl<'de> Visitor<'de> for ExpectVisitor {
-            type Value = Expect;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`allow`, a reason's code, or a table of expectations")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Expect, E> {
-                Ok(Expect(ExpectTable {
-                    deny: (text != "allow").then(|| text.to_owned()),
-                    ..ExpectTable::default()
-                }))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Expect, A::Error> {
-                ExpectTable::deserialize(de::value::MapAccessDeserializer::new(map)).map(Expect)
-            }
-        }
-        deserializer.deserialize_any(ExpectVisitor)
     }
 }

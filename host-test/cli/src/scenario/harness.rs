@@ -1,22 +1,26 @@
-//! The filter's `.wasm` in our host.
+//! A filter's `.wasm` in our host.
+//!
+//! **Invariant:** a case has its own VM, clock, shared data and script; a guest's fault is an outcome, never an error of the driver.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use palisade_host::{
-    Clock, Headers, LogLine, Module, Outcome as Exchange, Request, Response, Step, StreamInfo, Vm,
+    Clock, Clusters, Headers, Module, Outcome as Exchange, Request, Response, Step, StreamInfo, Vm,
     VmConfig,
 };
 
 use anyhow::Result;
 
-use super::expect::{Outcome, Upstream};
-use super::format::Fault;
+use super::expect::{Difference, Inside, Outcome, Upstream};
+use super::format::{Configuration, Fault, StepKind};
 use super::run::{Driver, Message, Session, Setup};
+use super::script::Script;
+use super::value::Surroundings;
 
 /// The driver: one compiled module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Harness {
     module: Module,
 }
@@ -32,9 +36,12 @@ impl Harness {
 /// VMs with their own clock and shared data: one whose bodies arrive, and one whose bodies never do.
 #[derive(Debug)]
 pub struct HarnessSession {
-    vm: Vm,
-    bodiless: Vm,
+    /// `Err`: it did not start, and why; each request says so.
+    vm: Result<Vm, String>,
+    bodiless: Option<Vm>,
     clock: Clock,
+    shared: palisade_host::Shared,
+    script: Script,
     /// Status that writes of shared data answer; 0: none.
     fault: Arc<AtomicI32>,
 }
@@ -47,15 +54,30 @@ impl Driver for Harness {
     }
 
     fn start(&mut self, setup: &Setup<'_>) -> Result<HarnessSession> {
+        let (file, case) = (setup.file, setup.case);
         let clock = Clock::virtual_at(Duration::from_secs(setup.wall));
         let fault = Arc::new(AtomicI32::new(0));
         let shared = palisade_host::Shared::new();
+        let surroundings = Surroundings {
+            env: setup.env,
+            wall: setup.wall,
+        };
+        let script = Script::new(&case.callouts, surroundings)?;
+        // A rule's cluster exists: naming it is enough.
+        let named = case.callouts.iter().filter_map(|rule| rule.cluster.clone());
+        let clusters: Vec<String> = file.clusters.iter().cloned().chain(named).collect();
         let config = |bodies: bool| {
             let answer = Arc::clone(&fault);
             VmConfig {
                 plugin_name: "palisade".to_owned(),
                 vm_id: "scenario".to_owned(),
-                plugin_configuration: setup.policy.as_bytes().to_vec(),
+                root_id: file.root_id.clone(),
+                vm_configuration: file
+                    .vm_configuration
+                    .as_ref()
+                    .map(Configuration::bytes)
+                    .unwrap_or_default(),
+                plugin_configuration: setup.configuration.to_vec(),
                 environment: setup
                     .env
                     .iter()
@@ -63,20 +85,29 @@ impl Driver for Harness {
                     .collect(),
                 shared: shared.clone(),
                 clock: clock.clone(),
-                allow_on_headers_stop_iteration: bodies,
+                allow_on_headers_stop_iteration: bodies && file.allow_on_headers_stop_iteration,
                 fault: Some(Box::new(move |call| {
                     let status = answer.load(Ordering::Relaxed);
                     (call == "proxy_set_shared_data" && status != 0).then_some(status)
                 })),
+                clusters: Clusters::named(clusters.iter().cloned()),
+                callouts: Some(script.answers()),
                 seed: Some(1),
-                trace: false,
                 ..VmConfig::default()
             }
         };
+        let starves = |request: &super::format::Request| request.fault == Some(Fault::BodyNever);
+        let bodiless = if case.requests.iter().any(starves) {
+            Some(Vm::start(&self.module, config(false))?)
+        } else {
+            None
+        };
         Ok(HarnessSession {
-            vm: Vm::start(&self.module, config(true))?,
-            bodiless: Vm::start(&self.module, config(false))?,
+            vm: Vm::start(&self.module, config(true)).map_err(|error| error.to_string()),
+            bodiless,
             clock,
+            shared,
+            script,
             fault,
         })
     }
@@ -107,103 +138,192 @@ impl Session for HarnessSession {
             self.send_whole(message)
         };
         self.fault.store(0, Ordering::Relaxed);
-        Ok(sent.unwrap_or_else(|error| Outcome {
-            trap: Some(error.to_string()),
-            ..Outcome::default()
-        }))
+        Ok(self.seen(sent))
+    }
+
+    fn step(&mut self, kind: StepKind, time: Duration) -> Result<Outcome> {
+        let done = self.happen(kind, time);
+        Ok(self.seen(done))
+    }
+
+    fn finish(&mut self) -> Vec<Difference> {
+        self.script.differences()
     }
 }
 
 impl HarnessSession {
-    fn send_whole(&mut self, message: &Message) -> Result<Outcome, palisade_host::Error> {
+    fn vm(&mut self) -> Result<&mut Vm, String> {
+        self.vm.as_mut().map_err(|error| error.clone())
+    }
+
+    /// An outcome, whatever came: a fault is the trap, and the logs up to it are kept.
+    fn seen(&mut self, done: Result<Outcome, String>) -> Outcome {
+        let mut outcome = done.unwrap_or_else(|error| Outcome {
+            trap: Some(error),
+            ..Outcome::default()
+        });
+        let inside = outcome.inside.get_or_insert_default();
+        inside.metrics = self
+            .shared
+            .metrics()
+            .into_iter()
+            .map(|metric| (metric.name, metric.value))
+            .collect();
+        inside.shared_data = self.shared.data();
+        if let Ok(vm) = &mut self.vm {
+            inside.logs.extend(vm.take_logs());
+        }
+        outcome
+    }
+
+    fn happen(&mut self, kind: StepKind, time: Duration) -> Result<Outcome, String> {
+        let clock = self.clock.clone();
+        let vm = self.vm()?;
+        vm.take_logs();
+        vm.take_trace();
+        let done = match kind {
+            StepKind::Wait => vm.advance(time).map(drop),
+            StepKind::Queue => vm.deliver_queues().map(drop),
+            StepKind::Tick => {
+                clock.advance(vm.tick_period().unwrap_or_default() + time);
+                vm.tick().and_then(|_| vm.advance(Duration::ZERO)).map(drop)
+            }
+        };
+        done.map_err(|error| error.to_string())?;
+        let inside = Inside {
+            logs: vm.take_logs(),
+            trace: vm.take_trace(),
+            ..Inside::default()
+        };
+        Ok(Outcome {
+            events: Some(events(&inside)),
+            inside: Some(inside),
+            ..Outcome::default()
+        })
+    }
+
+    fn send_whole(&mut self, message: &Message) -> Result<Outcome, String> {
         let request = Request {
-            headers: message
-                .headers
-                .iter()
-                .map(|(name, value)| (name, value))
-                .collect(),
+            headers: pairs(&message.headers),
             chunks: message.chunks.clone(),
-            trailers: (!message.trailers.is_empty()).then(|| {
-                message
-                    .trailers
-                    .iter()
-                    .map(|(name, value)| (name, value))
-                    .collect()
-            }),
+            trailers: (!message.trailers.is_empty()).then(|| pairs(&message.trailers)),
             end_on_last_chunk: false,
             info: info(message),
         };
+        let answer = response(message);
         let exchange = self
-            .vm
-            .exchange(&request, |_| Response::new(message.upstream, "upstream"))?;
+            .vm()?
+            .exchange(&request, |_| answer)
+            .map_err(|error| error.to_string())?;
         let Exchange {
             status,
             headers,
+            body,
+            trailers,
             upstream,
             local_reply,
             paused,
             logs,
+            trace,
+            filter_state,
             ..
         } = exchange;
+        let inside = Inside {
+            logs,
+            trace,
+            filter_state,
+            ..Inside::default()
+        };
         Ok(Outcome {
+            grpc_status: local_reply.as_ref().and_then(|reply| reply.grpc_status),
             denied: local_reply.map(|reply| code(&reply.details)),
             status,
             reply: fields(&headers),
             reply_complete: true,
+            reply_body: body,
+            reply_trailers: trailers.as_ref().map(fields).unwrap_or_default(),
             upstream: upstream.map(|upstream| Upstream {
                 headers: fields(&upstream.headers),
                 body: upstream.body,
+                trailers: upstream.trailers.as_ref().map(fields).unwrap_or_default(),
             }),
-            events: Some(events(logs)),
-            trap: paused.then(|| "the filter paused the stream and nothing resumed it".to_owned()),
+            events: Some(events(&inside)),
+            paused,
+            trap: None,
+            inside: Some(inside),
         })
     }
 
     /// The head is sent, the body never comes; the clock goes on and ticks are given until something happens.
-    fn send_without_body(&mut self, message: &Message) -> Result<Outcome, palisade_host::Error> {
-        let stream = self.bodiless.new_stream(info(message))?;
-        let headers: Headers = message
-            .headers
-            .iter()
-            .map(|(name, value)| (name, value))
-            .collect();
-        let mut step = self
-            .bodiless
-            .request_headers(stream, headers, message.ends_with_head())?;
-        for _ in 0..20 {
-            if step != Step::Paused {
-                break;
-            }
-            self.clock.advance(Duration::from_millis(500));
-            let ticked = self.bodiless.tick()?;
-            if let Some((_, happened)) = ticked.into_iter().find(|(of, _)| *of == stream) {
-                step = happened;
-            }
-        }
-        let mut outcome = Outcome {
-            reply_complete: true,
-            ..Outcome::default()
+    fn send_without_body(&mut self, message: &Message) -> Result<Outcome, String> {
+        let clock = self.clock.clone();
+        let Some(vm) = &mut self.bodiless else {
+            return Err("no VM for bodies that never come".to_owned());
         };
-        match step {
-            Step::LocalReply(reply) => {
-                outcome.denied = Some(code(&reply.details));
-                outcome.status = reply.status;
-                outcome.reply = fields(&reply.headers);
-            }
-            Step::Continue(forward) => {
-                outcome.status = message.upstream;
-                outcome.upstream = forward.headers.map(|headers| Upstream {
-                    headers: fields(&headers),
-                    body: message.body(),
-                });
-            }
-            Step::Paused => {
-                outcome.trap = Some("the filter held the stream for ten seconds".to_owned())
-            }
+        starve(vm, &clock, message).map_err(|error| error.to_string())
+    }
+}
+
+fn starve(vm: &mut Vm, clock: &Clock, message: &Message) -> Result<Outcome, palisade_host::Error> {
+    let stream = vm.new_stream(info(message))?;
+    let headers = pairs(&message.headers);
+    let mut step = vm.request_headers(stream, headers, message.ends_with_head())?;
+    for _ in 0..20 {
+        if step != Step::Paused {
+            break;
         }
-        self.bodiless.finish(stream)?;
-        outcome.events = Some(events(self.bodiless.take_logs()));
-        Ok(outcome)
+        clock.advance(Duration::from_millis(500));
+        let ticked = vm.tick()?;
+        if let Some((_, happened)) = ticked.into_iter().find(|(of, _)| *of == stream) {
+            step = happened;
+        }
+    }
+    let mut outcome = Outcome {
+        reply_complete: true,
+        ..Outcome::default()
+    };
+    match step {
+        Step::LocalReply(reply) => {
+            outcome.denied = Some(code(&reply.details));
+            outcome.status = reply.status;
+            outcome.reply = fields(&reply.headers);
+            outcome.reply_body = reply.body;
+        }
+        Step::Continue(forward) => {
+            outcome.status = message.upstream;
+            outcome.upstream = forward.headers.map(|headers| Upstream {
+                headers: fields(&headers),
+                body: message.body(),
+                trailers: message.trailers.clone(),
+            });
+        }
+        Step::Paused => outcome.paused = true,
+    }
+    let filter_state = vm.finish(stream)?;
+    let inside = Inside {
+        logs: vm.take_logs(),
+        trace: vm.take_trace(),
+        filter_state,
+        ..Inside::default()
+    };
+    outcome.events = Some(events(&inside));
+    outcome.inside = Some(inside);
+    Ok(outcome)
+}
+
+/// What the upstream answers: as the case says, or a short text.
+fn response(message: &Message) -> Response {
+    let Some(reply) = &message.response else {
+        return Response::new(message.upstream, "upstream");
+    };
+    let mut headers = Headers::from([(":status", message.upstream.to_string())]);
+    for (name, value) in &reply.headers {
+        headers.add(name, value);
+    }
+    Response {
+        headers,
+        chunks: reply.chunks.clone(),
+        trailers: (!reply.trailers.is_empty()).then(|| pairs(&reply.trailers)),
     }
 }
 
@@ -212,8 +332,12 @@ fn info(message: &Message) -> StreamInfo {
         source_address: message.peer.clone(),
         destination_address: "192.0.2.1:80".to_owned(),
         protocol: "HTTP/1.1".to_owned(),
-        properties: Vec::new(),
+        properties: message.properties.clone(),
     }
+}
+
+fn pairs(fields: &[(Vec<u8>, Vec<u8>)]) -> Headers {
+    fields.iter().map(|(name, value)| (name, value)).collect()
 }
 
 fn fields(headers: &Headers) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -231,9 +355,11 @@ fn code(details: &str) -> String {
         .to_owned()
 }
 
-fn events(logs: Vec<LogLine>) -> Vec<String> {
-    logs.into_iter()
-        .map(|line| line.message)
+fn events(inside: &Inside) -> Vec<String> {
+    inside
+        .logs
+        .iter()
+        .map(|line| line.message.clone())
         .filter(|message| message.starts_with('{'))
         .collect()
 }

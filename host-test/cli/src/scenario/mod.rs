@@ -4,14 +4,18 @@
 //! **Invariant:** the format names no driver's mechanism; what a driver cannot do (an Envoy has no virtual
 //! clock) is left out by `drivers:` in the case. A case starts with fresh state, whatever ran before.
 
+pub mod able;
 pub mod expect;
+pub mod expectation;
 pub mod format;
 pub mod harness;
 pub mod native;
 pub mod run;
+pub mod script;
 pub mod time;
 pub mod value;
 
-pub use expect::{Outcome, Upstream};
-pub use format::{Case, File, load};
-pub use run::{Driver, Message, Report, Session, Setup, run_file};
+pub use able::unable;
+pub use expect::{Difference, Outcome, Upstream};
+pub use format::{Case, File, load, parse};
+pub use run::{Driver, Message, Report, Session, Setup, report, run_file};

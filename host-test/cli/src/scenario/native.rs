@@ -37,7 +37,7 @@ impl Driver for Native {
     }
 
     fn start(&mut self, setup: &Setup<'_>) -> Result<NativeSession> {
-        let document = policy_file::Document::parse(setup.policy)
+        let document = policy_file::Document::parse(setup.policy()?)
             .map_err(|error| anyhow::anyhow!("{error}"))?;
         let policy = match policy_file::compile(&document.node, setup.env) {
             Ok(policy) => policy,
@@ -130,6 +130,7 @@ fn apply(edits: &Edits, outcome: &mut Outcome, message: &Message) {
     let upstream = outcome.upstream.get_or_insert_with(|| Upstream {
         headers: message.headers.clone(),
         body: message.body(),
+        trailers: message.trailers.clone(),
     });
     let headers = &mut upstream.headers;
     for name in edits

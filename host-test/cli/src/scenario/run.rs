@@ -1,11 +1,12 @@
 //! Runs scenario files on a driver.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::expect::Outcome;
-use super::format::{Case, Chunks, Fault, File, HeaderLine, Request};
+use super::expect::{Difference, Outcome, Sent};
+use super::format::{Case, Chunks, Fault, File, HeaderLine, Request, StepKind};
 use super::value::Surroundings;
 
 /// A way to run cases: the engine alone, the filter in our host, the filter in Envoy.
@@ -36,17 +37,47 @@ pub trait Session {
     /// # Errors
     /// The driver itself failed.
     fn send(&mut self, message: &Message) -> Result<Outcome>;
+
+    /// Makes something else than a request happen.
+    ///
+    /// # Errors
+    /// The driver cannot, or failed.
+    fn step(&mut self, kind: StepKind, time: Duration) -> Result<Outcome> {
+        anyhow::bail!("this driver has no {kind:?} of {time:?}")
+    }
+
+    /// What has gone otherwise than the case says, at its end.
+    fn finish(&mut self) -> Vec<Difference> {
+        Vec::new()
+    }
 }
 
 /// What a case starts from.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup<'a> {
-    /// The policy, JSON text.
-    pub policy: &'a str,
+    /// The file.
+    pub file: &'a File,
+    /// The case.
+    pub case: &'a Case,
+    /// Plugin configuration; of our own filter the policy, JSON text.
+    pub configuration: &'a [u8],
     /// Environment of the VM.
     pub env: &'a BTreeMap<String, String>,
     /// Wall time, seconds since 1970.
     pub wall: u64,
+}
+
+impl Setup<'_> {
+    /// The policy of our own filter, JSON text.
+    ///
+    /// # Errors
+    /// The case is one of another filter.
+    pub fn policy(&self) -> Result<&str> {
+        if self.file.policy_of(self.case).is_none() {
+            anyhow::bail!("the case has no policy: it is not one of our filter");
+        }
+        std::str::from_utf8(self.configuration).context("the policy is no UTF-8")
+    }
 }
 
 /// A request with every byte known.
@@ -62,8 +93,23 @@ pub struct Message {
     pub peer: String,
     /// Status the upstream answers.
     pub upstream: u16,
+    /// All that it answers, if the case says it.
+    pub response: Option<Reply>,
+    /// Properties besides the host's.
+    pub properties: Vec<(String, Vec<u8>)>,
     /// What the host does wrong.
     pub fault: Option<Fault>,
+}
+
+/// An upstream's answer with every byte known.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// Header fields without `:status`.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Body chunks.
+    pub chunks: Vec<Vec<u8>>,
+    /// Trailers.
+    pub trailers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Message {
@@ -81,62 +127,113 @@ impl Message {
 }
 
 /// What came of one case on one driver.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// File.
     pub file: String,
+    /// Line the case begins at; 0: unknown.
+    pub line: usize,
     /// Case.
     pub case: String,
     /// Driver.
     pub driver: &'static str,
-    /// Differences; empty: passed.
-    pub differences: Vec<String>,
+    /// Why it was not run; `None`: it was.
+    pub skipped: Option<String>,
+    /// Differences; empty: passed, or skipped.
+    pub differences: Vec<Difference>,
+    /// How long it took.
+    pub time: Duration,
 }
 
 impl Report {
-    /// Whether all was as expected.
+    /// Whether it was run and all was as expected.
     #[must_use]
     pub const fn passed(&self) -> bool {
-        self.differences.is_empty()
+        self.skipped.is_none() && self.differences.is_empty()
+    }
+
+    /// Whether it was run and something was not as expected.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        !self.differences.is_empty()
     }
 }
 
 /// Runs the cases of `file` that `driver` can run and whose `file/name` holds `filter`, in order.
 pub fn run_file<D: Driver>(file: &File, driver: &mut D, filter: &str) -> Vec<Report> {
-    let mut reports = Vec::new();
-    for case in &file.cases {
-        let name = file.path.display().to_string();
-        if !file.runs_on(case, driver.name()) || !format!("{name}/{}", case.name).contains(filter) {
-            continue;
-        }
-        let differences =
-            run_case(file, case, driver).unwrap_or_else(|error| vec![format!("error: {error:#}")]);
-        reports.push(Report {
-            file: name,
-            case: case.name.clone(),
-            driver: driver.name(),
-            differences,
-        });
+    let name = driver.name();
+    let chosen = file
+        .cases
+        .iter()
+        .filter(|case| super::able::unable(file, case, name).is_none())
+        .filter(|case| format!("{}/{}", file.path.display(), case.name).contains(filter));
+    chosen.map(|case| report(file, case, driver)).collect()
+}
+
+/// Runs one case.
+pub fn report<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Report {
+    let started = Instant::now();
+    let differences = run_case(file, case, driver)
+        .unwrap_or_else(|error| vec![Difference::new("case", "to run", &format!("{error:#}"))]);
+    Report {
+        file: file.path.display().to_string(),
+        line: file.line_of(case),
+        case: case.name.clone(),
+        driver: driver.name(),
+        skipped: None,
+        differences,
+        time: started.elapsed(),
     }
-    reports
 }
 
 /// Runs one case: its differences, each with the number of its request.
 ///
 /// # Errors
 /// The case cannot be run.
-pub fn run_case<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Result<Vec<String>> {
-    let policy = file.policy_json(case)?;
+pub fn run_case<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Result<Vec<Difference>> {
+    let configuration = file.configuration_of(case)?;
+    let ours = file.policy_of(case).is_some();
     let env = file.env(case);
     let mut wall = file.wall.saturating_mul(1000);
     let mut session = driver.start(&Setup {
-        policy: &policy,
+        file,
+        case,
+        configuration: &configuration,
         env: &env,
         wall: file.wall,
     })?;
     let mut differences = Vec::new();
     for (index, request) in case.requests.iter().enumerate() {
         let number = index + 1;
+        let surroundings = |wall: u64| Surroundings {
+            env: &env,
+            wall: wall / 1000,
+        };
+        if let Some(kind) = request.step {
+            // Waiting is the host's: it moves the clocks itself, from one event to the next.
+            let time = Duration::from_millis(request.advance.ms.unsigned_abs());
+            for nth in 1..=request.times {
+                let outcome = session
+                    .step(kind, time)
+                    .with_context(|| format!("request {number}"))?;
+                wall = wall.saturating_add_signed(request.advance.ms);
+                let sent = Sent {
+                    request: false,
+                    ours,
+                    body: &[],
+                    status: 0,
+                };
+                let lines = request
+                    .expect
+                    .0
+                    .differences(&outcome, sent, surroundings(wall))?;
+                let place = of_times(number, nth, request.times, "");
+                if note(&mut differences, lines, &place) {
+                    break;
+                }
+            }
+            continue;
+        }
         let wall_ms = request.advance.ms.saturating_add(request.advance_wall.ms);
         let monotonic_ms = request
             .advance
@@ -146,38 +243,46 @@ pub fn run_case<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Result<V
             session.advance(wall_ms, monotonic_ms)?;
             wall = wall.saturating_add_signed(wall_ms);
         }
-        let surroundings = Surroundings {
-            env: &env,
-            wall: wall / 1000,
-        };
-        'request: for time in 0..request.times {
+        let surroundings = surroundings(wall);
+        'request: for nth in 1..=request.times {
             for (plan, message) in request.messages(surroundings)? {
                 let outcome = session
                     .send(&message)
                     .with_context(|| format!("request {number}{plan}"))?;
-                let lines = request.expect.0.differences(
-                    &outcome,
-                    &message.body(),
-                    request.upstream,
-                    surroundings,
-                )?;
-                if !lines.is_empty() {
-                    let nth = if request.times > 1 {
-                        format!(", time {}", time + 1)
-                    } else {
-                        String::new()
-                    };
-                    differences.extend(
-                        lines
-                            .into_iter()
-                            .map(|line| format!("request {number}{nth}{plan}: {line}")),
-                    );
+                let sent = Sent {
+                    request: true,
+                    ours,
+                    body: &message.body(),
+                    status: message.upstream,
+                };
+                let lines = request.expect.0.differences(&outcome, sent, surroundings)?;
+                let place = of_times(number, nth, request.times, &plan);
+                if note(&mut differences, lines, &place) {
                     break 'request;
                 }
             }
         }
     }
+    differences.extend(session.finish());
     Ok(differences)
+}
+
+fn of_times(number: usize, nth: u32, times: u32, plan: &str) -> String {
+    if times > 1 {
+        format!("request {number}, time {nth}{plan}")
+    } else {
+        format!("request {number}{plan}")
+    }
+}
+
+/// Puts the place to each; whether there are any.
+fn note(all: &mut Vec<Difference>, lines: Vec<Difference>, place: &str) -> bool {
+    let any = !lines.is_empty();
+    all.extend(lines.into_iter().map(|line| Difference {
+        request: place.to_owned(),
+        ..line
+    }));
+    any
 }
 
 impl Request {
@@ -195,37 +300,70 @@ impl Request {
         lines(&self.headers, surroundings, &mut headers)?;
         let mut trailers = Vec::new();
         lines(&self.trailers, surroundings, &mut trailers)?;
+        let response = match &self.response {
+            None => None,
+            Some(answered) => {
+                let mut reply = Reply::default();
+                lines(&answered.headers, surroundings, &mut reply.headers)?;
+                lines(&answered.trailers, surroundings, &mut reply.trailers)?;
+                if let Some(body) = &answered.body {
+                    let body = body.render(surroundings)?;
+                    reply.chunks = answered.chunks.cut(&body);
+                }
+                Some(reply)
+            }
+        };
+        let status = self.response.as_ref().and_then(|answered| answered.status);
+        let properties = self
+            .properties
+            .iter()
+            .map(|(path, value)| Ok((path.clone(), value.render(surroundings)?)))
+            .collect::<Result<Vec<_>>>()?;
         let message = |chunks| Message {
             headers: headers.clone(),
             chunks,
             trailers: trailers.clone(),
             peer: self.peer.clone(),
-            upstream: self.upstream,
+            upstream: status.unwrap_or(self.upstream),
+            response: response.clone(),
+            properties: properties.clone(),
             fault: self.fault,
         };
         let Some(body) = &self.body else {
             return Ok(vec![(String::new(), message(Vec::new()))]);
         };
         let body = body.render(surroundings)?;
-        let bytes = || body.iter().map(|byte| vec![*byte]).collect::<Vec<_>>();
-        Ok(match &self.chunks {
-            Chunks::Whole => vec![(String::new(), message(vec![body]))],
-            Chunks::Bytes => vec![(String::new(), message(bytes()))],
-            Chunks::Every => {
-                let mut all = vec![(", byte by byte".to_owned(), message(bytes()))];
-                for at in 0..=body.len() {
-                    if let Some((left, right)) = body.split_at_checked(at) {
-                        all.push((
-                            format!(", cut at {at}"),
-                            message(vec![left.to_vec(), right.to_vec()]),
-                        ));
-                    }
-                }
-                all
+        if self.chunks != Chunks::Every {
+            return Ok(vec![(String::new(), message(self.chunks.cut(&body)))]);
+        }
+        let mut all = vec![
+            (", whole".to_owned(), message(Chunks::Whole.cut(&body))),
+            (
+                ", byte by byte".to_owned(),
+                message(Chunks::Bytes.cut(&body)),
+            ),
+        ];
+        for at in 0..=body.len() {
+            if let Some((left, right)) = body.split_at_checked(at) {
+                all.push((
+                    format!(", cut at {at}"),
+                    message(vec![left.to_vec(), right.to_vec()]),
+                ));
             }
-            Chunks::Sizes(sizes) => {
+        }
+        Ok(all)
+    }
+}
+
+impl Chunks {
+    /// A body in chunks; `Every` has no one answer and is left whole.
+    fn cut(&self, body: &[u8]) -> Vec<Vec<u8>> {
+        match self {
+            Self::Whole | Self::Every => vec![body.to_vec()],
+            Self::Bytes => body.iter().map(|byte| vec![*byte]).collect(),
+            Self::Sizes(sizes) => {
                 let mut chunks = Vec::new();
-                let mut rest = body.as_slice();
+                let mut rest = body;
                 for size in sizes {
                     let (chunk, after) = rest.split_at_checked(*size).unwrap_or((rest, &[]));
                     chunks.push(chunk.to_vec());
@@ -234,9 +372,9 @@ impl Request {
                 if !rest.is_empty() {
                     chunks.push(rest.to_vec());
                 }
-                vec![(String::new(), message(chunks))]
+                chunks
             }
-        })
+        }
     }
 }
 
