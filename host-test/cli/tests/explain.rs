@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests: failing here is failing the test"
 )]
 
@@ -392,6 +393,50 @@ fn secrets_stay_secret() {
     assert!(!text.contains('\x1b'), "colour without a terminal");
     let shown = explain(&shop(), &["--show-secrets", "--curl", curl], b"");
     assert!(String::from_utf8_lossy(&shown.stdout).contains("hunter2"));
+}
+
+/// A policy that traces is valid, and `check` says that it is not for an edge.
+#[test]
+fn check_warns_of_a_policy_that_traces() -> Result<()> {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("traces.yaml");
+    std::fs::write(&path, "debug: { trace: true }\n")?;
+    let done = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .arg("check")
+        .arg(&path)
+        .output()?;
+    assert_eq!(done.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        text.contains("warning:") && text.contains("debug.trace"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Limits by number of requests, and monitor mode: reported, not refused.
+#[test]
+fn limits_and_monitor_mode() -> Result<()> {
+    let curl = "curl https://shop.example.com/";
+    for (times, code, used) in [("100", 0, "100/100"), ("101", 1, "100/100, next in")] {
+        let done = explain(&shop(), &["--times", times, "--curl", curl], b"");
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert_eq!(done.status.code(), Some(code), "{text}");
+        assert!(text.contains(&format!("per-client {used}")), "{text}");
+    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("monitors.yaml");
+    std::fs::write(&path, "mode: monitor\ninjection: {}\n")?;
+    let curl = "curl 'https://h/?q=<script>alert(1)</script>' -d 'a=%3Cscript%3Ealert(1)'";
+    let (told, code) = told(&path, curl);
+    assert_eq!(code, 0);
+    assert_eq!(told["explanation"]["verdict"]["monitored"], true);
+    let steps = told["explanation"]["steps"].as_array().unwrap();
+    let reported: Vec<&str> = steps
+        .iter()
+        .filter(|row| row["decision"] == "reported")
+        .map(|row| text(row, "/step"))
+        .collect();
+    assert_eq!(reported, ["injection(head)", "injection(body)"]);
+    Ok(())
 }
 
 /// The same driver, its policies tracing.

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::input::{Draft, percent, url};
+use super::shell::split;
 
 /// Options without a value that change nothing of the request here.
 const IGNORED: &[&str] = &[
@@ -488,88 +489,6 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     out
-}
-
-/// Words as bash splits them: quotes, backslashes, `$'…'`, lines that go on. `shlex` knows no `$'…'`, which browsers write.
-fn split(text: &str) -> Result<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = text.trim().chars().peekable();
-    while let Some(head) = chars.next() {
-        match head {
-            '\\' => match chars.next() {
-                Some('\n') => {}
-                Some('\r') if chars.peek() == Some(&'\n') => {
-                    chars.next();
-                }
-                Some(next) => word.get_or_insert_default().push(next),
-                None => bail!("a backslash at the end escapes nothing"),
-            },
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next() {
-                        Some('\'') => break,
-                        Some(next) => word.push(next),
-                        None => bail!("a single quote is not closed"),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next() {
-                        Some('"') => break,
-                        Some('\\') => match chars.next() {
-                            Some('\n') => {}
-                            Some(next @ ('"' | '\\' | '$' | '`')) => word.push(next),
-                            Some(next) => word.extend(['\\', next]),
-                            None => bail!("a double quote is not closed"),
-                        },
-                        Some(next) => word.push(next),
-                        None => bail!("a double quote is not closed"),
-                    }
-                }
-            }
-            '$' if chars.peek() == Some(&'\'') => {
-                chars.next();
-                ansi(&mut chars, word.get_or_insert_default())?;
-            }
-            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
-            '|' | ';' | '&' | '>' | '<' if word.is_none() => break,
-            _ => word.get_or_insert_default().push(head),
-        }
-    }
-    words.extend(word);
-    Ok(words)
-}
-
-/// The inside of `$'…'`.
-fn ansi(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut String) -> Result<()> {
-    loop {
-        match chars.next().context("a `$'` quote is not closed")? {
-            '\'' => return Ok(()),
-            '\\' => match chars.next().context("a `$'` quote is not closed")? {
-                'n' => word.push('\n'),
-                'r' => word.push('\r'),
-                't' => word.push('\t'),
-                kind @ ('x' | 'u') => {
-                    let most = if kind == 'x' { 2 } else { 4 };
-                    let mut number = 0;
-                    for _ in 0..most {
-                        let Some(digit) = chars.peek().and_then(|digit| digit.to_digit(16)) else {
-                            break;
-                        };
-                        chars.next();
-                        number = number * 16 + digit;
-                    }
-                    word.push(char::from_u32(number).unwrap_or('\u{fffd}'));
-                }
-                other => word.push(other),
-            },
-            other => word.push(other),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -526,6 +526,14 @@ fn matches(finding: &Finding, step: &str, phase: usize) -> bool {
 
 fn said(finding: &Finding) -> String {
     let mut text = finding.reason.clone();
+    if let ("token", Some((provider, check))) =
+        (finding.stage.as_str(), finding.rule.split_once('/'))
+    {
+        return format!(
+            "{text}: provider `{provider}` refused it at `{check}`, in {}",
+            finding.place
+        );
+    }
     if !finding.rule.is_empty() && finding.rule != finding.reason {
         text = format!("{text}: {}", finding.rule);
     }

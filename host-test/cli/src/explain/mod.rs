@@ -5,6 +5,7 @@
 //! found by trying ([`exception`]).
 //! **Invariant:** nothing here judges: the module runs with `debug.trace`, and every exception printed was run.
 
+mod change;
 mod curl;
 mod decide;
 mod exception;
@@ -12,8 +13,10 @@ mod har;
 pub mod input;
 mod print;
 mod raw;
+mod shell;
 
+pub use change::{Change, How};
 pub use decide::{Desk, Explanation, Row, Verdict};
-pub use exception::{Exception, How, Nearest, nearest, search};
+pub use exception::{Exception, Nearest, nearest, search};
 pub use input::Input;
 pub use print::human;

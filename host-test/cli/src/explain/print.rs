@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
+use super::change::How;
 use super::decide::{Explanation, Match, Value, Verdict};
-use super::exception::{Exception, How, Nearest};
+use super::exception::{Exception, Nearest};
 use super::input::Input;
 
 /// Bytes of a value that are shown in one line.
@@ -31,16 +32,30 @@ pub fn human(
     for value in shown(told) {
         block(&mut out, value, paint);
     }
-    if let Some(score) = told.score {
-        let end = if told.values.is_empty() {
-            "injection detection saw nothing in it"
-        } else {
-            "the worst value counts"
-        };
-        line(
+    let ran = told
+        .steps
+        .iter()
+        .any(|row| row.step.starts_with("injection"));
+    match told.score {
+        Some(score) if ran => {
+            let why = if told.values.is_empty() {
+                "nothing was seen"
+            } else {
+                "the worst value counts"
+            };
+            line(
+                &mut out,
+                &format!("\n  score {} of {} ({why})", score.score, score.threshold),
+            );
+        }
+        Some(score) if score.score > 0 => line(
             &mut out,
-            &format!("\n  score {} of {} ({end})", score.score, score.threshold),
-        );
+            &format!(
+                "\n  injection detection had no turn; it would score {} of {}",
+                score.score, score.threshold
+            ),
+        ),
+        _ => {}
     }
     if !told.headers.is_empty() {
         let whose = if matches!(told.verdict, Verdict::Denied { .. }) {
@@ -59,25 +74,27 @@ pub fn human(
     if let Some(exception) = exception {
         way_out(&mut out, exception, paint);
     }
-    if let Verdict::Allowed { .. } = told.verdict {
-        match nearest {
-            Some(near) => line(
-                &mut out,
-                &format!(
-                    "\n  closest: {} would refuse it at level {} (score {} of {})",
-                    visible(&near.what),
-                    near.level,
-                    near.score,
-                    near.threshold
-                ),
+    if let Verdict::Allowed { monitored } = told.verdict {
+        let text = match nearest {
+            Some(near) if monitored => format!(
+                "\n  enforced, it would be refused: {} (score {} of {} at level {})",
+                visible(&near.what),
+                near.score,
+                near.threshold,
+                near.level
             ),
-            None if told.score.is_some() => {
-                line(
-                    &mut out,
-                    "\n  closest: no level from 1 to 4 would refuse it",
-                );
-            }
-            None => {}
+            Some(near) => format!(
+                "\n  closest: {} would refuse it at level {} (score {} of {})",
+                visible(&near.what),
+                near.level,
+                near.score,
+                near.threshold
+            ),
+            None if ran => "\n  closest: no level from 1 to 4 would refuse it".to_owned(),
+            None => String::new(),
+        };
+        if !text.is_empty() {
+            line(&mut out, &text);
         }
     }
     out
@@ -300,7 +317,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
