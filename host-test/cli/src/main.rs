@@ -39,7 +39,7 @@ enum Command {
     Check(command::check::Check),
     Explain(command::explain::Explain),
     Schema(command::check::Schema),
-    Serve(command::serve::Serve),
+    Serve(Box<command::serve::Serve>),
     Test(command::test::Test),
     Token(command::token::Token),
 }

@@ -174,8 +174,9 @@ pub enum CalloutFailure {
 }
 
 impl CalloutFailure {
-    /// Status, body and details of Envoy's own response.
-    fn reply(self) -> Option<(u16, String, &'static str)> {
+    /// Status, body and details of Envoy's own response, if it makes one.
+    #[must_use]
+    pub fn reply(self) -> Option<(u16, String, &'static str)> {
         let (status, reason, details) = match self {
             Self::Timeout => {
                 let body = "upstream request timeout".to_owned();

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod serve;
+pub(crate) mod serve_limits;
 pub(crate) mod test;
 pub(crate) mod token;
 

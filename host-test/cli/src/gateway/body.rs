@@ -104,6 +104,9 @@ impl Outgoing {
                 }
             }
         }
+        if self.sender.is_none() {
+            self.queue.clear();
+        }
         self.finish();
     }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use palisade_host::{CallId, Callout, CalloutEvent, Headers};
+use palisade_host::{CallId, Callout, CalloutEvent, CalloutFailure, Headers};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
@@ -23,7 +23,7 @@ use super::body::{GatewayBody, Outgoing, Worked};
 use super::guest::Guest;
 use super::head;
 use super::stats::{down, up};
-use super::upstream::{Answered, Target};
+use super::upstream::{self, Answered, Target};
 
 /// Bytes of an HTTP response, or of one gRPC message.
 const MOST: usize = 4 << 20;
@@ -33,7 +33,6 @@ const WAITING: usize = 256;
 /// Statuses of gRPC.
 const OK: i32 = 0;
 const UNKNOWN: i32 = 2;
-const DEADLINE_EXCEEDED: i32 = 4;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const INTERNAL: i32 = 13;
 const UNAVAILABLE: i32 = 14;
@@ -88,6 +87,16 @@ impl Line {
     }
 }
 
+impl Line {
+    /// A gRPC call that got no response.
+    fn fail(&self, why: &anyhow::Error) {
+        match kind_of(why).reply() {
+            Some((_, text, details)) => self.close(UNAVAILABLE, format!("{text}{{{details}}}")),
+            None => self.close(INTERNAL, ""),
+        }
+    }
+}
+
 /// A call under way is one of the active ones until its task ends, however it ends.
 struct Counted(Rc<Worker>);
 
@@ -125,6 +134,14 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
             ..
         } => {
             let target = target(&cluster);
+            let call = Callout::Http {
+                id,
+                cluster: String::new(),
+                headers: Headers::new(),
+                body: Vec::new(),
+                trailers: Headers::new(),
+                timeout,
+            };
             start(worker, guest, id, None, async move {
                 let asked = http(&line.worker, target, &headers, body, &trailers);
                 let event = match limited(timeout, asked).await {
@@ -132,7 +149,8 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
                     Err(why) => {
                         complain!("palisade: HTTP call to `{cluster}`: {why:#}");
                         up(&line.worker.plan.stats.numbers.callouts_failed);
-                        CalloutEvent::HttpFailure
+                        let event = call.failed(kind_of(&why));
+                        event.unwrap_or(CalloutEvent::HttpFailure)
                     }
                 };
                 line.deliver(event);
@@ -172,12 +190,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
                     Ok((_, Ended { status, message })) => line.close(status, message),
                     Err(why) => {
                         complain!("palisade: gRPC call {path} to `{cluster}`: {why:#}");
-                        let status = if why.is::<TooLong>() {
-                            DEADLINE_EXCEEDED
-                        } else {
-                            UNAVAILABLE
-                        };
-                        line.close(status, format!("{why:#}"));
+                        line.fail(&why);
                     }
                 }
             });
@@ -208,7 +221,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
                     Err(why) => {
                         let why: anyhow::Error = why;
                         complain!("palisade: gRPC stream {path} to `{cluster}`: {why:#}");
-                        line.close(UNAVAILABLE, format!("{why:#}"));
+                        line.fail(&why);
                     }
                 }
             });
@@ -284,6 +297,28 @@ impl std::fmt::Display for TooLong {
 
 impl std::error::Error for TooLong {}
 
+/// The response broke off, or is more than is taken.
+#[derive(Debug)]
+struct Broken(String);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+fn kind_of(why: &anyhow::Error) -> CalloutFailure {
+    if why.is::<TooLong>() {
+        CalloutFailure::Timeout
+    } else if why.is::<Broken>() {
+        CalloutFailure::Broken
+    } else {
+        upstream::kind_of(why)
+    }
+}
+
 /// No timeout at all if it is zero.
 async fn limited<T>(timeout: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
     if timeout.is_zero() {
@@ -323,9 +358,12 @@ async fn http(
     head::add_fields(&parts.headers, &mut headers);
     let (mut whole, mut trailers) = (Vec::new(), Headers::new());
     while let Some(frame) = body.frame().await {
-        match frame.map_err(|error| anyhow::anyhow!(error))?.into_data() {
+        match frame
+            .map_err(|error| Broken(error.to_string()))?
+            .into_data()
+        {
             Ok(data) if whole.len() + data.len() > MOST => {
-                bail!("the response has more than {MOST} bytes")
+                bail!(Broken(format!("the response has more than {MOST} bytes")))
             }
             Ok(data) => whole.extend_from_slice(&data),
             Err(frame) => {
@@ -417,14 +455,9 @@ async fn receive(answered: Answered, mut tell: impl FnMut(CalloutEvent)) -> Ende
     };
     let mut waiting = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                return Ended {
-                    status: UNAVAILABLE,
-                    message: format!("the stream was reset: {error}"),
-                };
-            }
+        let Ok(frame) = frame else {
+            // As Envoy: a reset has no message.
+            return broken(String::new());
         };
         match frame.into_data() {
             Ok(data) => {

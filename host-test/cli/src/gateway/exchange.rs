@@ -13,22 +13,23 @@ use std::time::Instant;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, Version};
 use palisade_host::{FilterState, Forward, Headers, LocalReply, Step, StreamInfo};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
-use super::access_log::{Format, Record, VIA_UPSTREAM};
-use super::body::{GatewayBody, Outgoing, Worked};
+use super::access_log::{Format, Record};
+use super::body::{GatewayBody, Outgoing};
+use super::client::{Client, status_only};
 use super::connection::{Busy, Connection};
 use super::guest::{Lost, Opened, Ticket};
 use super::head::{self, fields};
 use super::stats::{down, up};
-use super::upstream::{Answered, Reusable, UpstreamBody};
+use super::upstream::{self, Answered, Reusable, UpstreamBody};
 use super::{Bounds, Worker};
 
 /// Details of a reply in the place of a filter that has failed.
-const FILTER_FAILED: &str = "wasm_fail_stream";
+pub(super) const FILTER_FAILED: &str = "wasm_fail_stream";
 
 /// Runs one exchange.
 pub(crate) async fn handle(
@@ -65,7 +66,7 @@ pub(crate) async fn handle(
     let http2 = parts.version == Version::HTTP_2;
     let (head, answer) = oneshot::channel();
     spawn_local(async move {
-        let mut client = Client::new(head);
+        let mut client = Client::new(head, parts.method == Method::HEAD);
         let source = Source::new(body, http2);
         if exchange
             .run(headers, source, steps, &mut client)
@@ -123,13 +124,13 @@ enum Piece<'a> {
 }
 
 /// An exchange; its end ends the stream in the VM and writes the access log.
-struct Exchange {
-    worker: Rc<Worker>,
+pub(super) struct Exchange {
+    pub(super) worker: Rc<Worker>,
     connection: Busy,
     /// `None`: no filter.
     ticket: Option<Ticket>,
     started: Instant,
-    record: RefCell<Record>,
+    pub(super) record: RefCell<Record>,
 }
 
 /// A body that is read.
@@ -205,13 +206,13 @@ impl Exchange {
         status_only(status)
     }
 
-    fn note(&self, status: u16, details: &str) {
+    pub(super) fn note(&self, status: u16, details: &str) {
         let mut record = self.record.borrow_mut();
         record.status = status;
         details.clone_into(&mut record.details);
     }
 
-    fn detail(&self, details: &str) {
+    pub(super) fn detail(&self, details: &str) {
         details.clone_into(&mut self.record.borrow_mut().details);
     }
 
@@ -326,7 +327,9 @@ impl Exchange {
                     if let Some(source) = &mut response {
                         source.held = 0;
                     }
-                    self.record.borrow_mut().sent += length(&forward.body);
+                    if !client.bodiless {
+                        self.record.borrow_mut().sent += length(&forward.body);
+                    }
                     client.forward(self, forward);
                 }
                 Some((_, Step::Paused)) | None => {}
@@ -384,7 +387,9 @@ impl Exchange {
                             complain!("palisade: upstream {}: {why:#}", plan.target.address());
                             up(&plan.stats.numbers.upstream_failures);
                             replying = true;
-                            let step = self.reply(502, "upstream_failure", "upstream failure\n")?;
+                            let reply = upstream::kind_of(&why).reply();
+                            let (status, text, details) = reply.unwrap_or_default();
+                            let step = self.reply(status, details, &text)?;
                             Some((Way::Response, step))
                         }
                     }
@@ -430,12 +435,12 @@ impl Exchange {
                         Some(Err(error)) => {
                             complain!("palisade: upstream {}: {error}", plan.target.address());
                             up(&plan.stats.numbers.upstream_failures);
+                            self.detail("upstream_reset_after_response_started");
                             if client.head.is_none() {
-                                self.detail("upstream_reset");
                                 return Err(Lost);
                             }
                             replying = true;
-                            self.reply(502, "upstream_reset", "upstream failure\n")?
+                            self.reply(502, "upstream_reset_after_response_started", "upstream failure")?
                         }
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(data) => {
@@ -531,7 +536,7 @@ async fn next_frame(response: &mut Option<Down>) -> Option<UpstreamFrame> {
     }
 }
 
-fn length(bytes: &[u8]) -> u64 {
+pub(super) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
@@ -557,89 +562,6 @@ impl Piece<'_> {
     }
 }
 
-/// The client's end: a head once, then pieces of a body.
-struct Client {
-    head: Option<oneshot::Sender<Response<GatewayBody>>>,
-    out: Outgoing,
-    /// Nobody listens any more.
-    gone: bool,
-}
-
-impl Client {
-    fn new(head: oneshot::Sender<Response<GatewayBody>>) -> Self {
-        Self {
-            head: Some(head),
-            out: Outgoing::default(),
-            gone: false,
-        }
-    }
-
-    /// Sends what waits; else waits until nobody listens.
-    async fn work(&mut self) {
-        if let Some(head) = &mut self.head {
-            head.closed().await;
-            self.gone = true;
-        } else if self.out.work().await == Worked::Unread {
-            self.gone = true;
-        }
-    }
-
-    /// Sends on what was let go.
-    fn forward(&mut self, exchange: &Exchange, forward: Forward) {
-        if let Some(headers) = &forward.headers {
-            let body = if forward.is_only_headers() {
-                GatewayBody::Whole(None)
-            } else {
-                let (out, body) = GatewayBody::pieces();
-                self.out = out;
-                body
-            };
-            self.send(exchange, headers, VIA_UPSTREAM, body);
-        }
-        let trailers = forward.trailers.as_ref().map(fields);
-        self.out.put(forward.body, trailers, forward.end);
-    }
-
-    /// Sends a whole reply in the upstream's place.
-    fn reply(&mut self, exchange: &Exchange, reply: LocalReply) {
-        if self.head.is_none() || reply.reset {
-            // The head has gone: all that can be said is that the rest will not come.
-            exchange.detail(&reply.details);
-            self.head = None;
-            return;
-        }
-        up(&exchange.worker.plan.stats.numbers.local_replies);
-        exchange.record.borrow_mut().sent += length(&reply.body);
-        let body = GatewayBody::whole(reply.body);
-        self.send(exchange, &reply.headers, &reply.details, body);
-    }
-
-    fn send(&mut self, exchange: &Exchange, headers: &Headers, details: &str, body: GatewayBody) {
-        let status = headers
-            .status()
-            .and_then(|status| StatusCode::from_u16(status).ok());
-        let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
-        exchange.note(status.as_u16(), details);
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = fields(headers);
-        if let Some(head) = self.head.take() {
-            let _ = head.send(response);
-        }
-    }
-
-    /// The VM was lost or somebody broke off: 503 if the client has seen nothing; a body that has begun breaks off with its sender.
-    fn fail(&mut self, exchange: &Exchange) {
-        if let Some(head) = self.head.take() {
-            exchange.record.borrow_mut().status = 503;
-            if exchange.record.borrow().details.is_empty() {
-                exchange.detail(FILTER_FAILED);
-            }
-            let _ = head.send(status_only(503));
-        }
-    }
-}
-
 impl Drop for Exchange {
     fn drop(&mut self) {
         let state = self
@@ -660,10 +582,4 @@ impl Drop for Exchange {
             say!("{}", record.line(plan.log, time, &state));
         }
     }
-}
-
-fn status_only(status: u16) -> Response<GatewayBody> {
-    let mut response = Response::new(GatewayBody::Whole(None));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    response
 }

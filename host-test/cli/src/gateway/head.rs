@@ -70,9 +70,12 @@ pub(crate) fn add_fields(from: &HeaderMap, to: &mut Headers) {
     for (name, value) in from {
         let name = name.as_str();
         // RFC 9113 §8.2.2: of `te` only `trailers` may go on.
-        let ends_here =
-            name == "host" || HOP_BY_HOP.contains(&name) || (name == "te" && value != "trailers");
-        if !ends_here && !(name != "te" && named.iter().any(|hop| hop == name)) {
+        let ends_here = match name {
+            "host" => true,
+            "te" => value != "trailers",
+            name => HOP_BY_HOP.contains(&name) || named.iter().any(|hop| hop == name),
+        };
+        if !ends_here {
             to.add(name, value);
         }
     }

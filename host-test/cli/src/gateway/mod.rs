@@ -8,6 +8,7 @@ pub(crate) mod access_log;
 pub(crate) mod admin;
 pub(crate) mod body;
 pub(crate) mod callouts;
+pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod guest;

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use palisade_host::CalloutFailure;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -222,11 +223,35 @@ impl Pool {
     }
 }
 
+/// There is no connection to the server.
+#[derive(Debug)]
+struct Unreachable(std::io::Error);
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no connection: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
+/// What Envoy would call the failure of a request that got no response.
+pub(crate) fn kind_of(error: &anyhow::Error) -> CalloutFailure {
+    let protocol = |error: &hyper::Error| error.is_parse() || error.is_parse_too_large();
+    if error.is::<Unreachable>() {
+        CalloutFailure::Refused
+    } else if error.downcast_ref::<hyper::Error>().is_some_and(protocol) {
+        CalloutFailure::Garbage
+    } else {
+        CalloutFailure::Reset
+    }
+}
+
 async fn connect(address: &str) -> Result<TcpStream> {
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
         .await
-        .with_context(|| format!("{address}: no connection in {CONNECT:?}"))?
-        .with_context(|| address.to_owned())?;
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .map_err(Unreachable)?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
