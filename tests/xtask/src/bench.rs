@@ -68,7 +68,7 @@ const CASES: [Case; 2] = [
 ];
 
 /// Headers of a desktop browser.
-const BROWSER: [(&str, &str); 13] = [
+pub(crate) const BROWSER: [(&str, &str); 13] = [
     (
         "user-agent",
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -350,7 +350,7 @@ fn start_upstream() -> Result<Envoy> {
     Envoy::start(&setup)
 }
 
-fn build_empty() -> Result<std::path::PathBuf> {
+pub(crate) fn build_empty() -> Result<std::path::PathBuf> {
     crate::run(
         "cargo",
         &[
@@ -398,7 +398,7 @@ fn hostcalls(request: &[u8]) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

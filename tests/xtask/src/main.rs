@@ -4,6 +4,7 @@
 //! that names the fix, never a skipped step.
 
 mod bench;
+mod bench_host;
 mod demo;
 mod serve;
 mod test;
@@ -21,6 +22,7 @@ usage: cargo xtask COMMAND
   test host --json OUT             the host's conformance rows, written to a file
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
+  bench host [--json OUT]          CPU per request in our gateway, beside hyper alone
   certificates                     write target/tls for envoy/tls.yaml
 ";
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["test", steps @ ..] => test::run_steps(steps),
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),
+        ["bench", "host", rest @ ..] => bench_host::run(rest),
         ["certificates"] => {
             palisade_tests::certificates::write(&palisade_tests::root().join("target/tls"))
         }

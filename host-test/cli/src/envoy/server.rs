@@ -292,15 +292,7 @@ impl Envoy {
     /// CPU time of all its threads so far, in nanoseconds (`/proc/PID/task/*/schedstat`).
     #[must_use]
     pub fn cpu_ns(&self) -> u64 {
-        let tasks = format!("/proc/{}/task", self.child.id());
-        let Ok(tasks) = std::fs::read_dir(tasks) else {
-            return 0;
-        };
-        tasks
-            .flatten()
-            .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
-            .filter_map(|line| line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()))
-            .sum()
+        cpu_ns(self.child.id())
     }
 
     /// Resident memory in KiB (`VmRSS`).
@@ -351,4 +343,17 @@ fn status_field(path: &str, name: &str) -> u64 {
         .nth(1)
         .and_then(|n| n.parse().ok())
         .unwrap_or(0)
+}
+
+/// CPU time of all threads of a process so far, in nanoseconds (`/proc/PID/task/*/schedstat`); 0 without such a process.
+#[must_use]
+pub fn cpu_ns(process: u32) -> u64 {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return 0;
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|line| line.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()))
+        .sum()
 }
