@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::Result;
 use palisade_cli::scenario::harness::{Harness, HarnessSession};
-use palisade_cli::scenario::{Driver, Message, Outcome, Session, Setup, load, run_file};
+use palisade_cli::scenario::{Driver, Setup, load, run_file};
 use palisade_host::Module;
 use serde_json::Value;
 
@@ -443,34 +443,20 @@ fn limits_and_monitor_mode() -> Result<()> {
 struct Traced(Harness);
 
 impl Driver for Traced {
-    type Session = Quiet;
+    type Session = HarnessSession;
 
     fn name(&self) -> &'static str {
         "harness"
     }
 
-    fn start(&mut self, setup: &Setup<'_>) -> Result<Quiet> {
-        let mut policy: Value = serde_json::from_str(setup.policy)?;
+    fn start(&mut self, setup: &Setup<'_>) -> Result<HarnessSession> {
+        let mut policy: Value = serde_json::from_str(setup.policy()?)?;
         policy["debug"] = serde_json::json!({ "trace": true });
         let policy = policy.to_string();
-        self.0
-            .start(&Setup {
-                policy: &policy,
-                ..*setup
-            })
-            .map(Quiet)
-    }
-}
-
-struct Quiet(HarnessSession);
-
-impl Session for Quiet {
-    fn advance(&mut self, wall_ms: i64, monotonic_ms: i64) -> Result<()> {
-        self.0.advance(wall_ms, monotonic_ms)
-    }
-
-    fn send(&mut self, message: &Message) -> Result<Outcome> {
-        self.0.send(message)
+        self.0.start(&Setup {
+            configuration: policy.as_bytes(),
+            ..*setup
+        })
     }
 }
 
