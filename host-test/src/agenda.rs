@@ -15,7 +15,7 @@ use crate::{
 /// Call-outs remembered for the next outcome.
 const MAX_SEEN: usize = 1 << 16;
 /// Things that may happen in one moment: a guest that answers each answer with a call does not hold up time for ever.
-const MAX_AT_ONCE: usize = 1000;
+pub(crate) const MAX_AT_ONCE: usize = 1000;
 
 /// Streams that moved.
 type Moved = Vec<(StreamId, Step)>;

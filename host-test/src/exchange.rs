@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    agenda::MAX_AT_ONCE,
     error::Error,
     state::{callouts::Callout, headers::Headers, log::LogLine, trace::Trace},
     stream::{LocalReply, Step, StreamId, StreamInfo},
@@ -181,7 +182,7 @@ impl Outcome {
     }
 }
 
-/// Ticks and answers given to a held exchange before it is given up.
+/// Moments in which something happens, given to a held exchange before it is given up.
 const PATIENCE: usize = 100;
 
 impl Vm {
@@ -289,15 +290,21 @@ impl Vm {
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
         let mut steps = self.poll()?;
-        for _ in 0..PATIENCE {
+        let (mut waited, mut at_once) = (0, 0);
+        while waited <= PATIENCE && at_once <= MAX_AT_ONCE {
             for (touched, step) in steps {
                 if touched == stream && (sent.take(step, outcome) || sent.end) {
                     return Ok(());
                 }
             }
-            let Some((_, moved)) = self.next_event(Duration::MAX)? else {
+            let Some((passed, moved)) = self.next_event(Duration::MAX)? else {
                 break;
             };
+            if passed.is_zero() {
+                at_once += 1;
+            } else {
+                (waited, at_once) = (waited + 1, 0);
+            }
             steps = moved;
         }
         outcome.paused = true;

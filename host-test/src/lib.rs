@@ -23,6 +23,7 @@ mod foreign;
 mod hostcalls;
 mod module;
 mod package;
+mod roots;
 pub mod simulate;
 mod state;
 mod stream;

@@ -15,7 +15,7 @@ use crate::{
     foreign::ForeignFunctions,
     module::{ALLOCATORS, Limits, Module, epochs},
     state::{
-        Ending, HostState, MemoryGuard, RootState,
+        HostState, MemoryGuard, RootState,
         callouts::{CalloutScript, Callouts, Clusters},
         clock::Clock,
         log::{Log, LogLevel, LogLine, LogSink},
@@ -293,54 +293,6 @@ impl Vm {
             }
         }
         Ok(root)
-    }
-
-    /// Ends roots that neither new streams nor old ones need.
-    pub(crate) fn drop_idle_roots(&mut self) -> Result<(), Error> {
-        let state = self.store.data();
-        let idle = |(root, held): &(&u32, &RootState)| {
-            **root != self.root
-                && held.ending == Ending::No
-                && !state.streams.values().any(|stream| stream.root == **root)
-        };
-        let idle: Vec<u32> = state
-            .roots
-            .iter()
-            .filter(idle)
-            .map(|(root, _)| *root)
-            .collect();
-        idle.into_iter().try_for_each(|root| self.drop_root(root))
-    }
-
-    fn drop_root(&mut self, root: u32) -> Result<(), Error> {
-        // Before the callback: it may end with `proxy_done` itself.
-        if let Some(held) = self.store.data_mut().roots.get_mut(&root) {
-            held.ending = Ending::AwaitsDone;
-        }
-        if let Some(done) = self.exports.done.clone()
-            && self.call("proxy_on_done", root, &done, root.cast_signed())? == 0
-        {
-            return self.end_root(root);
-        }
-        self.delete_root(root)
-    }
-
-    /// Deletes a root if its guest has said `proxy_done`.
-    pub(crate) fn end_root(&mut self, root: u32) -> Result<(), Error> {
-        match self.store.data().roots.get(&root) {
-            Some(held) if held.ending == Ending::Done => self.delete_root(root),
-            _ => Ok(()),
-        }
-    }
-
-    fn delete_root(&mut self, root: u32) -> Result<(), Error> {
-        if let Some(delete) = self.exports.delete.clone() {
-            self.call("proxy_on_delete", root, &delete, root.cast_signed())?;
-        }
-        let state = self.store.data_mut();
-        state.callouts.cancel_root(root);
-        state.roots.remove(&root);
-        Ok(())
     }
 
     /// A context of the guest; its parent is a root, or 0 for a root. The host's side of it is there before the guest hears of it.

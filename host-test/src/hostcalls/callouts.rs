@@ -281,3 +281,44 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `GrpcService { envoy_grpc { cluster_name: "idp", authority: "a" }, timeout { seconds: 1 } }`, a number field before it.
+    const SERVICE: &[u8] = b"\x50\xac\x02\x0a\x08\x0a\x03idp\x12\x01a\x1a\x02\x08\x01";
+
+    #[test]
+    fn a_grpc_service_names_its_cluster() {
+        for (bytes, cluster) in [
+            (SERVICE, Some(&b"idp"[..])),
+            (b"", None),
+            (b"idp", None),
+            // The last one counts.
+            (b"\x0a\x03\x0a\x01a\x0a\x03\x0a\x01b", Some(b"b")),
+            // Fixed sizes before it; a group; another field; a tag of more than 64 bits.
+            (b"\x29aaaaaaaa\x2dbbbb\x0a\x03\x0a\x01a", Some(b"a")),
+            (b"\x0b\x0a\x03\x0a\x01a", None),
+            (b"\x12\x03\x0a\x01a", None),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", None),
+            (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", None),
+        ] {
+            assert_eq!(cluster_of(bytes), cluster, "{bytes:?}");
+        }
+        // Cut anywhere it is malformed, or (after a whole field) says less; never more.
+        for cut in 0..SERVICE.len() {
+            let found = cluster_of(SERVICE.get(..cut).unwrap());
+            assert_eq!(found, (cut == 13).then_some(&b"idp"[..]), "cut at {cut}");
+        }
+        // Any byte in any place is survived.
+        for place in 0..SERVICE.len() {
+            for byte in 0..=255 {
+                let mut bytes = SERVICE.to_vec();
+                *bytes.get_mut(place).unwrap() = byte;
+                let found = cluster_of(&bytes).unwrap_or_default();
+                assert!(found.len() < bytes.len());
+            }
+        }
+    }
+}

@@ -262,3 +262,84 @@ fn a_reply_from_the_callback_goes_out_and_a_trap_in_it_is_named() {
     let outcome = exchange(&asks).unwrap();
     assert!(outcome.paused);
 }
+
+#[test]
+fn time_brings_ticks_and_answers_in_their_order() {
+    let callbacks = on_tick(&format!("(call $say (i32.const 500)) {CALL} drop")) + &on_response("");
+    let after = Duration::from_millis;
+    let config = VmConfig {
+        // The first call is answered between two ticks, the second at the moment of one, the third never.
+        callouts: Some(Box::new(move |call| match call.id().number() {
+            4 => vec![(after(400), CalloutEvent::response(200, ""))],
+            8 => vec![(after(1_000), CalloutEvent::response(200, "in time"))],
+            _ => Vec::new(),
+        })),
+        ..config()
+    };
+    let untimed = callbacks.replace(
+        "(i32.const 500) (i32.const 600)",
+        "(i32.const 0) (i32.const 600)",
+    );
+    let mut vm = Vm::start(&module(&untimed), config).unwrap();
+    vm.advance(after(999)).unwrap();
+    assert_eq!(said(&mut vm), [""; 0]);
+    vm.advance(after(1)).unwrap();
+    assert_eq!(said(&mut vm), ["500"]);
+    vm.advance(after(399)).unwrap();
+    assert_eq!(said(&mut vm), [""; 0]);
+    vm.advance(after(1)).unwrap();
+    assert_eq!(said(&mut vm), ["001", "001", "000", "000"]);
+    // The answer comes before the tick of the same moment; a call without a timeout and an answer waits for ever.
+    vm.advance(after(2_600)).unwrap();
+    assert_eq!(
+        said(&mut vm),
+        ["500", "001", "001", "007", "000", "500", "500"]
+    );
+    vm.advance(Duration::from_secs(10)).unwrap();
+    assert_eq!(said(&mut vm), ["500"; 10]);
+    assert_eq!(vm.clock().wall_nanos(), 15_000_000_000);
+}
+
+#[test]
+fn a_guest_that_answers_each_answer_with_a_call_does_not_stop_time() {
+    let callbacks = on_headers(&format!("{CALL} drop")) + &on_response(&format!("{CALL} drop"));
+    let config = VmConfig {
+        callouts: Some(Box::new(|_| {
+            vec![(Duration::ZERO, CalloutEvent::response(200, ""))]
+        })),
+        ..config()
+    };
+    let mut vm = Vm::start(&module(&callbacks), config).unwrap();
+    let outcome = vm
+        .exchange(&Request::get("/"), |_| Response::new(200, ""))
+        .unwrap();
+    assert!(outcome.paused && outcome.callouts.len() > 1_000);
+    vm.advance(Duration::from_secs(1)).unwrap();
+    assert_eq!(vm.clock().wall_nanos(), 2_000_000_000);
+}
+
+#[test]
+fn a_vm_is_shut_down_when_its_guest_is_done() {
+    let callbacks = on_headers("")
+        + &on_response("(drop (call $done))")
+        + &format!(
+            r#"(func (export "proxy_on_done") (param i32) (result i32) (call $say (local.get 0))
+                 (if (i32.eq (local.get 0) (i32.const 1)) (then (drop {CALL})))
+                 (i32.ne (local.get 0) (i32.const 1)))
+               (func (export "proxy_on_delete") (param i32) (call $say (local.get 0)))"#
+        );
+    let mut vm = guest(&callbacks);
+    let stream = vm.new_stream(StreamInfo::default()).unwrap();
+    vm.request_headers(stream, Request::get("/").headers, true)
+        .unwrap();
+    // The stream goes; the root waits for an answer.
+    assert!(!vm.shutdown().unwrap());
+    assert_eq!(said(&mut vm), ["002", "002", "001"]);
+    assert!(!vm.shutdown().unwrap());
+    assert_eq!(said(&mut vm), [""; 0]);
+    let id = vm.take_callouts().first().unwrap().id();
+    vm.deliver(id, CalloutEvent::HttpFailure).unwrap();
+    assert_eq!(said(&mut vm), ["001", "000", "000", "000", "001"]);
+    assert!(vm.shutdown().unwrap());
+    assert!(vm.take_callouts().is_empty());
+}
