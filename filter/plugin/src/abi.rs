@@ -182,6 +182,12 @@ impl Host {
         })
     }
 
+    /// Ends the request's stream without an answer.
+    pub(crate) fn close_stream(&self) -> Result<(), HostError> {
+        // 0 is the request side. SAFETY: no pointers.
+        status(unsafe { proxy_close_stream(0) })
+    }
+
     /// Makes the calls that follow act on another context (from the tick).
     pub(crate) fn act_on(&self, context: u32) -> Result<(), HostError> {
         // SAFETY: no pointers.
@@ -343,6 +349,7 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: u32,
     ) -> u32;
+    fn proxy_close_stream(stream_type: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;

@@ -424,9 +424,15 @@ impl Turn<'_> {
     fn refused(&mut self, reply: &Reply, telling: &Telling) {
         *self.phase = Phase::Refused;
         self.tell(telling);
+        self.answer(reply);
+    }
+
+    /// Sends a reply in the upstream's place. If the host does not take it, the stream is closed: the client is not left waiting. If
+    /// that fails too, the stream stays paused and the host's own time-out ends it.
+    fn answer(&mut self, reply: &Reply) {
         if self.host.send_reply(reply).is_err() {
-            // Still refused: the stream stays paused, and the host's own time-out ends it.
             self.meters.add(Count::HostFailure);
+            let _ = self.host.close_stream();
         }
     }
 
@@ -473,9 +479,8 @@ impl Turn<'_> {
             return Action::Continue;
         }
         *self.phase = Phase::Refused;
-        let _ = self
-            .host
-            .send_reply(&enforce::host_failure(&policy.security_headers));
+        let reply = enforce::host_failure(&policy.security_headers);
+        self.answer(&reply);
         Action::Pause
     }
 }
