@@ -40,6 +40,7 @@ enum Command {
     Explain(command::explain::Explain),
     Schema(command::check::Schema),
     Serve(Box<command::serve::Serve>),
+    Simulate(Box<command::simulate::Simulate>),
     Test(command::test::Test),
     Token(command::token::Token),
 }
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Schema(schema) => schema.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Simulate(simulate) => simulate.run(),
         Command::Test(test) => test.run(),
         Command::Token(token) => token.run(),
     };

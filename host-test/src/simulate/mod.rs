@@ -21,6 +21,7 @@
 mod property;
 mod random;
 mod schedule;
+mod show;
 mod shrink;
 mod worker;
 mod world;
@@ -155,6 +156,8 @@ pub struct Answer {
     pub answers: u32,
     /// Details of a local reply.
     pub details: String,
+    /// Nobody answered, and the guest's last means to was made to fail.
+    pub silenced: bool,
     /// An injected crash ended it, or it met a VM that did not start.
     pub crashed: bool,
 }

@@ -63,6 +63,14 @@ const STATUSES: [i32; 11] = [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12];
 /// Errnos: badf, fault, inval, io, notsup.
 const ERRNOS: [i32; 5] = [8, 21, 28, 29, 58];
 
+/// The last means a guest has to end a request, after its answer failed: when one of these is made to fail, it cannot be blamed.
+const LAST: [&str; 4] = [
+    "proxy_close_stream",
+    "proxy_continue_request",
+    "proxy_continue_response",
+    "proxy_continue_stream",
+];
+
 /// Points in one request after which the guest is taken to be stuck.
 const MOST_POINTS: u64 = 20_000;
 
@@ -79,6 +87,8 @@ struct Situation {
     armed: AtomicBool,
     crashed: AtomicBool,
     stuck: AtomicBool,
+    /// The guest's last means to answer was made to fail.
+    silenced: AtomicBool,
     /// Points passed when this request began.
     began: AtomicU64,
     injected: AtomicU64,
@@ -251,7 +261,10 @@ impl<'a> Worker<'a> {
         });
         self.situation.armed.store(false, Relaxed);
         match result {
-            Some(Ok(outcome)) => answer.take(outcome),
+            Some(Ok(outcome)) => {
+                answer.take(outcome);
+                answer.silenced = answer.answers == 0 && self.situation.silenced.load(Relaxed);
+            }
             Some(Err(error)) => {
                 answer.crashed = self.bury(&error);
                 (answer.status, answer.answers) = (DEAD_STATUS, 1);
@@ -274,6 +287,7 @@ impl<'a> Worker<'a> {
     fn arm(&self) {
         self.situation.crashed.store(false, Relaxed);
         self.situation.stuck.store(false, Relaxed);
+        self.situation.silenced.store(false, Relaxed);
         // Set at the first point.
         self.situation.began.store(u64::MAX, Relaxed);
         self.situation.armed.store(true, Relaxed);
@@ -335,6 +349,9 @@ impl<'a> Worker<'a> {
                 .iter()
                 .find_map(|failure| failure.draw(name, &mut choices))?;
             situation.injected.fetch_add(1, Relaxed);
+            if LAST.contains(&name) {
+                situation.silenced.store(true, Relaxed);
+            }
             let action = Action::Call {
                 name,
                 key: Vec::new(),
@@ -367,7 +384,11 @@ impl<'a> Worker<'a> {
 impl Answer {
     fn take(&mut self, outcome: Outcome) {
         self.status = outcome.status;
-        self.answers = u32::from(outcome.status != 0 && !outcome.paused);
+        let reset = outcome
+            .local_reply
+            .as_ref()
+            .is_some_and(|reply| reply.reset);
+        self.answers = u32::from((outcome.status != 0 || reset) && !outcome.paused);
         self.details = outcome
             .local_reply
             .map(|reply| reply.details)

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod serve;
 pub(crate) mod serve_limits;
+pub(crate) mod simulate;
 pub(crate) mod test;
 pub(crate) mod token;
 
