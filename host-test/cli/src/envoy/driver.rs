@@ -186,10 +186,9 @@ impl Session for EnvoySession {
         Ok(Outcome {
             denied: if self.ours {
                 denied(&answer, &events)
-            } else if upstream.is_none() {
-                Some(self.details(logged))
             } else {
-                None
+                // Its headers may have gone upstream before it answered itself: the access log knows.
+                Some(self.details(logged)).filter(|details| details != "via_upstream")
             },
             status: answer.status,
             reply: answer
