@@ -85,6 +85,49 @@ fn terminated(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
+    /// What holds for any bytes: a map that is read and written again is the same map. `tests/fuzz` has it too.
+    fn check(bytes: &[u8]) {
+        let Some(fields) = decode(bytes) else { return };
+        let written = encode(&fields);
+        assert_eq!(written.len(), encoded_size(&fields));
+        // Names come out in lower case, and what follows a map is dropped; nothing grows.
+        assert!(written.len() <= bytes.len());
+        assert_eq!(decode(&written), Some(fields));
+    }
+
+    /// A short fuzzing run that is the same each time: bytes at random, and maps with bytes changed.
+    #[test]
+    fn any_bytes() {
+        let mut seed = 1_u64;
+        let mut random = move |below: usize| {
+            // SplitMix64.
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            usize::try_from((z ^ (z >> 31)) % below.max(1) as u64).unwrap()
+        };
+        for _ in 0..200_000 {
+            let mut bytes: Vec<u8> = if random(4) == 0 {
+                (0..random(40)).map(|_| random(256) as u8).collect()
+            } else {
+                let text = |size: usize| "aB-:\0\u{ff}"[..].repeat(size).into_bytes();
+                encode(
+                    &(0..random(5))
+                        .map(|_| (text(random(3)), text(random(4))))
+                        .collect(),
+                )
+            };
+            for _ in 0..random(4) {
+                let at = random(bytes.len());
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = random(256) as u8;
+                }
+            }
+            bytes.truncate(bytes.len() - random(bytes.len() / 8));
+            check(&bytes);
+        }
+    }
+
     #[test]
     fn round_trip_and_every_cut() {
         let fields = Headers::from([(&b"a"[..], &b"1"[..]), (b"b", b""), (b"a", b"\xff\0\n")]);

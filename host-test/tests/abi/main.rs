@@ -11,6 +11,7 @@
 )]
 
 mod cases;
+mod functions;
 mod probe;
 mod run;
 mod spec;
@@ -26,7 +27,7 @@ use std::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use palisade_host::{Limits, Module};
 
-use crate::{cases::Case, run::Row, spec::Function};
+use crate::{cases::Case, functions::Function, run::Row};
 
 /// Statuses of the text that this host never gives, and why.
 const WAIVED: &[(&str, &str, &str)] = &[
@@ -44,7 +45,7 @@ const WAIVED: &[(&str, &str, &str)] = &[
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let functions = Arc::new(spec::load());
+    let functions = Arc::new(functions::load());
     let limits = Limits {
         fuel: Some(100_000_000),
         memory_bytes: 1 << 20,

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::spec::Function;
+use crate::functions::Function;
 
 /// A callback of the probe.
 pub(crate) struct Phase {

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{Action, Argument, Case, Step, Wanted, map},
+    functions::Function,
     probe::{
         CONTEXT, DUMP, MEMORY, OP_ALLOCATE, OP_RETURN, PHASES, ROOT, SLOTS, STEP, STREAM, TCP,
         TOKEN, WAITING, address, program,
     },
-    spec::Function,
 };
 
 const STATUSES: [(&str, i32); 13] = [
