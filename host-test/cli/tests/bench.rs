@@ -148,13 +148,13 @@ fn a_budget_passes_at_its_number_and_fails_one_above() -> Result<()> {
     // One less than it costs.
     let text = std::fs::read_to_string(&budgets)?;
     let (before, rest) = text
-        .split_once("\"mix/GET small\": { fuel: ")
+        .split_once("\"mix/GET small\":\n    fuel: ")
         .context("no such case")?;
-    let (fuel, after) = rest.split_once(',').context("no fuel")?;
+    let (fuel, after) = rest.split_once('\n').context("no fuel")?;
     let less = fuel.parse::<u64>()? - 1;
     std::fs::write(
         &budgets,
-        format!("{before}\"mix/GET small\": {{ fuel: {less},{after}"),
+        format!("{before}\"mix/GET small\":\n    fuel: {less}\n{after}"),
     )?;
     let done = gate()?;
     let text = String::from_utf8(done.stdout)?;

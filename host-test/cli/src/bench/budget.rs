@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::CaseCost;
 
+/// Fuel left above a stage at least: some take a hundred units, and a per cent of that is one instruction.
+const STAGE_SLACK: u64 = 250;
+
 /// A budget file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +47,9 @@ pub struct CaseBudget {
     pub hostcalls: u64,
     /// Those that return data in the guest's memory.
     pub returning: u64,
+    /// Fuel of the steps of our filter's decision, so that a row over its budget names the stage that grew.
+    #[serde(default)]
+    pub stages: BTreeMap<String, u64>,
 }
 
 /// One number beside its budget.
@@ -121,6 +127,24 @@ impl Budgets {
                     got: Some(got),
                 });
             }
+            let none = BTreeMap::new();
+            let stages = budget.map_or(&none, |budget| &budget.stages);
+            for stage in &cost.stages {
+                rows.push(Row {
+                    name: format!("{}: {} fuel", cost.name, stage.name),
+                    budget: stages.get(&stage.name).copied(),
+                    got: Some(stage.fuel),
+                });
+            }
+            for (name, budget) in stages {
+                if !cost.stages.iter().any(|stage| stage.name == *name) {
+                    rows.push(Row {
+                        name: format!("{}: {name} fuel", cost.name),
+                        budget: Some(*budget),
+                        got: None,
+                    });
+                }
+            }
         }
         for (name, budget) in &self.cases {
             if !costs.iter().any(|cost| cost.name == *name) {
@@ -155,14 +179,21 @@ impl Budgets {
         let _ = writeln!(out, "module_bytes: {}", slack(module_bytes));
         out.push_str("cases:\n");
         for cost in costs {
-            let _ = writeln!(
-                out,
-                "  {}: {{ fuel: {}, hostcalls: {}, returning: {} }}",
-                quoted(&cost.name),
-                slack(cost.fuel),
-                cost.hostcalls,
-                cost.returning
-            );
+            let _ = writeln!(out, "  {}:", quoted(&cost.name));
+            let _ = writeln!(out, "    fuel: {}", slack(cost.fuel));
+            let _ = writeln!(out, "    hostcalls: {}", cost.hostcalls);
+            let _ = writeln!(out, "    returning: {}", cost.returning);
+            if !cost.stages.is_empty() {
+                let stages: Vec<String> = cost
+                    .stages
+                    .iter()
+                    .map(|stage| {
+                        let budget = slack(stage.fuel).max(stage.fuel + STAGE_SLACK);
+                        format!("{}: {budget}", quoted(&stage.name))
+                    })
+                    .collect();
+                let _ = writeln!(out, "    stages: {{ {} }}", stages.join(", "));
+            }
         }
         out
     }

@@ -15,6 +15,7 @@ use palisade_host::{
 use serde::Serialize;
 
 use super::mix::{Case, Setup};
+use crate::explain::decide;
 
 /// Hostcalls that hand the guest data in memory of its own: each costs an allocation and a copy.
 const RETURNING: [&str; 8] = [
@@ -93,6 +94,15 @@ pub struct CallbackCost {
     pub ns: Spread,
 }
 
+/// Fuel of a step of our filter's decision, less what its marker cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StageCost {
+    /// As `palisade explain` names it.
+    pub name: String,
+    /// Fuel of all requests of the case.
+    pub fuel: u64,
+}
+
 /// What a case costs.
 #[derive(Debug, Clone, Serialize)]
 pub struct CaseCost {
@@ -116,6 +126,9 @@ pub struct CaseCost {
     pub hostcalls_by_name: BTreeMap<String, u64>,
     /// In the order they first ran.
     pub callbacks: Vec<CallbackCost>,
+    /// Steps of the decision; empty unless the filter is ours, which marks them under `debug.trace`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageCost>,
     /// Linear memory after the start.
     pub memory_before: u64,
     /// Linear memory in the end; it never shrinks, so this is its peak.
@@ -238,6 +251,7 @@ impl Subject {
             bytes_out: calls().map(|call| call.bytes_out).sum(),
             hostcalls_by_name: by_name,
             callbacks: costs(&traces),
+            stages: self.stages(case, &statuses(&outcomes)),
             memory_before,
             memory_after: size(vm.memory_bytes()),
             guest_ns: Spread::default(),
@@ -248,6 +262,42 @@ impl Subject {
                 .with_context(failed)?;
         }
         Ok(cost)
+    }
+
+    /// Fuel of the steps, from runs of their own under `debug.trace`, so that the trace is in no other number. Nothing, if the filter
+    /// marks no steps, is not configured by a map, or answers differently under the trace.
+    fn stages(&self, case: &Case, expected: &[u16]) -> Vec<StageCost> {
+        let traced = || -> Option<Vec<StageCost>> {
+            let mut config: serde_json::Value = serde_json::from_slice(&case.setup.config).ok()?;
+            decide::merge(
+                &mut config,
+                &serde_json::json!({ "debug": { "trace": true } }),
+            )
+            .ok()?;
+            let setup = Setup {
+                config: config.to_string().into_bytes(),
+                ..case.setup.clone()
+            };
+            let mut vm = start(&self.fuelled, &setup, true).ok()?;
+            let first = ask(&mut vm, case).ok()?;
+            let second = ask(&mut vm, case).ok()?;
+            let outcomes = if statuses(&second) == expected {
+                second
+            } else {
+                first
+            };
+            let mut stages: Vec<StageCost> = Vec::new();
+            for outcome in outcomes.iter().filter(|_| statuses(&outcomes) == expected) {
+                for (name, fuel) in decide::steps(outcome)? {
+                    match stages.iter_mut().find(|stage| stage.name == name) {
+                        Some(stage) => stage.fuel += fuel,
+                        None => stages.push(StageCost { name, fuel }),
+                    }
+                }
+            }
+            Some(stages)
+        };
+        traced().unwrap_or_default()
     }
 
     /// Adds times: each round runs the case once with a trace and once without, on VMs that live on.

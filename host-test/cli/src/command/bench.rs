@@ -348,6 +348,14 @@ fn print_one(measured: &Measured) {
             case.guest_ns,
             [case.hostcalls, case.bytes_in, case.bytes_out],
         );
+        if !case.stages.is_empty() {
+            let stages: Vec<String> = case
+                .stages
+                .iter()
+                .map(|stage| format!("{} {}", stage.name, grouped(stage.fuel)))
+                .collect();
+            say!("  fuel by stage: {}", stages.join(", "));
+        }
         if !case.exchange_ns.is_absent() {
             say!(
                 "  whole exchange through the library, no trace: {}",

@@ -248,7 +248,7 @@ impl Desk {
 }
 
 /// Puts keys into a policy, over what is there; lists are replaced.
-pub(super) fn merge(into: &mut Json, from: &Json) -> Result<()> {
+pub(crate) fn merge(into: &mut Json, from: &Json) -> Result<()> {
     if into.is_null() {
         *into = json!({});
     }
@@ -264,6 +264,11 @@ pub(super) fn merge(into: &mut Json, from: &Json) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Steps of a traced exchange with the fuel of each, less the price of its marker; `None`: the module writes no trace.
+pub(crate) fn steps(outcome: &Outcome) -> Option<Vec<(String, u64)>> {
+    Told::read(outcome).ok().map(|told| told.phases.concat())
 }
 
 /// A trace, read.

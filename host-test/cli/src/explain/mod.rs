@@ -7,7 +7,7 @@
 
 mod change;
 mod curl;
-mod decide;
+pub(crate) mod decide;
 mod exception;
 mod har;
 pub mod input;
