@@ -532,3 +532,53 @@ fn well_formed(xml: &str) {
     }
     assert!(open.is_empty(), "{open:?}: {xml}");
 }
+
+/// The schema names the keys that are read, no more and no fewer: a key that is not read is refused with the list of those that are.
+#[test]
+fn the_schema_has_the_keys_that_are_read() {
+    let schema: serde_json::Value = serde_json::from_str(palisade_cli::scenario::SCHEMA).unwrap();
+    let in_case = |inner: &str| format!("configuration: ''\ncases: [{{ name: a, {inner} }}]");
+    let in_request = |inner: &str| in_case(&format!("requests: [{{ {inner} }}]"));
+    let in_expect = |inner: &str| in_request(&format!("expect: {{ {inner} }}"));
+    for (place, yaml) in [
+        ("", "zzz: 1\ncases: []".to_owned()),
+        ("/$defs/Limits", "limits: { zzz: 1 }\ncases: []".to_owned()),
+        ("/$defs/Case", in_case("zzz: 1")),
+        ("/$defs/Request", in_request("zzz: 1")),
+        ("/$defs/Answered", in_request("response: { zzz: 1 }")),
+        ("/$defs/Rule", in_case("callouts: [{ zzz: 1 }]")),
+        (
+            "/$defs/Answer",
+            in_case("callouts: [{ answer: { zzz: 1 } }]"),
+        ),
+        ("/$defs/ExpectTable", in_expect("zzz: 1")),
+        ("/$defs/LocalReply", in_expect("local_reply: { zzz: 1 }")),
+        ("/$defs/Fields", in_expect("reply: { zzz: 1 }")),
+        ("/$defs/TextTable", in_expect("reply_body: { zzz: 1 }")),
+        ("/$defs/LineTable", in_expect("logs: [{ zzz: 1 }]")),
+    ] {
+        let error = parse(&yaml, Path::new("x.yaml")).expect_err(&yaml);
+        let error = format!("{error:#}");
+        let (_, keys) = error.split_once("expected").expect(&error);
+        let keys = keys.lines().next().unwrap();
+        let mut read: Vec<&str> = keys
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| !matches!(*word, "" | "one" | "of" | "or"))
+            .collect();
+        read.sort_unstable();
+        let properties = schema.pointer(&format!("{place}/properties")).unwrap();
+        let mut written: Vec<&str> = properties
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        written.sort_unstable();
+        assert_eq!(read, written, "{place}: {error}");
+    }
+    let output = palisade(&["schema", "--scenario"]);
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap(),
+        schema
+    );
+}

@@ -32,9 +32,13 @@ pub(crate) struct Check {
 const TRACED: &str =
     "debug.trace: bytes of requests go to the log; it is for the desk, not for an edge";
 
-/// Print the JSON Schema of policies.
+/// Print the JSON Schema of policies, or of scenario files.
 #[derive(Debug, Args)]
-pub(crate) struct Schema {}
+pub(crate) struct Schema {
+    /// That of the scenario files of `palisade test`.
+    #[arg(long)]
+    scenario: bool,
+}
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode> {
@@ -90,12 +94,12 @@ impl Check {
 }
 
 impl Schema {
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "one shape for all subcommands"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "one shape for all subcommands")]
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.scenario {
+            say!("{}", palisade_cli::scenario::SCHEMA.trim_end());
+            return Ok(ExitCode::SUCCESS);
+        }
         say!("{:#}", Policy::schema());
         Ok(ExitCode::SUCCESS)
     }

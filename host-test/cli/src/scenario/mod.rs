@@ -19,3 +19,6 @@ pub use able::unable;
 pub use expect::{Difference, Outcome, Upstream};
 pub use format::{Case, File, load, parse};
 pub use run::{Driver, Message, Report, Session, Setup, report, run_file};
+
+/// The JSON Schema of a scenario file, kept by hand; a test holds it against what is read.
+pub const SCHEMA: &str = include_str!("../../scenario.schema.json");
