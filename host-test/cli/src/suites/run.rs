@@ -80,6 +80,9 @@ fn play(
     Ok(())
 }
 
+/// The suites' runner reads the number unsigned: -1, which stands for none, is the greatest.
+const NO_GRPC_STATUS: i64 = u32::MAX as i64;
+
 struct Stream {
     vm: Vm,
     id: StreamId,
@@ -174,9 +177,7 @@ impl Stream {
         self.replied = true;
         result.goes_on = false;
         result.status = u32::from(reply.status);
-        result.grpc_status = reply
-            .grpc_status
-            .map_or(i64::from(u32::MAX), |status| i64::from(status));
+        result.grpc_status = reply.grpc_status.map_or(NO_GRPC_STATUS, i64::from);
         result.details = reply.details;
         // The reply's own map: a later field of one name replaces an earlier one.
         let mut headers = Headers::new();
