@@ -232,6 +232,14 @@ fn logs(vm: &mut Vm) -> Vec<String> {
 mod tests {
     use super::Test;
 
+    /// `num_chunks`, `chunk_size`, the body, the chunks.
+    type Case = (
+        Option<usize>,
+        Option<usize>,
+        &'static str,
+        &'static [&'static str],
+    );
+
     #[test]
     fn bodies_are_cut_by_the_plan() {
         let plan = |num_chunks, chunk_size| Test {
@@ -239,7 +247,7 @@ mod tests {
             chunk_size,
             ..Test::default()
         };
-        let cases: [(Option<usize>, Option<usize>, &str, &[&str]); 9] = [
+        let cases: [Case; 9] = [
             (None, None, "12345", &["12345"]),
             (None, None, "", &[""]),
             (Some(5), None, "1234567890", &["12", "34", "56", "78", "90"]),
