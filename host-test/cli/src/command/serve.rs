@@ -349,19 +349,11 @@ impl Serve {
                     .collect(),
             })),
             Err(errors) => {
-                let mut secrets = false;
                 for error in errors {
                     let line = document
                         .line(&error.path)
                         .map_or_else(String::new, |line| format!(":{line}"));
-                    let text = error.to_string();
-                    secrets |= text.contains("environment_variables");
-                    complain!("{file}{line}: {text}");
-                }
-                if secrets {
-                    complain!(
-                        "here, a secret comes from this process's environment, from `--env NAME=VALUE` or from `--env-file FILE`"
-                    );
+                    complain!("{file}{line}: {}", in_our_words(&error.to_string()));
                 }
                 Ok(None)
             }
@@ -512,6 +504,19 @@ impl Serve {
             }
             Ok(load)
         }))
+    }
+}
+
+/// The engine's advice on a missing secret is for Envoy; here there are flags.
+fn in_our_words(error: &str) -> String {
+    match error.split_once("; name it in `environment_variables`") {
+        Some((problem, _)) => {
+            let name = problem.split('`').nth(1).unwrap_or("NAME");
+            format!(
+                "{problem}; give it with `--env {name}=VALUE`, in a file with `--env-file FILE`, or in this process's environment"
+            )
+        }
+        None => error.to_owned(),
     }
 }
 

@@ -114,7 +114,7 @@ fn a_wrong_start_says_what_is_wrong_and_what_to_do() {
             vec![
                 "secret.yaml:8",
                 "NO_SUCH_SECRET",
-                "--env NAME=VALUE",
+                "--env NO_SUCH_SECRET=VALUE",
                 "--env-file FILE",
             ],
         ),
