@@ -3,7 +3,7 @@
 //! In: bytes, of a fuzzer or of a seeded generator. Out: nothing; it panics if the host does, or if it blames itself.
 
 use palisade_host::{
-    Callout, CalloutEvent, Clusters, Limits, Module, Request, Response, Shared, Vm, VmConfig,
+    Callout, CalloutEvent, Clusters, Error, Limits, Module, Request, Response, Shared, Vm, VmConfig,
 };
 use std::time::Duration;
 
@@ -13,14 +13,13 @@ use crate::{
 };
 
 /// The probe, with little fuel.
-pub(crate) fn module(functions: &[Function]) -> Module {
+pub(crate) fn module(functions: &[Function]) -> Result<Module, Error> {
     let limits = Limits {
         fuel: Some(20_000_000),
         memory_bytes: 1 << 20,
         ..Limits::default()
     };
     Module::load_named("probe", probe::text(functions).as_bytes(), limits)
-        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 struct Bytes<'a>(&'a [u8]);

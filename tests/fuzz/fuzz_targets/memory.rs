@@ -15,7 +15,7 @@ use palisade_host::Module;
 
 static PROBE: LazyLock<(Vec<functions::Function>, Module)> = LazyLock::new(|| {
     let functions = functions::load();
-    let module = random::module(&functions);
+    let module = random::module(&functions).unwrap();
     (functions, module)
 });
 
