@@ -519,7 +519,7 @@ fn exit_codes_and_reports() {
 fn well_formed(xml: &str) {
     let mut open: Vec<String> = Vec::new();
     for part in xml.split('<').skip(1) {
-        let (tag, rest) = part.split_once('>').expect(part);
+        let (tag, rest) = part.split_once('>').unwrap();
         assert!(!rest.contains('>') || rest.contains("&gt;"), "{rest}");
         if tag.starts_with('?') || tag.ends_with('/') {
             continue;
