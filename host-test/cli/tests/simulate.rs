@@ -171,6 +171,25 @@ fn our_limit_is_kept_to_the_request() {
     assert!(report["restarts"].as_u64() > Some(0));
 }
 
+/// Workers two seconds apart: no true span of the window less that distance holds more than the quota; a window later there is room again.
+#[test]
+fn our_window_holds_with_clocks_that_disagree() {
+    let policy = LIMITS.replace("50/10m", "20/10s");
+    let race = ["--module", ours(), "--config-text", &policy];
+    let race = [
+        &race[..],
+        &["--requests", "300", "--step", "100ms", "--skew", "1s"],
+    ]
+    .concat();
+    let kept = ["--limit", "20", "--per", "7s", "--seeds", "60"];
+    let report = json(&[&race[..], &kept].concat(), 0);
+    assert!(report["admitted"]["least"].as_u64() > Some(40), "{report}");
+    // The property can fail: a longer span holds two windows' worth.
+    let broken = ["--limit", "20", "--per", "15s", "--seeds", "5"];
+    let report = json(&[&race[..], &broken].concat(), 1);
+    assert_eq!(report["violation"]["property"], "admitted <= 20 in any 15s");
+}
+
 /// The example policy while every hostcall of a request fails now and then, each with what it may answer.
 #[test]
 fn our_filter_fails_closed_whatever_fails() {

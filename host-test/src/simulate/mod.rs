@@ -54,7 +54,7 @@ use crate::{
 /// What is run, and what goes wrong meanwhile.
 #[derive(Clone)]
 pub struct Simulation {
-    /// The guest.
+    /// The guest; its callbacks must have no limit of wall time, for they wait for each other.
     pub module: Module,
     /// VMs over one store, each in a thread of its own.
     pub workers: usize,
@@ -150,6 +150,8 @@ pub struct Answer {
     pub worker: usize,
     /// How often it reached the upstream.
     pub admitted: u32,
+    /// When it did, after the start, by a clock without skew.
+    pub at: Duration,
     /// What the client saw; 0: nothing.
     pub status: u16,
     /// How often it was answered.

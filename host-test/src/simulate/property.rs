@@ -3,7 +3,7 @@
 //! In: a finished run. Out: nothing, or how it breaks the property, in words.
 //! Invariant: a property looks at what came of the requests, never at how.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::simulate::Run;
 
@@ -46,6 +46,30 @@ impl Property {
             Some(format!(
                 "{admitted} requests of client {client} were admitted, the limit is {limit}"
             ))
+        })
+    }
+
+    /// At most `limit` requests of a client reach the upstream in any span of this length, by a clock without skew.
+    #[must_use]
+    pub fn at_most_in(limit: u64, span: Duration) -> Self {
+        Self::new(format!("admitted <= {limit} in any {span:?}"), move |run| {
+            let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+            for answer in run.answers.iter().filter(|answer| answer.admitted > 0) {
+                times.entry(&answer.client).or_default().push(answer.at);
+            }
+            for (client, mut times) in times {
+                times.sort_unstable();
+                let beyond = usize::try_from(limit).unwrap_or(usize::MAX);
+                let later = times.iter().skip(beyond);
+                let mut pairs = times.iter().zip(later);
+                if let Some((from, to)) = pairs.find(|(from, to)| **to - **from < span) {
+                    return Some(format!(
+                        "{} requests of client {client} were admitted from {from:?} to {to:?}, the limit is {limit} in {span:?}",
+                        limit.saturating_add(1)
+                    ));
+                }
+            }
+            None
         })
     }
 

@@ -213,6 +213,7 @@ impl<'a> Worker<'a> {
     fn pass_time(&mut self) {
         let step = nanos(self.simulation.step);
         let by = self.life.below(step.saturating_mul(2).saturating_add(1));
+        self.world.passed.fetch_add(by, Relaxed);
         for clock in &self.world.clocks {
             clock.advance(Duration::from_nanos(by));
         }
@@ -256,6 +257,7 @@ impl<'a> Worker<'a> {
         let result = self.vm.as_mut().map(|vm| {
             vm.exchange(&arrival.request, |_| {
                 answer.admitted += 1;
+                answer.at = Duration::from_nanos(self.world.passed.load(Relaxed));
                 Response::new(arrival.upstream, "")
             })
         });

@@ -8,7 +8,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, Thread},
 };
@@ -78,6 +78,8 @@ pub(super) struct World {
     threads: OnceLock<Vec<Thread>>,
     inner: Mutex<Inner>,
     pub(super) clocks: Vec<Clock>,
+    /// Time passed for all, in nanoseconds.
+    pub(super) passed: AtomicU64,
 }
 
 struct Inner {
@@ -116,6 +118,7 @@ impl World {
                 events: record.then(Vec::new),
             }),
             clocks,
+            passed: AtomicU64::new(0),
         }
     }
 

@@ -118,8 +118,16 @@ pub(crate) struct Simulate {
     /// At most so many requests of each client reach the upstream.
     #[arg(long, value_name = "L", help_heading = "Property")]
     limit: Option<u64>,
+    /// In any span of this length, instead of in the whole run.
+    #[arg(long, requires = "limit", value_name = "SPAN", value_parser = span, help_heading = "Property")]
+    per: Option<Duration>,
     /// And no fewer, if so many were sent.
-    #[arg(long, requires = "limit", help_heading = "Property")]
+    #[arg(
+        long,
+        requires = "limit",
+        conflicts_with = "per",
+        help_heading = "Property"
+    )]
     at_least: bool,
 
     /// The workers' clocks differ: each is off by up to this, such as 2s.
@@ -151,7 +159,10 @@ impl Simulate {
         let (simulation, traffic) = self.prepare()?;
         let mut properties = Property::sane();
         if let Some(limit) = self.limit {
-            properties.push(Property::at_most(limit));
+            properties.push(match self.per {
+                Some(span) => Property::at_most_in(limit, span),
+                None => Property::at_most(limit),
+            });
             if self.at_least {
                 properties.push(Property::at_least(limit));
             }
