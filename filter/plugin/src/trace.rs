@@ -110,6 +110,9 @@ pub fn value(value: &Value, redact: &[Vec<u8>]) -> Vec<u8> {
         json.text("evidence", shown(&seen.evidence));
         number(&mut json, "points", u64::from(seen.points));
         flag(&mut json, "excepted", seen.excepted);
+        if !seen.tokens.is_empty() {
+            json.text("tokens", &seen.tokens);
+        }
         json.close(b'}');
     }
     json.close(b']');
@@ -247,6 +250,7 @@ mod tests {
                 evidence: b"'hunter2".to_vec(),
                 points: 5,
                 excepted: false,
+                tokens: Vec::new(),
             }],
         };
         let told = value(&seen, &[]);

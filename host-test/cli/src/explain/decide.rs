@@ -156,6 +156,9 @@ pub struct Match {
     pub points: u32,
     /// Taken out by an exception.
     pub excepted: bool,
+    /// SQL: the kinds of its tokens.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tokens: String,
 }
 
 /// A line after `palisade-trace `.

@@ -231,6 +231,9 @@ fn block(out: &mut String, value: &Value, paint: Paint) {
                     paint.red(&visible(&seen.evidence))
                 ),
             );
+            if !seen.tokens.is_empty() {
+                line(out, &format!("    {:<wide$}    as {}", "", seen.tokens));
+            }
         }
     }
 }

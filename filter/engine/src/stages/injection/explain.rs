@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use super::inspection::{Encoding, Place};
-use super::{Class, InjectionStage, decode, look_at_body};
+use super::{Class, InjectionStage, decode, fields, look_at_body, sqli};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
@@ -60,6 +60,8 @@ pub struct Match {
     pub points: u32,
     /// An exception took it out.
     pub excepted: bool,
+    /// SQL: the kinds of the tokens of the view, `before-quote logic number operator number comment`.
+    pub tokens: Vec<u8>,
 }
 
 impl Explained {
@@ -82,6 +84,7 @@ impl Match {
             evidence: cut(evidence, Finding::MAX_EVIDENCE),
             points,
             excepted: false,
+            tokens: Vec::new(),
         }
     }
 }
@@ -106,7 +109,7 @@ impl Watch {
     /// The value was looked at.
     #[cold]
     pub(super) fn end_value(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
-        let matches = core::mem::take(&mut self.matches);
+        let mut matches = core::mem::take(&mut self.matches);
         if matches.is_empty() || self.values.len() >= Explained::MAX {
             return;
         }
@@ -130,6 +133,13 @@ impl Watch {
                 *byte = b' ';
             }
             steps.push(step(b"plus", &last));
+        }
+        for seen in matches.iter_mut().filter(|seen| seen.class == Class::Sqli) {
+            let decoded = steps.iter().map(|step| step.bytes.as_slice());
+            let view = core::iter::once(raw)
+                .chain(decoded)
+                .rfind(|view| fields::find(view, &seen.evidence).is_some());
+            seen.tokens = sqli::shape(view.unwrap_or_default());
         }
         self.values.push(Value {
             place: place.name(),
@@ -276,6 +286,30 @@ mod tests {
                 }
             }
             assert!(!seen.values.is_empty(), "{value}");
+        }
+    }
+
+    #[test]
+    fn sql_is_told_by_its_tokens() {
+        const CASES: &[(&str, &str)] = &[
+            (
+                "q=%27+OR+1%3D1--+",
+                "before-quote logic number operator number comment",
+            ),
+            (
+                "q=5 < 6 and 7 > 3",
+                "number operator number logic number operator number",
+            ),
+        ];
+        for (body, expected) in CASES {
+            let seen = stage(Vec::new()).explain_body(BodyKind::Form, body.as_bytes(), b"r");
+            let mut matches = seen.values.iter().flat_map(|value| &value.matches);
+            let tokens = matches.next().map(|seen| seen.tokens.escape_ascii());
+            assert_eq!(
+                tokens.map(|t| alloc::format!("{t}")).as_deref(),
+                Some(*expected),
+                "{body}"
+            );
         }
     }
 

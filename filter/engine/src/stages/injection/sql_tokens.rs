@@ -103,6 +103,58 @@ pub(super) enum Kind {
     Other,
 }
 
+impl Kind {
+    /// Name in traces.
+    pub(super) const fn name(self) -> &'static [u8] {
+        match self {
+            Self::End => b"end",
+            Self::Prefix => b"before-quote",
+            Self::Str => b"string",
+            Self::StrOpen => b"open-string",
+            Self::Num => b"number",
+            Self::Lit => b"literal",
+            Self::Var => b"variable",
+            Self::SysVar => b"system-variable",
+            Self::Word => b"word",
+            Self::Danger => b"attack-call",
+            Self::Timed => b"delay-call",
+            Self::Func => b"call",
+            Self::Logic => b"logic",
+            Self::Op => b"operator",
+            Self::Like => b"like",
+            Self::Not => b"not",
+            Self::Comma => b"comma",
+            Self::Semi => b"semi",
+            Self::Comment => b"comment",
+            Self::Union => b"union",
+            Self::Select => b"select",
+            Self::All => b"all",
+            Self::From => b"from",
+            Self::Where => b"where",
+            Self::Into => b"into",
+            Self::Outfile => b"outfile",
+            Self::Order => b"order",
+            Self::Having => b"having",
+            Self::Limit => b"limit",
+            Self::Ddl => b"ddl",
+            Self::Object => b"object",
+            Self::Insert => b"insert",
+            Self::Update => b"update",
+            Self::Delete => b"delete",
+            Self::Set => b"set",
+            Self::Exec => b"exec",
+            Self::Declare => b"declare",
+            Self::Waitfor => b"waitfor",
+            Self::Delay => b"delay",
+            Self::Shutdown => b"shutdown",
+            Self::Exists => b"exists",
+            Self::Schema => b"schema",
+            Self::By => b"by",
+            Self::Other => b"other",
+        }
+    }
+}
+
 /// Facts about a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flags(u8);

@@ -46,6 +46,31 @@ pub(super) fn scan(
     }
 }
 
+/// The kinds of the tokens in which a value's hit was seen, for a trace: those of the first reading that has one.
+pub(super) fn shape(value: &[u8]) -> Vec<u8> {
+    let mut shape = Vec::new();
+    let mut tokens = Vec::new();
+    for context in [0, b'\'', b'"'] {
+        let mut hits = Hits::default();
+        tokenize(value, context, &mut tokens);
+        judge(&tokens, &mut hits);
+        if hits.is_empty() {
+            continue;
+        }
+        for token in tokens.iter().take(SHAPE) {
+            if !shape.is_empty() {
+                shape.push(b' ');
+            }
+            shape.extend_from_slice(token.kind.name());
+        }
+        break;
+    }
+    shape
+}
+
+/// Tokens told of a shape.
+const SHAPE: usize = 24;
+
 /// Token access that ends in `End`.
 struct Stream<'a>(&'a [Token]);
 
