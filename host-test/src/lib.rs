@@ -48,3 +48,8 @@ pub use crate::{
     vm::{Access, CRASH, Fault, FilterState, Vm, VmConfig, Watch},
     warning::Warning,
 };
+
+/// The README's code must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
