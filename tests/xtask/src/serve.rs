@@ -33,7 +33,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 }
 
 fn in_gateway(listen: &str) -> Result<()> {
-    crate::run("cargo", &["build", "--package", "palisade-cli"])?;
+    // Of the whole workspace: the same wasmtime as the tests use.
+    crate::run("cargo", &["build", "--workspace", "--bin", "palisade"])?;
     println!("\n{}", demo::examples(listen));
     let [jwt, session] = demo::KEYS.map(|(name, value)| format!("{name}={value}"));
     let policy = [
