@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod serve;
 pub(crate) mod serve_limits;
 pub(crate) mod simulate;
+mod simulate_input;
 pub(crate) mod test;
 pub(crate) mod token;
 

@@ -3,26 +3,23 @@
 //! **In:** a filter, traffic, what is to go wrong, a property. **Out:** clean, or the seed that breaks the property with its shortest schedule.
 //! **Invariant:** exit code 0 when every seed is clean, 1 when one is not, 2 for usage and I/O; a seed always says the same.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use palisade_cli::policy_file::{self, Document};
-use palisade_cli::scenario::time::Step;
-use palisade_cli::scenario::value::Surroundings;
-use palisade_cli::scenario::{self, Message};
+use palisade_host::Request;
 use palisade_host::simulate::{
-    Action, Arrival, Control, Event, Failure, Property, Report, Run, Schedule, Simulation, Traffic,
+    Action, Control, Event, Failure, Property, Report, Run, Schedule, Simulation, Traffic,
     Violation,
 };
-use palisade_host::{Headers, Request, StreamInfo};
 use serde_json::{Value, json};
 
-use super::{Paint, environment, module, pair};
+use super::simulate_input::{failure, policy, rate, scenario_traffic, span};
+use super::{Paint, module, pair};
 
 /// Race a filter: several workers over one shared store, interleaved hostcall by hostcall as a seed says.
 ///
@@ -518,145 +515,4 @@ fn stop_on_interrupt(control: Arc<Control>) -> Result<()> {
         });
     });
     Ok(())
-}
-
-type Variables = Vec<(String, String)>;
-
-/// A policy as the filter gets it, with the variables it needs.
-fn policy(path: &Path, arguments: &[String]) -> Result<(Vec<u8>, Variables)> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let document =
-        Document::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    let env = environment(None, arguments)?;
-    // What does not compile is refused by the filter itself, with its own words.
-    let needs = policy_file::compile(&document.node, &env)
-        .map(|policy| policy.implied().env.clone())
-        .unwrap_or_default();
-    let env = env.into_iter().filter(|(name, _)| needs.contains(name));
-    Ok((document.json().into_bytes(), env.collect()))
-}
-
-/// The requests of a case; its policy and environment too, which the command line may replace.
-fn scenario_traffic(
-    path: &Path,
-    name: Option<&str>,
-    simulation: &mut Simulation,
-) -> Result<Traffic> {
-    let file = scenario::load(path)?;
-    let mut cases = file.cases.iter();
-    let case = cases
-        .find(|case| name.is_none_or(|name| case.name == name))
-        .with_context(|| match name {
-            Some(name) => format!("{}: no case is called `{name}`", path.display()),
-            None => format!("{}: no cases", path.display()),
-        })?;
-    let env = file.env(case);
-    simulation.wall = Duration::from_secs(file.wall);
-    simulation.plugin_configuration = file.policy_json(case)?.into_bytes();
-    let surroundings = Surroundings {
-        env: &env,
-        wall: file.wall,
-    };
-    let mut traffic = Traffic::default();
-    for request in &case.requests {
-        for _ in 0..request.times {
-            for (_, message) in request.messages(surroundings)? {
-                traffic.requests.push(arrival(message));
-            }
-        }
-    }
-    simulation.environment = env.into_iter().collect();
-    Ok(traffic)
-}
-
-fn arrival(message: Message) -> Arrival {
-    let fields = |fields: &[(Vec<u8>, Vec<u8>)]| -> Headers {
-        fields.iter().map(|(name, value)| (name, value)).collect()
-    };
-    let client = message
-        .peer
-        .rsplit_once(':')
-        .map_or(message.peer.as_str(), |(address, _)| address);
-    Arrival {
-        client: client.to_owned(),
-        upstream: message.upstream,
-        request: Request {
-            headers: fields(&message.headers),
-            trailers: (!message.trailers.is_empty()).then(|| fields(&message.trailers)),
-            chunks: message.chunks,
-            end_on_last_chunk: false,
-            info: StreamInfo {
-                source_address: message.peer.clone(),
-                ..Request::get("/").info
-            },
-        },
-    }
-}
-
-fn span(text: &str) -> Result<Duration> {
-    let ms = Step::parse(text)?.ms;
-    let ms = u64::try_from(ms).map_err(|_| anyhow!("`{text}`: a span cannot be negative"))?;
-    Ok(Duration::from_millis(ms))
-}
-
-fn rate(text: &str) -> Result<f64> {
-    text.parse()
-        .ok()
-        .filter(|rate| (0.0..=1.0).contains(rate))
-        .with_context(|| format!("`{text}` is no probability; write a number from 0 to 1"))
-}
-
-/// Reads `HOSTCALL=STATUS[@RATE]`.
-fn failure(text: &str) -> Result<Failure> {
-    let (hostcall, rest) = text.split_once('=').with_context(|| {
-        format!("`{text}`: a failure is written such as set_shared_data=CAS_MISMATCH@0.1")
-    })?;
-    let (status, chance) = match rest.split_once('@') {
-        Some((status, chance)) => (status, rate(chance)?),
-        None => (rest, 1.0),
-    };
-    let wasi = [
-        "args_", "clock_", "environ_", "fd_", "path_", "proc_", "random_", "sched_",
-    ];
-    let full =
-        hostcall.starts_with("proxy_") || wasi.iter().any(|start| hostcall.starts_with(start));
-    Ok(Failure {
-        hostcall: Some(if full {
-            hostcall.to_owned()
-        } else {
-            format!("proxy_{hostcall}")
-        }),
-        status: Some(status_number(status)?),
-        rate: chance,
-    })
-}
-
-fn status_number(text: &str) -> Result<i32> {
-    const NAMES: [&str; 13] = [
-        "ok",
-        "notfound",
-        "badargument",
-        "serializationfailure",
-        "parsefailure",
-        "badexpression",
-        "invalidmemoryaccess",
-        "empty",
-        "casmismatch",
-        "resultmismatch",
-        "internalfailure",
-        "brokenconnection",
-        "unimplemented",
-    ];
-    if let Ok(number) = text.parse() {
-        return Ok(number);
-    }
-    let plain = text.replace(['_', '-'], "").to_ascii_lowercase();
-    NAMES
-        .iter()
-        .position(|name| *name == plain)
-        .and_then(|at| i32::try_from(at).ok())
-        .with_context(|| {
-            format!("`{text}` is no status; write a number, or a name such as CAS_MISMATCH")
-        })
 }
