@@ -35,7 +35,9 @@ fn read(path: &str) -> String {
 fn unsafe_code_and_hostcalls_stay_in_the_abi_layer() {
     for folder in ["filter", "host-test", "examples", "tests"] {
         for path in files(&root().join(folder), ".rs") {
-            if path.ends_with("filter/plugin/src/abi.rs") || path.ends_with("tests/e2e/tidy.rs") {
+            if path.ends_with("filter/plugin/src/abi.rs")
+                || path.ends_with("examples/probe/src/abi.rs")
+                || path.ends_with("tests/e2e/tidy.rs") {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
@@ -220,4 +222,33 @@ fn every_path_named_in_a_document_exists() {
             }
         }
     }
+}
+
+/// Every experiment stands in the table of Envoy's semantics, and the table names no other.
+#[test]
+fn every_experiment_stands_in_the_table() {
+    let experiments = read("tests/corpora/semantics/experiments.yaml");
+    let mut run: Vec<&str> = experiments
+        .lines()
+        .filter_map(|line| line.strip_prefix("- "))
+        .filter_map(|line| line.trim_start_matches(['{', ' ']).strip_prefix("name: "))
+        .filter_map(|rest| rest.split([',', ' ', '}']).next())
+        .collect();
+    let table = read("host-test/ENVOY.md");
+    let mut named: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .filter_map(|line| line.split(" | ").nth(2))
+        .flat_map(|names| names.split('`').skip(1).step_by(2))
+        .collect();
+    run.sort_unstable();
+    named.sort_unstable();
+    named.dedup();
+    assert!(run.len() > 150, "{}", run.len());
+    let missing: Vec<_> = run.iter().filter(|name| !named.contains(name)).collect();
+    let unknown: Vec<_> = named.iter().filter(|name| !run.contains(name)).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "host-test/ENVOY.md: not named: {missing:?}; no experiments: {unknown:?}"
+    );
 }
