@@ -239,6 +239,11 @@ impl Vm {
                 break;
             }
         }
+        for (touched, step) in self.deliver_queues()? {
+            if touched == stream {
+                sent.take(step, outcome);
+            }
+        }
         if outcome.local_reply.is_none() && !sent.end {
             self.wait(stream, &mut sent, outcome)?;
         }
@@ -267,11 +272,13 @@ impl Vm {
                 Piece::Trailers(trailers) => self.response_trailers(stream, trailers.clone())?,
             };
             if sent.take(step, outcome) {
+                sent.before_a_reset(outcome);
                 return Ok(());
             }
         }
         if !sent.end {
             self.wait(stream, &mut sent, outcome)?;
+            sent.before_a_reset(outcome);
         }
         if sent.begun && outcome.local_reply.is_none() {
             outcome.status = sent.headers.status().unwrap_or_default();
@@ -305,7 +312,8 @@ impl Vm {
             } else {
                 (waited, at_once) = (waited + 1, 0);
             }
-            steps = moved;
+            steps = self.deliver_queues()?;
+            steps.extend(moved);
         }
         outcome.paused = true;
         Ok(())
@@ -323,6 +331,19 @@ struct Sent {
 }
 
 impl Sent {
+    /// The client of a response that was broken off saw what went before.
+    fn before_a_reset(&mut self, outcome: &mut Outcome) {
+        let reset = outcome
+            .local_reply
+            .as_ref()
+            .is_some_and(|reply| reply.reset);
+        if reset && self.begun {
+            outcome.status = self.headers.status().unwrap_or_default();
+            outcome.headers = std::mem::take(&mut self.headers);
+            outcome.body = std::mem::take(&mut self.body);
+        }
+    }
+
     /// Takes a step in; true if a local reply ended the exchange.
     fn take(&mut self, step: Step, outcome: &mut Outcome) -> bool {
         match step {

@@ -46,8 +46,8 @@ impl Abi {
     }
 }
 
-/// Exports that give the host memory for its results, in the order they are preferred.
-pub(crate) const ALLOCATORS: [&str; 2] = ["proxy_on_memory_allocate", "malloc"];
+/// Exports that give the host memory for its results; of a guest that has both, Envoy calls the first.
+pub(crate) const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
 
 /// What a guest may use.
 #[derive(Clone, Copy, Debug)]

@@ -282,7 +282,15 @@ impl Vm {
             ),
         ] {
             let Some(callback) = callback else { continue };
-            if self.call(name, root, &callback, (root.cast_signed(), size))? == 0 {
+            let configuring = name == "proxy_on_configure";
+            if let Some(held) = self.store.data_mut().roots.get_mut(&root) {
+                held.configuring = configuring;
+            }
+            let answer = self.call(name, root, &callback, (root.cast_signed(), size))?;
+            if let Some(held) = self.store.data_mut().roots.get_mut(&root) {
+                held.configuring = false;
+            }
+            if answer == 0 {
                 self.drop_root(root)?;
                 let logs = self.store.data().log.since(logged);
                 return Err(Error::Rejected {
@@ -352,11 +360,15 @@ impl Vm {
     pub fn deliver_queues(&mut self) -> Result<Vec<(StreamId, Step)>, Error> {
         self.check_alive()?;
         let state = self.store.data();
-        let ready: Vec<(u32, u32)> = state
+        let registered = state
             .roots
             .iter()
-            .flat_map(|(root, held)| held.queues.iter().map(|queue| (*root, *queue)))
-            .filter(|(_, queue)| state.shared.queue_waits(*queue))
+            .flat_map(|(root, held)| held.queues.iter().map(|queue| (*root, *queue)));
+        // As often as values were put in, whether or not they are still there.
+        let ready: Vec<(u32, u32)> = registered
+            .flat_map(|(root, queue)| {
+                std::iter::repeat_n((root, queue), state.shared.take_notices(queue))
+            })
             .collect();
         if let Some(queue_ready) = self.exports.queue_ready.clone() {
             for (root, queue) in ready {

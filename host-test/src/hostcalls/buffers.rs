@@ -25,11 +25,13 @@ const CALL_DATA: i32 = 8;
 /// Highest number of a kind of buffer.
 const LAST_KIND: i32 = 8;
 
+/// A buffer to read. A body that is not there is an empty one; the plugin's configuration is there in its callback only.
 fn read(state: &mut HostState, kind: i32) -> Result<&[u8], Fail> {
     match kind {
         VM_CONFIGURATION => Ok(&state.vm_configuration),
         PLUGIN_CONFIGURATION => state
             .root()
+            .filter(|root| root.configuring)
             .map(|root| root.configuration.as_slice())
             .ok_or_else(|| Status::NotFound.into()),
         CALL_BODY | CALL_MESSAGE => received(state, kind).ok_or_else(|| Status::NotFound.into()),
@@ -37,6 +39,7 @@ fn read(state: &mut HostState, kind: i32) -> Result<&[u8], Fail> {
             .call_data
             .as_deref()
             .ok_or_else(|| Status::NotFound.into()),
+        REQUEST_BODY | RESPONSE_BODY => Ok(body(state, kind).map_or(&[], |body| body.as_slice())),
         _ => body(state, kind).map(|body| body.as_slice()),
     }
 }
@@ -65,7 +68,14 @@ fn body(state: &mut HostState, kind: i32) -> Result<&mut Vec<u8>, Fail> {
         .filter(|direction| direction.body_open);
     direction
         .map(|direction| &mut direction.body)
-        .ok_or_else(|| Status::NotFound.into())
+        .ok_or_else(|| {
+            // A body that is not there cannot be written; a connection's bytes are not found.
+            if kind >= DOWNSTREAM_DATA {
+                Status::NotFound.into()
+            } else {
+                Status::BadArgument.into()
+            }
+        })
 }
 
 pub(super) fn get(
@@ -77,7 +87,7 @@ pub(super) fn get(
     size_out: i32,
 ) -> Answer {
     let (start, max) = (start.cast_unsigned(), max.cast_unsigned());
-    let end = start.checked_add(max).ok_or(Status::BadArgument)?;
+    let end = start.saturating_add(max);
     let buffer = read(cx.state(), kind)?;
     let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
     let (start, end) = (start.min(length) as usize, end.min(length) as usize);
@@ -111,6 +121,7 @@ pub(super) fn set(
     let (start, max) = (start.cast_unsigned() as usize, max.cast_unsigned() as usize);
     let bytes = cx.read(data, size)?;
     if matches!(kind, CALL_BODY..=CALL_DATA) {
+        read(cx.state(), kind)?;
         return Err(Status::BadArgument.into());
     }
     let buffer = body(cx.state(), kind)?;

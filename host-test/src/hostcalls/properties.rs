@@ -13,6 +13,16 @@ use crate::{
     state::HostState,
 };
 
+/// Envoy's groups of attributes that filters meet.
+const GROUPS: [&[u8]; 6] = [
+    b"connection",
+    b"destination",
+    b"request",
+    b"response",
+    b"source",
+    b"upstream",
+];
+
 pub(super) fn get(
     cx: &mut Cx<'_, '_>,
     path: i32,
@@ -21,6 +31,10 @@ pub(super) fn get(
     size_out: i32,
 ) -> Answer {
     let path = cx.read(path, path_size)?;
+    // A whole group of attributes is no value.
+    if path.is_empty() || GROUPS.contains(&path.as_slice()) {
+        return Err(Status::SerializationFailure.into());
+    }
     let value = lookup(cx.state(), &path).ok_or(Status::NotFound)?;
     cx.give(&value, data_out, size_out)
 }
@@ -63,11 +77,21 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
     let Some(stream) = state.stream() else {
         return of_proxy.or_else(|| (text == "listener_direction").then(|| vec![0; 8]));
     };
-    if let Some(value) = stream.filter_state.get(&state_name(path)) {
+    // A path of several segments can be set, but is not found again.
+    let single = !path.strip_suffix(b"\0").unwrap_or(path).contains(&0);
+    if let Some(value) = stream
+        .filter_state
+        .get(&state_name(path))
+        .filter(|_| single)
+    {
         return Some(value.clone());
     }
     if let Some(value) = find(&stream.info.properties, &text).or(of_proxy) {
         return Some(value);
+    }
+    // After the log the request is gone.
+    if stream.ended && !stream.logging && text.starts_with("request.") {
+        return None;
     }
     let request = &stream.request.headers;
     let response = &stream.response.headers;
@@ -114,8 +138,7 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
         // One connection a stream, no routes, no TLS, no direction: what Envoy says of a plain listener.
         "connection.id" | "connection_id" => int(current.into()),
         "connection.mtls" => Some(vec![0]),
-        "listener_direction" => int(0),
-        "route_name" | "xds.route_name" => Some(Vec::new()),
+        "xds.route_name" => Some(Vec::new()),
         "response.flags" => int(0),
         "response.grpc_status" => {
             let trailers = stream.response.trailers.as_ref();
@@ -126,6 +149,7 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
                 .ok()?)
         }
         "response.code" => int(response.status()?.into()),
+        "response.code_details" if !stream.response.seen => None,
         "response.code_details" => some_text(
             stream
                 .reply
@@ -144,7 +168,8 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
                 let name = other.strip_prefix("response.trailers.")?;
                 (stream.response.trailers.as_ref(), name)
             };
-            map?.get(name).map(<[u8]>::to_vec)
+            let values: Vec<&[u8]> = map?.get_all(name).collect();
+            (!values.is_empty()).then(|| values.join(&b','))
         }
     }
 }

@@ -17,8 +17,10 @@ pub(super) fn resume(cx: &mut Cx<'_, '_>, direction: i32) -> Answer {
         2 if cx.state().stream().is_some_and(|stream| stream.tcp) => {
             resume_way(cx, Way::Request, true)
         }
+        // An HTTP stream has no TCP side; Envoy lets it pass.
+        2 => Ok(()),
         // Envoy does not resume the upstream side of a connection.
-        2 | 3 => Err(Status::Unimplemented.into()),
+        3 => Err(Status::Unimplemented.into()),
         _ => Err(Status::BadArgument.into()),
     }
 }
@@ -39,9 +41,9 @@ fn resume_way(cx: &mut Cx<'_, '_>, way: Way, tcp: bool) -> Answer {
     if stream.tcp != tcp {
         return Ok(());
     }
-    let direction = stream.way(way);
-    direction.resume = true;
-    direction.headers_open = false;
+    stream.way(way).resume = true;
+    // Envoy forgets the request's headers here, whichever direction goes on, and never the response's.
+    stream.request.headers_open = false;
     state.touched.push(current);
     Ok(())
 }
@@ -91,8 +93,8 @@ pub(super) fn send_local_response(
     let state = cx.state();
     let current = state.current;
     let stream = state.stream().ok_or(Status::BadArgument)?;
-    // The first reply stands; Envoy drops later ones without a word.
-    if !stream.tcp && !stream.replied && stream.guest_reply.is_none() {
+    // Of several in one callback the first stands; a later one may take a reply's place as long as nothing of it has gone out.
+    if !stream.tcp && (!stream.replied || stream.reply.is_some()) && stream.guest_reply.is_none() {
         stream.guest_reply = Some(GuestReply {
             status,
             details,

@@ -43,24 +43,17 @@ pub(super) fn set_effective_context(cx: &mut Cx<'_, '_>, context: i32) -> Answer
     Ok(())
 }
 
+/// Ends the wait for a root context whose `proxy_on_done` said no. A stream's end waits for nobody, in Envoy neither.
 pub(super) fn done(cx: &mut Cx<'_, '_>) -> Answer {
     let state = cx.state();
     let current = state.current;
-    match state.stream() {
-        Some(stream) if stream.awaits_done => {
-            stream.awaits_done = false;
+    match state.roots.get_mut(&current) {
+        Some(root) if root.ending == Ending::AwaitsDone => {
+            root.ending = Ending::Done;
             state.touched.push(current);
             Ok(())
         }
-        Some(_) => Err(Status::NotFound.into()),
-        None => match state.roots.get_mut(&current) {
-            Some(root) if root.ending == Ending::AwaitsDone => {
-                root.ending = Ending::Done;
-                state.touched.push(current);
-                Ok(())
-            }
-            // Nothing waits for this.
-            _ => Err(Status::NotFound.into()),
-        },
+        // Nothing waits for this.
+        _ => Err(Status::NotFound.into()),
     }
 }

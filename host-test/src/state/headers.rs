@@ -59,6 +59,35 @@ impl Headers {
         }
     }
 
+    /// Adds a field as a proxy keeps it: a pseudo-header after the other pseudo-headers, any other at the end.
+    pub(crate) fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let name = name.as_ref().to_ascii_lowercase();
+        let pseudo = |field: &(Vec<u8>, Vec<u8>)| field.0.starts_with(b":");
+        let at = if name.starts_with(b":") {
+            self.0.iter().position(|field| !pseudo(field))
+        } else {
+            None
+        };
+        let at = at.unwrap_or(self.0.len());
+        self.0.insert(at, (name, value.as_ref().to_vec()));
+    }
+
+    /// Adds to the first value of a field, after a comma; says whether there was one.
+    pub(crate) fn join(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let Some((_, held)) = self
+            .0
+            .iter_mut()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        else {
+            return false;
+        };
+        if !held.is_empty() {
+            held.push(b',');
+        }
+        held.extend_from_slice(value);
+        true
+    }
+
     /// Removes every occurrence of a field; says whether there was one.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) -> bool {
         let before = self.0.len();

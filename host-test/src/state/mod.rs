@@ -82,6 +82,8 @@ pub(crate) enum Ending {
 pub(crate) struct RootState {
     pub(crate) ending: Ending,
     pub(crate) configuration: Vec<u8>,
+    /// In `proxy_on_configure`, the only callback that can read it.
+    pub(crate) configuring: bool,
     pub(crate) tick_period: Option<Duration>,
     pub(crate) queues: Vec<u32>,
     /// Code and message for `proxy_get_status`.

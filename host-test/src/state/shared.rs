@@ -24,8 +24,15 @@ struct Inner {
     metrics: Vec<Metric>,
 }
 
-/// Scope (`vm_id`), name, values.
-type Queue = (Vec<u8>, Vec<u8>, VecDeque<Vec<u8>>);
+/// Values in the order they came.
+#[derive(Debug)]
+struct Queue {
+    vm_id: Vec<u8>,
+    name: Vec<u8>,
+    values: VecDeque<Vec<u8>>,
+    /// Values put in of which nobody was told.
+    notices: usize,
+}
 
 /// The kind of a metric, as the ABI numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,13 +133,16 @@ impl Shared {
         if let Some(at) = inner
             .queues
             .iter()
-            .position(|(vm, queue, _)| vm == vm_id && queue == name)
+            .position(|queue| queue.vm_id == vm_id && queue.name == name)
         {
             return number(at);
         }
-        inner
-            .queues
-            .push((vm_id.to_vec(), name.to_vec(), VecDeque::new()));
+        inner.queues.push(Queue {
+            vm_id: vm_id.to_vec(),
+            name: name.to_vec(),
+            values: VecDeque::new(),
+            notices: 0,
+        });
         number(inner.queues.len() - 1)
     }
 
@@ -145,7 +155,7 @@ impl Shared {
         let at = inner
             .queues
             .iter()
-            .position(|(vm, queue, _)| vm == vm_id && queue == name);
+            .position(|queue| queue.vm_id == vm_id && queue.name == name);
         at.map(number).ok_or(Status::NotFound)
     }
 
@@ -155,10 +165,11 @@ impl Shared {
     /// `NotFound` for a number never handed out.
     pub fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         let mut inner = self.lock();
-        let (_, _, values) = index(queue)
+        let queue = index(queue)
             .and_then(|at| inner.queues.get_mut(at))
             .ok_or(Status::NotFound)?;
-        values.push_back(value.to_vec());
+        queue.values.push_back(value.to_vec());
+        queue.notices += 1;
         Ok(())
     }
 
@@ -168,17 +179,17 @@ impl Shared {
     /// `NotFound` for a number never handed out, `Empty` if nothing waits.
     pub fn dequeue(&self, queue: u32) -> Result<Vec<u8>, Status> {
         let mut inner = self.lock();
-        let (_, _, values) = index(queue)
+        let queue = index(queue)
             .and_then(|at| inner.queues.get_mut(at))
             .ok_or(Status::NotFound)?;
-        values.pop_front().ok_or(Status::Empty)
+        queue.values.pop_front().ok_or(Status::Empty)
     }
 
     /// Puts a value that nobody could take back to the head of its queue.
     pub(crate) fn put_back(&self, queue: u32, value: Vec<u8>) {
         let mut inner = self.lock();
-        if let Some((_, _, values)) = index(queue).and_then(|at| inner.queues.get_mut(at)) {
-            values.push_front(value);
+        if let Some(queue) = index(queue).and_then(|at| inner.queues.get_mut(at)) {
+            queue.values.push_front(value);
         }
     }
 
@@ -188,7 +199,15 @@ impl Shared {
         let inner = self.lock();
         index(queue)
             .and_then(|at| inner.queues.get(at))
-            .is_some_and(|(_, _, values)| !values.is_empty())
+            .is_some_and(|queue| !queue.values.is_empty())
+    }
+
+    /// How often a value was put in a queue since somebody was last told.
+    pub(crate) fn take_notices(&self, queue: u32) -> usize {
+        let mut inner = self.lock();
+        index(queue)
+            .and_then(|at| inner.queues.get_mut(at))
+            .map_or(0, |queue| std::mem::take(&mut queue.notices))
     }
 
     /// The number of a metric, made if it is new; the same name and kind give the same number in every VM.
@@ -199,7 +218,7 @@ impl Shared {
             .iter()
             .position(|metric| metric.kind == kind && metric.name == name)
         {
-            return number(at);
+            return metric_number(at, kind);
         }
         inner.metrics.push(Metric {
             name: name.to_owned(),
@@ -207,7 +226,7 @@ impl Shared {
             value: 0,
             sum: 0,
         });
-        number(inner.metrics.len() - 1)
+        metric_number(inner.metrics.len() - 1, kind)
     }
 
     /// Records a value: added to a counter, replaces a gauge, joins a histogram.
@@ -216,7 +235,7 @@ impl Shared {
     /// `NotFound` for a number never handed out.
     pub fn record_metric(&self, metric: u32, value: u64) -> Result<(), Status> {
         let mut inner = self.lock();
-        let metric = index(metric)
+        let metric = metric_index(metric)
             .and_then(|at| inner.metrics.get_mut(at))
             .ok_or(Status::NotFound)?;
         match metric.kind {
@@ -233,14 +252,15 @@ impl Shared {
     /// Moves a counter up, a gauge up or down.
     ///
     /// # Errors
-    /// `NotFound` for a number never handed out, `BadArgument` for a counter going down or a histogram.
+    /// `NotFound` for a number never handed out, `BadArgument` for a counter that does not go up or a histogram's number.
     pub fn increment_metric(&self, metric: u32, delta: i64) -> Result<(), Status> {
+        no_histogram(metric)?;
         let mut inner = self.lock();
-        let metric = index(metric)
+        let metric = metric_index(metric)
             .and_then(|at| inner.metrics.get_mut(at))
             .ok_or(Status::NotFound)?;
         match (metric.kind, delta) {
-            (MetricKind::Counter, 0..) | (MetricKind::Gauge, _) => {
+            (MetricKind::Counter, 1..) | (MetricKind::Gauge, _) => {
                 metric.value = metric.value.wrapping_add_signed(delta);
                 Ok(())
             }
@@ -253,8 +273,9 @@ impl Shared {
     /// # Errors
     /// `NotFound` for a number never handed out, `BadArgument` for a histogram.
     pub fn read_metric(&self, metric: u32) -> Result<u64, Status> {
+        no_histogram(metric)?;
         let inner = self.lock();
-        let metric = index(metric)
+        let metric = metric_index(metric)
             .and_then(|at| inner.metrics.get(at))
             .ok_or(Status::NotFound)?;
         if metric.kind == MetricKind::Histogram {
@@ -288,6 +309,24 @@ fn number(at: usize) -> u32 {
 
 fn index(number: u32) -> Option<usize> {
     usize::try_from(number.checked_sub(1)?).ok()
+}
+
+/// A metric's number has its kind in the low two bits, as in Envoy: what cannot be asked of a kind is refused before the number is looked up.
+fn metric_number(at: usize, kind: MetricKind) -> u32 {
+    number(at).saturating_mul(4) | kind as u32
+}
+
+fn metric_index(number: u32) -> Option<usize> {
+    index(number >> 2)
+}
+
+fn no_histogram(number: u32) -> Result<(), Status> {
+    let kinds = [MetricKind::Counter as u32, MetricKind::Gauge as u32];
+    if kinds.contains(&(number & 3)) {
+        Ok(())
+    } else {
+        Err(Status::BadArgument)
+    }
 }
 
 #[cfg(test)]
@@ -336,6 +375,7 @@ mod tests {
         let histogram = shared.define_metric(MetricKind::Histogram, "h");
         shared.record_metric(histogram, 7).unwrap();
         assert_eq!(shared.read_metric(histogram), Err(Status::BadArgument));
-        assert_eq!(shared.read_metric(99), Err(Status::NotFound));
+        assert_eq!(shared.read_metric(96), Err(Status::NotFound));
+        assert_eq!(shared.read_metric(98), Err(Status::BadArgument));
     }
 }

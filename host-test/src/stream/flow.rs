@@ -1,4 +1,4 @@
-//! How a stream moves: what callbacks run, what their return values hold or let go, how a reply of the guest's own gets out.
+//! How a stream moves: what callbacks run, what their return values hold or let go. Local replies are in `reply.rs`.
 //!
 //! In: pieces of a request and a response in order. Out: a `Step` for each: send on, hold, answer.
 //! Invariant: nothing goes on that the guest holds; what was held goes on once, in order; a stream gets at most one local reply, which
@@ -10,16 +10,16 @@ use crate::{
     error::Error,
     state::headers::Headers,
     stream::{
-        Forward, LocalReply, Step, StreamId, StreamInfo,
-        state::{Direction, GuestReply, Hold, StreamState, Way},
+        Forward, Step, StreamId, StreamInfo,
+        state::{Direction, Hold, StreamState, Way},
     },
     vm::{FilterState, Vm, size},
 };
 
-const UNKNOWN_STREAM: Error = Error::Misuse {
+pub(super) const UNKNOWN_STREAM: Error = Error::Misuse {
     what: "no such stream",
 };
-const OUT_OF_ORDER: Error = Error::Misuse {
+pub(super) const OUT_OF_ORDER: Error = Error::Misuse {
     what: "piece of a stream out of order, or after its end",
 };
 
@@ -113,30 +113,6 @@ impl Vm {
         self.trailers(stream, Way::Response, trailers)
     }
 
-    /// Sends a reply of the host's own (502, 503, 413 …) through the guest's response callbacks, as Envoy does, and returns it as the guest
-    /// left it; `Paused` if the guest holds it.
-    ///
-    /// # Errors
-    /// The guest's faults.
-    pub fn host_reply(&mut self, stream: StreamId, reply: LocalReply) -> Result<Step, Error> {
-        let LocalReply {
-            status,
-            details,
-            headers,
-            body,
-            grpc_status,
-            ..
-        } = reply;
-        let reply = GuestReply {
-            status,
-            details,
-            headers,
-            body,
-            grpc_status,
-        };
-        self.reply(stream, reply)
-    }
-
     /// Whether the guest is shown the body as it comes, be it that it holds what it was shown; `false`: it has stopped the direction, and
     /// what comes waits unseen. A host that bounds what it holds answers 413 in the first case and stops reading in the second.
     #[must_use]
@@ -167,13 +143,10 @@ impl Vm {
                 continue;
             };
             if stream.ended {
-                if !stream.awaits_done {
-                    self.delete(id)?;
-                }
                 continue;
             }
             if stream.closed || stream.guest_reply.is_some() {
-                if let Some(step) = self.interrupted(id, Way::Request)? {
+                if let Some(step) = self.interrupted(id)? {
                     steps.push((id, step));
                 }
                 continue;
@@ -193,8 +166,8 @@ impl Vm {
         Ok(steps)
     }
 
-    /// Ends a stream, whatever its state: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. Its filter state is returned; what the guest
-    /// adds after a `proxy_on_done` that said no is lost.
+    /// Ends a stream, whatever its state: `proxy_on_log`, `proxy_on_done`, `proxy_on_delete`, in Envoy's order; what `proxy_on_done`
+    /// answers is no matter. Its filter state is returned.
     ///
     /// # Errors
     /// The guest's faults.
@@ -207,34 +180,25 @@ impl Vm {
             .filter(|stream| !stream.ended)
             .ok_or(UNKNOWN_STREAM)?;
         stream.ended = true;
-        stream.awaits_done = true;
-        if let Some(done) = self.exports.done.clone()
-            && self.call("proxy_on_done", id.0, &done, id.0.cast_signed())? == 0
-        {
-            return Ok(self
-                .store
-                .data()
-                .streams
-                .get(&id.0)
-                .map(|stream| stream.filter_state.clone())
-                .unwrap_or_default());
-        }
-        self.delete(id)
-    }
-
-    fn delete(&mut self, id: StreamId) -> Result<FilterState, Error> {
-        if let Some(stream) = self.store.data_mut().streams.get_mut(&id.0) {
-            stream.logging = true;
-            stream.awaits_done = false;
-        }
+        stream.logging = true;
+        let context = id.0.cast_signed();
         if let Some(log) = self.exports.log.clone() {
-            self.call("proxy_on_log", id.0, &log, id.0.cast_signed())?;
+            self.call("proxy_on_log", id.0, &log, context)?;
         }
         if let Some(stream) = self.store.data_mut().streams.get_mut(&id.0) {
             stream.logging = false;
+            for way in [Way::Request, Way::Response] {
+                let direction = stream.way(way);
+                direction.headers_open = false;
+                direction.trailers_open = false;
+                direction.body_open = false;
+            }
+        }
+        if let Some(done) = self.exports.done.clone() {
+            self.call("proxy_on_done", id.0, &done, context)?;
         }
         if let Some(delete) = self.exports.delete.clone() {
-            self.call("proxy_on_delete", id.0, &delete, id.0.cast_signed())?;
+            self.call("proxy_on_delete", id.0, &delete, context)?;
         }
         let state = self.store.data_mut();
         let stream = state.streams.remove(&id.0);
@@ -275,7 +239,7 @@ impl Vm {
             .ok_or(OUT_OF_ORDER)
     }
 
-    fn headers(
+    pub(super) fn headers(
         &mut self,
         id: StreamId,
         way: Way,
@@ -306,31 +270,43 @@ impl Vm {
             }
             OnHeaders::Two(callback) => self.call(name, id.0, &callback, (context, count))?,
         };
-        if let Some(step) = self.interrupted(id, way)? {
+        let resumed = self.take_resume(id, way)?;
+        if let Some(step) = self.interrupted(id)? {
             return Ok(step);
         }
         let lets_body_come = self.allow_on_headers_stop_iteration;
         let direction = self.direction(id, way)?;
-        match action {
-            // 2 goes on but does not end the stream here.
+        let forward = match action {
             0 | 2 => {
                 direction.headers_open = false;
-                let mut forward = direction.flush();
-                forward.end &= action == 0;
-                Ok(Step::Continue(forward))
+                direction.flush()
             }
-            1 if lets_body_come => {
+            1 if lets_body_come && !resumed => {
                 direction.hold = Hold::Buffering;
-                Ok(Step::Paused)
+                return Ok(Step::Paused);
+            }
+            1 if lets_body_come => direction.flush(),
+            // Resumed before it was held: the headers go on, and what follows is held for good.
+            _ if resumed => {
+                let forward = direction.flush();
+                direction.hold = Hold::Stopped;
+                forward
             }
             _ => {
                 direction.hold = Hold::Stopped;
-                Ok(Step::Paused)
+                return Ok(Step::Paused);
             }
-        }
+        };
+        self.gone_on(id, way, forward)
     }
 
-    fn body(&mut self, id: StreamId, way: Way, chunk: &[u8], end: bool) -> Result<Step, Error> {
+    pub(super) fn body(
+        &mut self,
+        id: StreamId,
+        way: Way,
+        chunk: &[u8],
+        end: bool,
+    ) -> Result<Step, Error> {
         let direction = self.open(id, way, true)?;
         direction.ended = end;
         if direction.hold == Hold::Stopped {
@@ -339,6 +315,11 @@ impl Vm {
                 .get_or_insert_default()
                 .extend_from_slice(chunk);
             return Ok(Step::Paused);
+        }
+        if direction.hold == Hold::Apart {
+            // What was held so far is out of the guest's sight.
+            let seen = std::mem::take(&mut direction.body);
+            direction.apart.extend(seen);
         }
         direction.body.extend_from_slice(chunk);
         direction.body_open = true;
@@ -356,27 +337,30 @@ impl Vm {
                 (id.0.cast_signed(), seen, i32::from(end)),
             )?,
         };
-        if let Some(step) = self.interrupted(id, way)? {
+        self.take_resume(id, way)?;
+        if let Some(step) = self.interrupted(id)? {
             return Ok(step);
         }
         let direction = self.direction(id, way)?;
-        match action {
-            0 => Ok(Step::Continue(direction.flush())),
+        direction.hold = match action {
+            0 => {
+                let forward = direction.flush();
+                return self.gone_on(id, way, forward);
+            }
             1 => {
-                direction.hold = Hold::Buffering;
-                Ok(Step::Paused)
+                let seen = std::mem::take(&mut direction.body);
+                direction.body = std::mem::take(&mut direction.apart);
+                direction.body.extend(seen);
+                Hold::Buffering
             }
-            2 => {
-                direction.hold = Hold::Stopped;
-                Ok(Step::Paused)
-            }
+            2 => Hold::Apart,
             // Not buffered: this piece is gone.
             _ => {
                 direction.body.clear();
-                direction.hold = Hold::Buffering;
-                Ok(Step::Paused)
+                Hold::Buffering
             }
-        }
+        };
+        Ok(Step::Paused)
     }
 
     fn trailers(&mut self, id: StreamId, way: Way, trailers: Headers) -> Result<Step, Error> {
@@ -411,22 +395,44 @@ impl Vm {
             None => 0,
             Some(callback) => self.call(name, id.0, &callback, (id.0.cast_signed(), count))?,
         };
-        if let Some(step) = self.interrupted(id, way)? {
+        self.take_resume(id, way)?;
+        if let Some(step) = self.interrupted(id)? {
             return Ok(step);
         }
         let direction = self.direction(id, way)?;
         if action == 0 {
-            return Ok(Step::Continue(direction.flush()));
+            let forward = direction.flush();
+            return self.gone_on(id, way, forward);
         }
         direction.hold = Hold::Stopped;
         Ok(Step::Paused)
+    }
+
+    /// What goes on; a response that lost its status is answered by the proxy.
+    fn gone_on(&mut self, id: StreamId, way: Way, forward: Forward) -> Result<Step, Error> {
+        match &forward.headers {
+            Some(headers) if way == Way::Response && headers.status().is_none() => {
+                self.without_status(id)
+            }
+            _ => Ok(Step::Continue(forward)),
+        }
+    }
+
+    /// Whether the guest asked in its own callback to go on. What that means depends on the callback; for a body it means nothing.
+    pub(super) fn take_resume(&mut self, id: StreamId, way: Way) -> Result<bool, Error> {
+        let state = self.store.data_mut();
+        let stream = state.streams.get_mut(&id.0).ok_or(UNKNOWN_STREAM)?;
+        let resumed = std::mem::take(&mut stream.way(way).resume);
+        if !stream.request.resume && !stream.response.resume {
+            state.touched.retain(|touched| *touched != id.0);
+        }
+        Ok(resumed)
     }
 
     /// Lets go what is held, then shows the guest what came in meanwhile.
     fn resume(&mut self, id: StreamId, way: Way) -> Result<Step, Error> {
         let direction = self.direction(id, way)?;
         direction.hold = Hold::Flowing;
-        direction.headers_open = false;
         let (unseen, unseen_trailers) = (
             direction.unseen.take(),
             std::mem::take(&mut direction.unseen_trailers),
@@ -457,171 +463,6 @@ impl Vm {
         }
         self.hand_on(id, way, forward)
     }
-
-    /// A forward of a resumed direction; if it is the rest of a local reply that was held, the reply.
-    fn hand_on(&mut self, id: StreamId, way: Way, forward: Forward) -> Result<Step, Error> {
-        let stream = self
-            .store
-            .data_mut()
-            .streams
-            .get_mut(&id.0)
-            .ok_or(UNKNOWN_STREAM)?;
-        let Some(reply) = stream
-            .reply
-            .as_mut()
-            .filter(|_| way == Way::Response && stream.replied)
-        else {
-            return Ok(Step::Continue(forward));
-        };
-        if let Some(headers) = forward.headers {
-            reply.headers = headers;
-        }
-        reply.body.extend(forward.body);
-        if !forward.end {
-            return Ok(Step::Paused);
-        }
-        reply.status = reply.headers.status().unwrap_or(reply.status);
-        Ok(Step::LocalReply(reply.clone()))
-    }
-
-    /// What the guest asked for in the callback that has just returned, if it ends the stream. A wish to resume that was made inside the
-    /// direction's own callback comes before the pause it is meant for, and is lost, as in Envoy.
-    pub(super) fn interrupted(&mut self, id: StreamId, way: Way) -> Result<Option<Step>, Error> {
-        let state = self.store.data_mut();
-        let stream = state.streams.get_mut(&id.0).ok_or(UNKNOWN_STREAM)?;
-        stream.way(way).resume = false;
-        if !stream.request.resume && !stream.response.resume {
-            state.touched.retain(|touched| *touched != id.0);
-        }
-        if stream.closed {
-            stream.replied = true;
-            stream.reply = None;
-            return Ok(Some(Step::LocalReply(LocalReply {
-                reset: true,
-                ..LocalReply::default()
-            })));
-        }
-        match stream.guest_reply.take() {
-            Some(reply) => self.reply(id, reply).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Makes the local reply of a stream.
-    fn reply(&mut self, id: StreamId, asked: GuestReply) -> Result<Step, Error> {
-        let stream = self
-            .store
-            .data_mut()
-            .streams
-            .get_mut(&id.0)
-            .ok_or(UNKNOWN_STREAM)?;
-        if stream.replied {
-            return Err(OUT_OF_ORDER);
-        }
-        stream.replied = true;
-        let reset = stream.response.sent;
-        let reply = compose(&stream.request.headers, asked, reset);
-        if stream.response.seen {
-            // From a response callback: the reply goes straight out, past the filters; too late if headers went out before.
-            stream.reply = None;
-            return Ok(Step::LocalReply(reply));
-        }
-        let (headers, body) = (reply.headers.clone(), reply.body.clone());
-        stream.request.hold = Hold::Flowing;
-        stream.reply = Some(LocalReply {
-            headers: Headers::new(),
-            body: Vec::new(),
-            ..reply
-        });
-        let mut forward = Forward::default();
-        let pieces = [self.headers(id, Way::Response, headers, body.is_empty())?];
-        let rest = if body.is_empty() {
-            None
-        } else {
-            Some(self.body(id, Way::Response, &body, true)?)
-        };
-        for step in pieces.into_iter().chain(rest) {
-            if let Step::Continue(more) = step {
-                forward.append(more);
-            }
-        }
-        self.hand_on(id, Way::Response, forward)
-    }
-}
-
-/// A local reply as Envoy makes it: length and type of a body, gRPC's form for a gRPC request, no body for HEAD.
-fn compose(request: &Headers, asked: GuestReply, reset: bool) -> LocalReply {
-    let GuestReply {
-        status,
-        details,
-        headers: extra,
-        mut body,
-        grpc_status,
-    } = asked;
-    let mut headers = Headers::from([(":status", status.to_string())]);
-    for (name, value) in extra.iter().filter(|(name, _)| *name != b":status") {
-        headers.add(name, value);
-    }
-    let is_grpc = request
-        .get("content-type")
-        .and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    if is_grpc.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
-        headers.set(":status", "200");
-        headers.set("content-type", "application/grpc");
-        headers.set(
-            "grpc-status",
-            grpc_status
-                .unwrap_or_else(|| grpc_status_of(status))
-                .to_string(),
-        );
-        if !body.is_empty() {
-            headers.set("grpc-message", percent_encode(&body));
-        }
-        headers.remove("content-length");
-        body.clear();
-    } else if body.is_empty() {
-        headers.remove("content-length");
-    } else {
-        headers.set("content-length", body.len().to_string());
-        if headers.get("content-type").is_none() {
-            headers.set("content-type", "text/plain");
-        }
-        if request.get(":method") == Some(b"HEAD") {
-            body.clear();
-        }
-    }
-    LocalReply {
-        status: headers.status().unwrap_or(status),
-        details,
-        headers,
-        body,
-        grpc_status,
-        reset,
-    }
-}
-
-/// Source: gRPC's mapping of HTTP statuses.
-const fn grpc_status_of(status: u16) -> i32 {
-    match status {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502..=504 => 14,
-        _ => 2,
-    }
-}
-
-/// gRPC's encoding of a message: printable ASCII but `%` as it is.
-fn percent_encode(message: &[u8]) -> String {
-    let mut out = String::new();
-    for byte in message {
-        match byte {
-            b' '..=b'$' | b'&'..=b'~' => out.push(char::from(*byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 impl Direction {
@@ -637,9 +478,11 @@ impl Direction {
         };
         self.trailers_open = false;
         self.finished = self.ended;
+        let mut body = std::mem::take(&mut self.apart);
+        body.append(&mut self.body);
         Forward {
             headers,
-            body: std::mem::take(&mut self.body),
+            body,
             trailers,
             end: self.ended,
             of_response: false,
@@ -654,7 +497,7 @@ impl Forward {
         self.headers.is_some() && self.end && self.body.is_empty() && self.trailers.is_none()
     }
 
-    fn append(&mut self, more: Self) {
+    pub(super) fn append(&mut self, more: Self) {
         self.headers = self.headers.take().or(more.headers);
         self.body.extend(more.body);
         self.trailers = self.trailers.take().or(more.trailers);

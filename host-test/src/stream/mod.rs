@@ -2,6 +2,7 @@
 
 mod direct;
 mod flow;
+mod reply;
 pub(crate) mod state;
 mod tcp;
 

@@ -23,6 +23,8 @@ pub(crate) enum Hold {
     Flowing,
     /// Held, but the next callbacks come, with the body so far.
     Buffering,
+    /// Held, but the next callbacks come, each with its own piece of the body.
+    Apart,
     /// Held, and no callback comes before it is resumed.
     Stopped,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Direction {
     pub(crate) sent: bool,
     /// The body the guest sees in its callback, and what is held of it.
     pub(crate) body: Vec<u8>,
+    /// Body that is held before it and that the guest does not see.
+    pub(crate) apart: Vec<u8>,
     pub(crate) body_open: bool,
     pub(crate) trailers: Option<Headers>,
     pub(crate) trailers_open: bool,
@@ -80,8 +84,6 @@ pub(crate) struct StreamState {
     pub(crate) filter_state: FilterState,
     /// In `proxy_on_log`: all maps can be read.
     pub(crate) logging: bool,
-    /// `proxy_on_done` said no; `proxy_done` is awaited.
-    pub(crate) awaits_done: bool,
     /// Ended for the host.
     pub(crate) ended: bool,
 }

@@ -155,7 +155,8 @@ impl Vm {
 
     /// What an answer of the guest's lets go: everything for 0, nothing for any other.
     fn judge(&mut self, id: StreamId, way: Way, action: i32) -> Result<Step, Error> {
-        if let Some(step) = self.interrupted(id, way)? {
+        self.take_resume(id, way)?;
+        if let Some(step) = self.interrupted(id)? {
             return Ok(step);
         }
         let direction = self.direction(id, way)?;
