@@ -10,7 +10,7 @@ use crate::{
         memory::{Answer, Cx},
         types::Status,
     },
-    state::HostState,
+    state::{HostState, headers::Headers},
 };
 
 /// Envoy's groups of attributes that filters meet.
@@ -75,7 +75,7 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
     let of_proxy = find(&state.properties, &text);
     let now = state.clock.wall_nanos();
     let Some(stream) = state.stream() else {
-        return of_proxy.or_else(|| (text == "listener_direction").then(|| vec![0; 8]));
+        return of_proxy;
     };
     // A path of several segments can be set, but is not found again.
     let single = !path.strip_suffix(b"\0").unwrap_or(path).contains(&0);
@@ -89,11 +89,13 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
     if let Some(value) = find(&stream.info.properties, &text).or(of_proxy) {
         return Some(value);
     }
-    // After the log the request is gone.
-    if stream.ended && !stream.logging && text.starts_with("request.") {
-        return None;
-    }
-    let request = &stream.request.headers;
+    // What is read from headers is there while their map is, and in the log; the sizes count what is there.
+    let gone = Headers::new();
+    let request = if stream.logging || stream.request.headers_open {
+        &stream.request.headers
+    } else {
+        &gone
+    };
     let response = &stream.response.headers;
     let header = |name: &str| request.get(name).map(<[u8]>::to_vec);
     let some_text = |text: &str| Some(text.as_bytes().to_vec()).filter(|text| !text.is_empty());
@@ -139,6 +141,7 @@ fn lookup(state: &mut HostState, path: &[u8]) -> Option<Vec<u8>> {
         "connection.id" | "connection_id" => int(current.into()),
         "connection.mtls" => Some(vec![0]),
         "xds.route_name" => Some(Vec::new()),
+        "xds.listener_direction" => int(0),
         "response.flags" => int(0),
         "response.grpc_status" => {
             let trailers = stream.response.trailers.as_ref();
