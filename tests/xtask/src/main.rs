@@ -6,6 +6,7 @@
 mod bench;
 mod bench_host;
 mod demo;
+mod foreign;
 mod serve;
 mod test;
 mod wasm;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench host [--json OUT]          CPU per request in our gateway, beside hyper alone
+  foreign                          build filters in Go and C++ (compilers from PyPI) and run them on the host
   certificates                     write target/tls for envoy/tls.yaml
 ";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),
         ["bench", "host", rest @ ..] => bench_host::run(rest),
+        ["foreign"] => foreign::run(),
         ["certificates"] => {
             palisade_tests::certificates::write(&palisade_tests::root().join("target/tls"))
         }
