@@ -37,7 +37,8 @@ fn unsafe_code_and_hostcalls_stay_in_the_abi_layer() {
         for path in files(&root().join(folder), ".rs") {
             if path.ends_with("filter/plugin/src/abi.rs")
                 || path.ends_with("examples/probe/src/abi.rs")
-                || path.ends_with("tests/e2e/tidy.rs") {
+                || path.ends_with("tests/e2e/tidy.rs")
+            {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
