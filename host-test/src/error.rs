@@ -33,6 +33,8 @@ pub enum Error {
         callback: &'static str,
         /// The exit code.
         code: i32,
+        /// The last lines it logged; none where a sink took them.
+        logs: Vec<LogLine>,
     },
     /// wasmtime refused something that is not the guest's doing.
     Host {
@@ -80,6 +82,8 @@ pub enum Error {
         callback: &'static str,
         /// The limit, in units of fuel.
         limit: u64,
+        /// The last lines it logged; none where a sink took them.
+        logs: Vec<LogLine>,
     },
     /// The guest wanted more memory than it may have, and fell over that.
     OutOfMemory {
@@ -89,6 +93,8 @@ pub enum Error {
         callback: &'static str,
         /// The limit in bytes.
         limit_bytes: usize,
+        /// The last lines it logged; none where a sink took them.
+        logs: Vec<LogLine>,
     },
     /// One callback took longer than it may.
     OutOfTime {
@@ -98,6 +104,8 @@ pub enum Error {
         callback: &'static str,
         /// The limit.
         limit: Duration,
+        /// The last lines it logged; none where a sink took them.
+        logs: Vec<LogLine>,
     },
     /// The guest answered `false` to `proxy_on_vm_start` or `proxy_on_configure`.
     Rejected {
@@ -105,7 +113,7 @@ pub enum Error {
         guest: String,
         /// The callback that said no.
         callback: &'static str,
-        /// What the guest logged on the way.
+        /// What the guest logged on the way; nothing where a sink took it.
         logs: Vec<LogLine>,
     },
     /// An export that the ABI knows has another type there.
@@ -131,14 +139,33 @@ pub enum Error {
         warning: Option<Box<Warning>>,
         /// The trap.
         why: String,
+        /// The last lines it logged; none where a sink took them.
+        logs: Vec<LogLine>,
     },
 }
+
+/// How many lines of its log an error of a guest carries, and shows: its last words, such as the reason of a panic.
+pub(crate) const LAST_LINES: usize = 20;
 
 impl Error {
     /// Whether the VM is gone: a new one must be started.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         !matches!(self, Self::Misuse { .. } | Self::Rejected { .. })
+    }
+
+    /// The last lines that the guest logged before this, as far as they are known.
+    #[must_use]
+    pub fn logs(&self) -> &[LogLine] {
+        match self {
+            Self::Exit { logs, .. }
+            | Self::OutOfFuel { logs, .. }
+            | Self::OutOfMemory { logs, .. }
+            | Self::OutOfTime { logs, .. }
+            | Self::Rejected { logs, .. }
+            | Self::Trap { logs, .. } => logs,
+            _ => &[],
+        }
     }
 
     /// Whether the guest, and not the caller or the machine, is at fault.
@@ -152,7 +179,19 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    /// A line that says what happened, then the last lines of the guest's log, indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.happened(f)?;
+        let logs = self.logs();
+        for line in logs.iter().skip(logs.len().saturating_sub(LAST_LINES)) {
+            write!(f, "\n  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    fn happened(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Build { package, why } => write!(f, "package `{package}`: {why}"),
             Self::Dead { guest } => write!(
@@ -163,6 +202,7 @@ impl fmt::Display for Error {
                 guest,
                 callback,
                 code,
+                ..
             } => {
                 write!(f, "guest `{guest}`, {callback}: called proc_exit({code})")
             }
@@ -189,6 +229,7 @@ impl fmt::Display for Error {
                 guest,
                 callback,
                 limit,
+                ..
             } => {
                 write!(
                     f,
@@ -199,6 +240,7 @@ impl fmt::Display for Error {
                 guest,
                 callback,
                 limit,
+                ..
             } => {
                 write!(
                     f,
@@ -209,6 +251,7 @@ impl fmt::Display for Error {
                 guest,
                 callback,
                 limit_bytes,
+                ..
             } => {
                 write!(
                     f,
@@ -216,15 +259,9 @@ impl fmt::Display for Error {
                 )
             }
             Self::Rejected {
-                guest,
-                callback,
-                logs,
+                guest, callback, ..
             } => {
-                write!(f, "guest `{guest}`: {callback} answered false")?;
-                for line in logs {
-                    write!(f, "\n  {line}")?;
-                }
-                Ok(())
+                write!(f, "guest `{guest}`: {callback} answered false")
             }
             Self::Signature {
                 guest,
@@ -241,6 +278,7 @@ impl fmt::Display for Error {
                 last_hostcall,
                 warning,
                 why,
+                ..
             } => {
                 write!(f, "guest `{guest}`, {callback}: trap: {why}")?;
                 if let Some(call) = last_hostcall {

@@ -11,7 +11,7 @@ use wasmtime::{AsContext, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, Was
 use crate::{
     abi::exports::Exports,
     agenda::Agenda,
-    error::Error,
+    error::{Error, LAST_LINES},
     foreign::ForeignFunctions,
     module::{ALLOCATORS, Limits, Module, epochs},
     state::{
@@ -490,11 +490,13 @@ fn fault(
 ) -> Error {
     let guest = module.name.clone();
     let state = store.data();
+    let logs = state.log.last(LAST_LINES);
     if let Some(code) = state.exit_code {
         return Error::Exit {
             guest,
             callback,
             code,
+            logs,
         };
     }
     let trap = error.downcast_ref::<Trap>().copied();
@@ -503,6 +505,7 @@ fn fault(
             guest,
             callback,
             limit: module.limits.fuel.unwrap_or(0),
+            logs,
         };
     }
     if trap == Some(Trap::Interrupt) {
@@ -510,6 +513,7 @@ fn fault(
             guest,
             callback,
             limit: module.limits.time.unwrap_or_default(),
+            logs,
         };
     }
     if state.memory_guard.hit {
@@ -517,6 +521,7 @@ fn fault(
             guest,
             callback,
             limit_bytes: state.memory_guard.limit_bytes,
+            logs,
         };
     }
     let mut why = trap.map_or_else(|| error.root_cause().to_string(), |trap| trap.to_string());
@@ -539,6 +544,7 @@ fn fault(
         last_hostcall: state.last_hostcall,
         warning: state.last_warning.clone().map(Box::new),
         why,
+        logs,
     }
 }
 

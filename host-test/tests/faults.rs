@@ -287,3 +287,40 @@ fn an_endless_loop_ends_by_the_clock_where_fuel_is_not_measured() {
     );
     assert!(error.is_fatal() && error.is_guest_fault());
 }
+
+#[test]
+fn a_fault_carries_the_last_words_of_the_guest() {
+    let log = r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+      (data (i32.const 0) "no such route")"#;
+    let body = "(drop (call $log (i32.const 4) (i32.const 0) (i32.const 13))) unreachable";
+    let imports = log.replace("(data", "(memory (export \"memory\") 1) (data");
+    let text = format!(
+        r#"(module {imports}
+          (func (export "proxy_abi_version_0_2_1"))
+          (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+          (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {body}))"#
+    );
+    let module = Module::load(text.as_bytes()).unwrap();
+    let mut vm = Vm::start(&module, VmConfig::default()).unwrap();
+    let error = run(&mut vm).unwrap_err();
+    let logged: Vec<&str> = error
+        .logs()
+        .iter()
+        .map(|line| line.message.as_str())
+        .collect();
+    assert_eq!(logged, ["no such route"]);
+    assert!(
+        error.to_string().ends_with("\n  [error] no such route"),
+        "{error}"
+    );
+    // The VM still has them, for whoever asks.
+    assert_eq!(vm.take_logs(), error.logs());
+
+    // A sink has shown them: not twice.
+    let config = VmConfig {
+        log_sink: Some(Box::new(|_| ())),
+        ..VmConfig::default()
+    };
+    let error = run(&mut Vm::start(&module, config).unwrap()).unwrap_err();
+    assert!(error.logs().is_empty(), "{error}");
+}

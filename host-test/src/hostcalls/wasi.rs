@@ -122,9 +122,7 @@ pub(super) fn fd_write(
         text.extend(cx.read(at, size)?);
     }
     cx.write_u32(written_out, u32::try_from(text.len()).unwrap_or(u32::MAX))?;
-    cx.state()
-        .log
-        .write(level, text.strip_suffix(b"\n").unwrap_or(&text));
+    cx.state().log.write_text(level, &text);
     Ok(())
 }
 
