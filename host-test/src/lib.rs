@@ -45,7 +45,7 @@ pub use crate::{
         trace::{Callback, Hostcall, Trace},
     },
     stream::{AskedReply, Called, Forward, LocalReply, Peer, Step, StreamId, StreamInfo},
-    vm::{Access, CRASH, Fault, FilterState, Vm, VmConfig, Watch},
+    vm::{Access, Fault, FilterState, Injected, Vm, VmConfig, Watch},
     warning::Warning,
 };
 

@@ -27,11 +27,17 @@ use crate::{
     warning::Warning,
 };
 
-/// Answers any hostcall in the host's place: called with its name, `Some(status)` is what the guest gets.
-pub type Fault = Box<dyn FnMut(&'static str) -> Option<i32> + Send>;
+/// May answer any hostcall in the host's place: called with its name; `None` lets the host answer.
+pub type Fault = Box<dyn FnMut(&'static str) -> Option<Injected> + Send>;
 
-/// A [`Fault`]'s answer that no guest gets: the VM ends in this hostcall, as if it had trapped.
-pub const CRASH: i32 = i32::MIN;
+/// What a [`Fault`] does instead of a hostcall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Injected {
+    /// The guest gets this status, whether or not the ABI knows it, and nothing else happens.
+    Status(i32),
+    /// The VM ends in this hostcall, as if it had trapped.
+    Crash,
+}
 
 /// Is shown what workers share, access by access, after it was made.
 pub type Watch = Box<dyn FnMut(&Access<'_>) + Send>;

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use palisade_host::{
-    Callout, CalloutEvent, CalloutFailure, Clock, Clusters, Error, Headers, Module, Outcome,
-    Request, Response, Vm, VmConfig,
+    Callout, CalloutEvent, CalloutFailure, Clock, Clusters, Error, Headers, Injected, Module,
+    Outcome, Request, Response, Vm, VmConfig,
 };
 
 fn guest(name: &str) -> Module {
@@ -203,7 +203,9 @@ fn a_host_that_answers_anything_is_survived() {
             "proxy_log",
             "proxy_send_local_response",
         ] {
-            let fault = Box::new(move |call: &'static str| (call == name).then_some(status));
+            let fault = Box::new(move |call: &'static str| {
+                (call == name).then_some(Injected::Status(status))
+            });
             let mut vm = start(
                 "sdk-headers",
                 VmConfig {

@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use palisade_host::{Clock, Error, Module, Outcome, Request, Response, Shared, Vm, VmConfig};
+use palisade_host::{
+    Clock, Error, Injected, Module, Outcome, Request, Response, Shared, Vm, VmConfig,
+};
 use support::{JWT_KEY, SESSION_KEY, token};
 
 /// The filter, compiled once per test binary.
@@ -169,7 +171,7 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-/// Any hostcall may answer any status: an answer each time, never a trap, never a hang.
+/// Any hostcall may answer any status: an answer or a closed stream each time, never a trap, never a hang.
 #[test]
 fn a_host_that_answers_any_hostcall_with_any_status() {
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
@@ -196,7 +198,8 @@ fn a_host_that_answers_any_hostcall_with_any_status() {
                 let trigger = armed.clone();
                 let mut faulty = config(&policy);
                 faulty.fault = Some(Box::new(move |called| {
-                    (trigger.load(Ordering::SeqCst) == 1 && called == name).then_some(status)
+                    (trigger.load(Ordering::SeqCst) == 1 && called == name)
+                        .then_some(Injected::Status(status))
                 }));
                 let mut vm = match Vm::start(filter(), faulty) {
                     Ok(vm) => vm,
@@ -208,8 +211,13 @@ fn a_host_that_answers_any_hostcall_with_any_status() {
                     let outcome = vm
                         .exchange(&request, |_| Response::new(401, "wrong"))
                         .unwrap_or_else(|error| panic!("{name} answering {status}: {error}"));
+                    // Without a reply the filter closes the stream, which is an end too.
+                    let closed = outcome
+                        .local_reply
+                        .as_ref()
+                        .is_some_and(|reply| reply.reset);
                     assert!(
-                        outcome.status >= 200 || outcome.paused,
+                        outcome.status >= 200 || outcome.paused || closed,
                         "{name} answering {status}: {outcome:?}"
                     );
                     runs += 1;
@@ -236,7 +244,8 @@ fn a_failing_host_never_opens_the_gate() {
             let trigger = armed.clone();
             let mut faulty = config(policy);
             faulty.fault = Some(Box::new(move |called| {
-                (trigger.load(Ordering::SeqCst) == 1 && called == name).then_some(status)
+                (trigger.load(Ordering::SeqCst) == 1 && called == name)
+                    .then_some(Injected::Status(status))
             }));
             let mut vm = Vm::start(filter(), faulty).unwrap();
             armed.store(1, Ordering::SeqCst);

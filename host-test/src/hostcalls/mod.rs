@@ -26,7 +26,7 @@ use crate::{
     },
     module::Abi,
     state::HostState,
-    vm::CRASH,
+    vm::Injected,
     vm::fuel_used,
     warning::Failed,
 };
@@ -251,12 +251,15 @@ fn guarded(
 ) -> wasmtime::Result<i32> {
     let place = begin(caller, name);
     let fault = caller.data_mut().fault.as_mut();
-    if let Some(answer) = fault.and_then(|fault| fault(name)) {
-        end(caller, place, answer, Bytes::default());
-        if answer == CRASH {
+    match fault.and_then(|fault| fault(name)) {
+        None => {}
+        Some(Injected::Status(status)) => {
+            end(caller, place, status, Bytes::default());
+            return Ok(status);
+        }
+        Some(Injected::Crash) => {
             return Err(wasmtime::Error::msg("killed by the host, as asked"));
         }
-        return Ok(answer);
     }
     let mut cx = Cx {
         caller,

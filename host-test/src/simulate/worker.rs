@@ -21,7 +21,7 @@ use crate::{
         world::{Action, World},
     },
     state::{log::LogLevel, shared::Shared},
-    vm::{CRASH, Fault, Vm, VmConfig, Watch},
+    vm::{Fault, Injected, Vm, VmConfig, Watch},
 };
 
 /// Hostcalls that read or write what workers share.
@@ -335,7 +335,7 @@ impl<'a> Worker<'a> {
                     .compare_exchange(u64::MAX, at, Relaxed, Relaxed);
                 if at.saturating_sub(situation.began.load(Relaxed)) > MOST_POINTS {
                     situation.stuck.store(true, Relaxed);
-                    return Some(CRASH);
+                    return Some(Injected::Crash);
                 }
             }
             if !situation.armed.load(Relaxed) || (failures.is_empty() && crash_rate <= 0.0) {
@@ -345,7 +345,7 @@ impl<'a> Worker<'a> {
             if choices.chance(crash_rate) {
                 situation.crashed.store(true, Relaxed);
                 world.note(me, Action::Crash { call: name });
-                return Some(CRASH);
+                return Some(Injected::Crash);
             }
             let status = failures
                 .iter()
@@ -363,7 +363,7 @@ impl<'a> Worker<'a> {
                 injected: true,
             };
             world.note(me, action);
-            Some(status)
+            Some(Injected::Status(status))
         })
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use palisade_host::{
-    Clock, Clusters, Headers, Module, Outcome as Exchange, Request, Response, Step, StreamInfo, Vm,
-    VmConfig,
+    Clock, Clusters, Headers, Injected, Module, Outcome as Exchange, Request, Response, Step,
+    StreamInfo, Vm, VmConfig,
 };
 
 use anyhow::Result;
@@ -88,7 +88,8 @@ impl Driver for Harness {
                 allow_on_headers_stop_iteration: bodies && file.allow_on_headers_stop_iteration,
                 fault: Some(Box::new(move |call| {
                     let status = answer.load(Ordering::Relaxed);
-                    (call == "proxy_set_shared_data" && status != 0).then_some(status)
+                    (call == "proxy_set_shared_data" && status != 0)
+                        .then_some(Injected::Status(status))
                 })),
                 clusters: Clusters::named(clusters.iter().cloned()),
                 callouts: Some(script.answers()),
