@@ -54,6 +54,7 @@ impl Running {
             upstream: upstream.address,
             environment: Vec::new(),
             binary: None,
+            verbose: false,
             replace: Vec::new(),
         };
         let envoy = Envoy::start(&setup).unwrap_or_else(|error| panic!("{error:#}"));

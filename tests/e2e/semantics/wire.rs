@@ -139,7 +139,10 @@ fn exact(
     Ok(())
 }
 
-fn fields(reader: &mut BufReader<TcpStream>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, &'static str> {
+/// Names and values, as they came.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn fields(reader: &mut BufReader<TcpStream>) -> Result<Fields, &'static str> {
     let mut fields = Vec::new();
     loop {
         let line = line(reader)?.ok_or("cut")?;

@@ -2,15 +2,17 @@
 //!
 //! **Invariant:** it has no virtual clock and no injected faults: [`crate::scenario::unable`] says which cases it can play.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use palisade_host::{LogLevel, LogLine};
 
 use super::http::{Connection, Response};
 use super::server::{self, Envoy};
 use super::upstream::Upstream;
-use crate::scenario::{Driver, Message, Outcome, Session, Setup, Upstream as Received};
+use crate::scenario::{Driver, Inside, Message, Outcome, Session, Setup, Upstream as Received};
 
 /// The driver.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +85,7 @@ impl Driver for InEnvoy {
             .collect();
         start.workers = 2;
         start.binary.clone_from(&self.binary);
+        start.verbose = !ours;
         Ok(EnvoySession {
             ours,
             envoy: Envoy::start(&start)?,
@@ -183,13 +186,22 @@ impl Session for EnvoySession {
                 ..Outcome::default()
             });
         };
+        // Its headers may have gone upstream before it answered itself: the access log knows, and comes after all that is logged.
+        let (denied, inside) = if self.ours {
+            (denied(&answer, &events), None)
+        } else {
+            let details = Some(self.details(logged)).filter(|details| details != "via_upstream");
+            let log = self.envoy.log();
+            let inside = Inside {
+                logs: guest_lines(log.get(logged..).unwrap_or_default()),
+                metrics: self.metrics(),
+                ..Inside::default()
+            };
+            (details, Some(inside))
+        };
         Ok(Outcome {
-            denied: if self.ours {
-                denied(&answer, &events)
-            } else {
-                // Its headers may have gone upstream before it answered itself: the access log knows.
-                Some(self.details(logged)).filter(|details| details != "via_upstream")
-            },
+            denied,
+            inside,
             status: answer.status,
             reply: answer
                 .headers
@@ -206,6 +218,21 @@ impl Session for EnvoySession {
 }
 
 impl EnvoySession {
+    /// The guest's counters and gauges, as the admin port shows them.
+    fn metrics(&self) -> BTreeMap<String, u64> {
+        let Ok(stats) = super::http::request(self.envoy.admin, "GET", "/stats", &[], b"") else {
+            return BTreeMap::new();
+        };
+        let metric = |line: &str| {
+            let (name, value) = line.strip_prefix("wasmcustom.")?.split_once(": ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        String::from_utf8_lossy(&stats.body)
+            .lines()
+            .filter_map(metric)
+            .collect()
+    }
+
     /// Response code details of the last request, from the access log: `PROTOCOL METHOD STATUS DETAILS verdict=…`.
     fn details(&self, logged: usize) -> String {
         let started = Instant::now();
@@ -223,6 +250,27 @@ impl EnvoySession {
         }
         String::new()
     }
+}
+
+/// What the guest logged: `[…][info][wasm] […] wasm log NAME ROOT VM: MESSAGE`, the names as far as they are set.
+fn guest_lines(log: &str) -> Vec<LogLine> {
+    let guest_line = |line: &str| {
+        let (head, said) = line.split_once("] wasm log")?;
+        let level = match head.split(['[', ']']).nth(5)? {
+            "trace" => LogLevel::Trace,
+            "debug" => LogLevel::Debug,
+            "info" => LogLevel::Info,
+            "warning" => LogLevel::Warn,
+            "error" => LogLevel::Error,
+            _ => LogLevel::Critical,
+        };
+        let (_, message) = said.split_once(": ")?;
+        Some(LogLine {
+            level,
+            message: message.to_owned(),
+        })
+    };
+    log.lines().filter_map(guest_line).collect()
 }
 
 /// The reason's code: from the problem body, else (HEAD, gRPC) from the event.

@@ -139,6 +139,8 @@ pub struct Setup {
     pub replace: Vec<(String, String)>,
     /// The program; `None`: [`install`] brings it.
     pub binary: Option<PathBuf>,
+    /// Whether all that the filter logs is in the log, not only warnings.
+    pub verbose: bool,
 }
 
 impl Setup {
@@ -157,6 +159,7 @@ impl Setup {
             environment: Vec::new(),
             replace: Vec::new(),
             binary: None,
+            verbose: false,
         })
     }
 }
@@ -224,6 +227,12 @@ impl Envoy {
                 "palisade",
                 "--log-level",
                 "warning",
+                "--component-log-level",
+                if setup.verbose {
+                    "wasm:trace"
+                } else {
+                    "wasm:warning"
+                },
                 "--concurrency",
                 &setup.workers.to_string(),
                 "-c",

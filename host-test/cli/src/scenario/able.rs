@@ -17,7 +17,7 @@ pub fn unable(file: &File, case: &Case, driver: &str) -> Option<String> {
     }
     match driver {
         "native" => engine(file, case),
-        "envoy" => envoy(case),
+        "envoy" => envoy(file, case),
         _ => None,
     }
 }
@@ -42,10 +42,17 @@ fn engine(file: &File, case: &Case) -> Option<String> {
     })
 }
 
-/// A real Envoy has no virtual clock, no scripted peers, and shows nothing of its inside.
-fn envoy(case: &Case) -> Option<String> {
+/// A real Envoy has no virtual clock, no scripted peers, and shows of its inside the log and the metrics.
+fn envoy(file: &File, case: &Case) -> Option<String> {
     if !case.callouts.is_empty() {
         return Some("its call-outs are scripted".to_owned());
+    }
+    let looks = case
+        .requests
+        .iter()
+        .any(|request| request.expect.0.looks_inside());
+    if looks && file.policy_of(case).is_some() {
+        return Some("our filter's log in Envoy is its events: expect `event`".to_owned());
     }
     case.requests.iter().find_map(in_envoy)
 }

@@ -226,6 +226,7 @@ impl ExpectTable {
             (self.upstream_body.is_some(), "upstream_body"),
             (!self.logs.is_empty() || !self.logs_lack.is_empty(), "logs"),
             (!self.filter_state.is_empty(), "filter_state"),
+            (!self.metrics.is_empty(), "metrics"),
             (self.needs_our_host().is_some(), "the host's own state"),
         ];
         seen.into_iter()
@@ -233,18 +234,22 @@ impl ExpectTable {
             .map(|(_, what)| what)
     }
 
+    /// Whether it looks at what the filter logs or counts.
+    #[must_use]
+    pub fn looks_inside(&self) -> bool {
+        !(self.logs.is_empty() && self.logs_lack.is_empty() && self.metrics.is_empty())
+    }
+
     /// What only our host can show.
     #[must_use]
     pub fn needs_our_host(&self) -> Option<&'static str> {
         let seen = [
-            (!self.metrics.is_empty(), "metrics"),
             (!self.shared_data.is_empty(), "shared_data"),
             (!self.filter_state.is_empty(), "filter_state"),
             (!self.calls.is_empty(), "calls"),
             (self.fuel.is_some(), "fuel"),
             (self.trap.is_some(), "trap"),
             (self.paused, "paused"),
-            (!self.logs.is_empty() || !self.logs_lack.is_empty(), "logs"),
         ];
         seen.into_iter()
             .find(|(used, _)| *used)

@@ -16,7 +16,7 @@ pub mod time;
 pub mod value;
 
 pub use able::unable;
-pub use expect::{Difference, Outcome, Upstream};
+pub use expect::{Difference, Inside, Outcome, Upstream};
 pub use format::{Case, File, load, parse};
 pub use run::{Driver, Message, Report, Session, Setup, report, run_file};
 
