@@ -200,11 +200,15 @@ fn every_path_named_in_a_document_exists() {
         "README.md",
         "filter/README.md",
         "envoy/README.md",
+        "host-test/README.md",
+        "host-test/ENVOY.md",
+        "host-test/cli/README.md",
         "tests/README.md",
     ] {
         let text = read(document);
         for word in text.split(['`', '(', ')', ' ', '\n', '"', '\'', ',']) {
             let word = word.trim_end_matches(['.', ':', ';']);
+            let word = word.split('#').next().unwrap_or(word);
             let top = [
                 "filter/",
                 "host-test/",
