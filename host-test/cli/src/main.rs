@@ -57,7 +57,11 @@ fn main() -> ExitCode {
         Command::Token(token) => token.run(),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("palisade: {error:#}");
+        if let Some(errors) = error.downcast_ref::<command::filter::BadPolicy>() {
+            complain!("{errors}");
+            return ExitCode::from(1);
+        }
+        complain!("palisade: {error:#}");
         ExitCode::from(2)
     })
 }

@@ -110,7 +110,7 @@ mod tests {
             let mut bytes: Vec<u8> = if random(4) == 0 {
                 (0..random(40)).map(|_| random(256) as u8).collect()
             } else {
-                let text = |size: usize| "aB-:\0\u{ff}"[..].repeat(size).into_bytes();
+                let text = |size: usize| "aB-:\0\u{ff}".repeat(size).into_bytes();
                 encode(
                     &(0..random(5))
                         .map(|_| (text(random(3)), text(random(4))))

@@ -436,6 +436,8 @@ fn start(module: &Module, setup: &Setup, trace: bool) -> Result<Vm> {
     let config = VmConfig {
         plugin_name: "bench".to_owned(),
         vm_id: "bench".to_owned(),
+        vm_configuration: setup.vm_config.clone(),
+        root_id: setup.root_id.clone(),
         plugin_configuration: setup.config.clone(),
         environment: setup.env.clone(),
         clock: Clock::virtual_at(Duration::from_secs(setup.wall)),

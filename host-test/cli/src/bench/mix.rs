@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use palisade_host::{Request, StreamInfo};
 
 use crate::mint;
-use crate::scenario::{self, value::Surroundings};
+use crate::scenario::{self, format::Configuration, value::Surroundings};
 
 /// One thing to measure.
 #[derive(Debug, Clone)]
@@ -35,6 +35,10 @@ pub struct Asked {
 pub struct Setup {
     /// Plugin configuration.
     pub config: Vec<u8>,
+    /// Configuration of the VM.
+    pub vm_config: Vec<u8>,
+    /// Which root context.
+    pub root_id: String,
     /// Environment the guest sees.
     pub env: Vec<(String, String)>,
     /// Wall time, seconds since 1970.
@@ -72,6 +76,7 @@ pub fn demo() -> Result<Setup> {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
         wall: WALL,
+        ..Setup::default()
     })
 }
 
@@ -233,7 +238,13 @@ pub fn scenario_cases(path: &Path) -> Result<Vec<Case>> {
         cases.push(Case {
             name: format!("{stem}/{}", case.name),
             setup: Setup {
-                config: file.policy_json(case)?.into_bytes(),
+                config: file.configuration_of(case)?,
+                vm_config: file
+                    .vm_configuration
+                    .as_ref()
+                    .map(Configuration::bytes)
+                    .unwrap_or_default(),
+                root_id: file.root_id.clone(),
                 env: env.into_iter().collect(),
                 wall: file.wall,
             },

@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use palisade_cli::bench::budget::{Budgets, Row};
 use palisade_cli::bench::measure::{CaseCost, Spread, StartCost, Subject};
 use palisade_cli::bench::mix::{self, Case, Setup};
-use palisade_cli::policy_file::{self, Document};
 use serde_json::{Value, json};
 
-use super::{Paint, cache, environment, module_path, pair};
+use super::Paint;
+use super::filter::{Filter, cache, header};
 
 /// Measure a filter: fuel and hostcalls per callback, bytes across the boundary, memory, times.
 ///
@@ -21,18 +21,6 @@ use super::{Paint, cache, environment, module_path, pair};
 pub(crate) struct Bench {
     /// Scenario files whose cases marked `bench: true` are measured; absent: a mix of four requests.
     files: Vec<PathBuf>,
-    /// The filter; absent: target/palisade.wasm, or the one beside this program.
-    #[arg(long, value_name = "M.wasm")]
-    module: Option<PathBuf>,
-    /// Its configuration, as it is.
-    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
-    config: Option<PathBuf>,
-    /// Its configuration as YAML or JSON, handed over as JSON: a policy of ours.
-    #[arg(long, value_name = "P")]
-    policy: Option<PathBuf>,
-    /// A variable of the guest's environment; what a policy needs is taken from ours.
-    #[arg(long = "env", value_name = "KEY=VALUE")]
-    env: Vec<String>,
     /// A header on each request of the mix.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -51,6 +39,8 @@ pub(crate) struct Bench {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// One module, measured.
@@ -62,7 +52,7 @@ struct Measured {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let path = module_path(self.module.as_deref())?;
+        let path = self.filter.path()?;
         if let Some(file) = &self.budgets {
             return self.gate(&path, file);
         }
@@ -156,33 +146,28 @@ impl Bench {
         let mut headers = self
             .headers
             .iter()
-            .map(|line| {
-                let (name, value) = line
-                    .split_once(':')
-                    .context("a header is written NAME: VALUE")?;
-                Ok((name.trim().to_owned(), value.trim().to_owned()))
-            })
+            .map(|line| header(line).map(|(name, value)| (name.to_owned(), value.to_owned())))
             .collect::<Result<Vec<_>>>()?;
-        let mut setup = match (&self.config, &self.policy) {
-            (Some(path), _) => Setup {
-                config: std::fs::read(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?,
-                ..Setup::default()
-            },
-            (None, Some(path)) => policy(path, &self.env)?,
-            (None, None) if self.module.is_none() => {
-                let token = format!("Bearer {}", mix::demo_token()?);
-                headers.push(("authorization".to_owned(), token));
-                mix::demo()?
+        let mut setup = if self.filter.is_absent() {
+            let token = format!("Bearer {}", mix::demo_token()?);
+            headers.push(("authorization".to_owned(), token));
+            let mut demo = mix::demo()?;
+            for (name, value) in self.filter.named()? {
+                demo.env.retain(|(held, _)| *held != name);
+                demo.env.push((name, value));
             }
-            (None, None) => Setup::default(),
+            demo
+        } else {
+            let given = self.filter.given()?;
+            Setup {
+                config: given.configuration,
+                env: given.environment,
+                ..Setup::default()
+            }
         };
+        setup.vm_config = self.filter.vm_configuration();
+        setup.root_id = self.filter.root_id();
         setup.wall = mix::WALL;
-        for variable in &self.env {
-            let (name, value) = pair(variable)?;
-            setup.env.retain(|(held, _)| *held != name);
-            setup.env.push((name, value));
-        }
         let mut cases = Vec::new();
         for file in files {
             cases.extend(mix::scenario_cases(file)?);
@@ -194,27 +179,6 @@ impl Bench {
         }
         Ok((setup, cases))
     }
-}
-
-/// A policy as the filter gets it, with the variables it needs.
-fn policy(path: &Path, arguments: &[String]) -> Result<Setup> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let document =
-        Document::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-    let env = environment(None, arguments)?;
-    // A policy that does not compile may be another filter's configuration: the filter decides.
-    let needs = policy_file::compile(&document.node, &env)
-        .map(|policy| policy.implied().env.clone())
-        .unwrap_or_default();
-    Ok(Setup {
-        config: document.json().into_bytes(),
-        env: env
-            .into_iter()
-            .filter(|(name, _)| needs.contains(name))
-            .collect(),
-        wall: mix::WALL,
-    })
 }
 
 fn json_of(measured: &Measured) -> Value {

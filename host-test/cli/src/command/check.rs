@@ -10,7 +10,8 @@ use palisade_cli::policy_file::{self, Document};
 use palisade_engine::policy::Policy;
 use serde_json::{Value, json};
 
-use super::{Paint, environment};
+use super::Paint;
+use super::filter::environment;
 
 /// Check a policy: every error with file, line, key, value and help; or what the policy implies.
 #[derive(Debug, Args)]
@@ -20,12 +21,12 @@ pub(crate) struct Check {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// KEY=VALUE lines: the VM's environment.
-    #[arg(long, value_name = "FILE")]
-    env_file: Option<PathBuf>,
-    /// One variable of the VM's environment.
+    /// A variable of the guest's environment: with one named, the policy's secrets are looked at too.
     #[arg(long = "env", value_name = "KEY=VALUE")]
     env: Vec<String>,
+    /// A file of such lines.
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
 }
 
 /// Said of a policy that traces.

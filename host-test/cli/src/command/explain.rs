@@ -10,11 +10,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::explain::input::PEER;
 use palisade_cli::explain::{Desk, Input, Verdict, human, nearest, search};
-use palisade_cli::policy_file::Document;
-use palisade_engine::policy::Policy;
+use palisade_host::Limits;
 use serde_json::{Value, json};
 
-use super::{environment, module};
+use super::filter::{Filter, check, document, environment};
 
 /// Explain one request: steps, decoding, cost, and the narrowest exception. Exit code 0: allowed, 1: refused, 2: usage.
 ///
@@ -22,9 +21,6 @@ use super::{environment, module};
 /// is read from standard input and told by its look.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The policy, YAML or JSON.
-    #[arg(long, short, value_name = "FILE")]
-    policy: PathBuf,
     /// A curl command line: `--curl "curl -d a=b https://example.com/"`.
     #[arg(long, value_name = "COMMAND", group = "request")]
     curl: Option<String>,
@@ -40,15 +36,6 @@ pub(crate) struct Explain {
     /// Which entry of the HAR, from 0.
     #[arg(long, default_value_t = 0)]
     entry: usize,
-    /// The filter.
-    #[arg(long, value_name = "M.wasm")]
-    module: Option<PathBuf>,
-    /// KEY=VALUE lines: the VM's environment.
-    #[arg(long, value_name = "FILE")]
-    env_file: Option<PathBuf>,
-    /// One variable of the VM's environment.
-    #[arg(long = "env", value_name = "KEY=VALUE")]
-    env: Vec<String>,
     /// Where the request comes from, `address:port`.
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer: Option<String>,
@@ -70,22 +57,25 @@ pub(crate) struct Explain {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 impl Explain {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let file = self.policy.display();
-        let text =
-            std::fs::read_to_string(&self.policy).with_context(|| format!("cannot read {file}"))?;
-        let document =
-            Document::parse(&text).map_err(|error| anyhow::anyhow!("{file}: {error}"))?;
-        let checked = Policy::check(&document.node).map_err(|errors| {
-            let first = errors.first().map(ToString::to_string);
-            anyhow::anyhow!(
-                "{file}: {} (`palisade check` tells all)",
-                first.unwrap_or_default()
-            )
-        })?;
+        let Some(path) = self
+            .filter
+            .policy
+            .as_deref()
+            .or(self.filter.config.as_deref())
+        else {
+            bail!(
+                "explain needs --policy P.yaml: what it explains are the steps of our own filter"
+            );
+        };
+        let file = path.display();
+        let document = document(path)?;
+        let checked = check(path, &document)?;
         let mut policy: Value = serde_json::from_str(&document.json())?;
         if let (Some(level), Some(injection)) = (self.level, policy.get_mut("injection")) {
             let Some(injection) = injection.as_object_mut() else {
@@ -98,7 +88,7 @@ impl Explain {
             |host| String::from_utf8_lossy(host).replace('*', "www"),
         );
         let mut input = self.input(&host)?;
-        let mut env = environment(self.env_file.as_deref(), &self.env)?;
+        let mut env = environment(self.filter.env_file.as_deref(), &self.filter.env)?;
         let missing = stand_in(&checked.implied().env, &mut env);
         if !missing.is_empty() {
             input.notes.push(format!(
@@ -110,7 +100,9 @@ impl Explain {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let desk = Desk {
-            module: module(self.module.as_deref())?,
+            module: self.filter.load(Limits::default())?,
+            vm_configuration: self.filter.vm_configuration(),
+            root_id: self.filter.root_id(),
             env,
             at: self.at.map_or(now, Duration::from_secs),
             times: self.times,

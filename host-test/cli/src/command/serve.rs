@@ -4,7 +4,7 @@
 //! **Invariant:** what cannot be loaded never replaces what runs; a reload is tried in a VM of its own before any worker gets it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use palisade_cli::policy_file::{self, Document};
-use palisade_host::{Clock, Limits, LoadOptions, Module, Shared};
+use palisade_host::{Clock, Limits, Shared};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::filter::{self, BadPolicy, Filter, Given};
 use super::serve_limits::{Level, Limited};
-use super::{cache, environment, module_path};
 use crate::gateway::access_log::Format;
 use crate::gateway::admin::Admin;
 use crate::gateway::guest::{FailurePolicy, TRIAL, start_vm};
@@ -34,50 +33,15 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Serve a policy, or any Proxy-Wasm filter: an HTTP/1.1 and HTTP/2 gateway with the filter in it.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The policy of our own filter, YAML or JSON; read again when it changes.
-    #[arg(long, value_name = "P", conflicts_with_all = ["config", "config_text"])]
-    policy: Option<PathBuf>,
     /// Where requests go: http://HOST:PORT, or h2c://HOST:PORT for HTTP/2; absent: a demo that shows what it received.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// The filter, read again when it changes; absent: target/palisade.wasm, or the one beside this program.
-    #[arg(long, value_name = "M.wasm")]
-    module: Option<PathBuf>,
-    /// Plugin configuration for a filter that is not ours; read again when it changes.
-    #[arg(long, value_name = "FILE", help_heading = "Any filter")]
-    config: Option<PathBuf>,
-    /// The same, as text.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        conflicts_with = "config",
-        help_heading = "Any filter"
-    )]
-    config_text: Option<String>,
-    /// Configuration of the VM (`proxy_on_vm_start`).
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true,
-        help_heading = "Any filter"
-    )]
-    vm_config: String,
-    /// Which root context of the module.
-    #[arg(
-        long,
-        value_name = "ID",
-        default_value = "",
-        hide_default_value = true,
-        help_heading = "Any filter"
-    )]
-    root_id: String,
     /// Scope of shared queues and data.
     #[arg(
         long,
         value_name = "ID",
         default_value = "palisade",
-        help_heading = "Any filter"
+        help_heading = "Filter"
     )]
     vm_id: String,
     /// A cluster that the filter may call: http://HOST:PORT, or h2c:// for HTTP/2; repeatable, or separated by commas.
@@ -85,19 +49,14 @@ pub(crate) struct Serve {
         long,
         value_name = "NAME=URL",
         value_delimiter = ',',
-        help_heading = "Any filter"
+        help_heading = "Filter"
     )]
     clusters: Vec<String>,
     /// What to do when the filter has failed: answer 503, pass everything, or start it anew.
-    #[arg(
-        long,
-        value_enum,
-        default_value = "reload",
-        help_heading = "Any filter"
-    )]
+    #[arg(long, value_enum, default_value = "reload", help_heading = "Filter")]
     failure_policy: FailurePolicy,
     /// Lines of the filter's log below this are dropped.
-    #[arg(long, value_enum, default_value = "info", help_heading = "Any filter")]
+    #[arg(long, value_enum, default_value = "info", help_heading = "Filter")]
     log_level: Level,
     /// No filter at all: what the gateway itself costs.
     #[arg(long, hide = true)]
@@ -111,12 +70,6 @@ pub(crate) struct Serve {
     /// Where to answer /stats, /stats/prometheus, /ready and /healthz.
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// A variable of the VM's environment; without it, what the policy needs is taken from ours.
-    #[arg(long = "env", value_name = "KEY=VALUE")]
-    env: Vec<String>,
-    /// KEY=VALUE lines: the VM's environment.
-    #[arg(long, value_name = "FILE")]
-    env_file: Option<PathBuf>,
     /// The access log.
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     log: Format,
@@ -136,38 +89,30 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     tls_client_ca: Option<PathBuf>,
     #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
     limits: Limited,
-}
-
-/// What the files say now.
-struct Read {
-    configuration: Vec<u8>,
-    environment: Vec<(String, String)>,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let env = environment(self.env_file.as_deref(), &self.env)?;
-        let Some(read) = self.read(&env)? else {
-            return Ok(ExitCode::from(1));
-        };
+        let given = self.given()?;
         let module = if self.no_filter {
             None
         } else {
-            let path = module_path(self.module.as_deref())?;
-            Some(compile(&path, self.guest_limits())?)
+            Some(self.filter.load(self.guest_limits())?)
         };
         let load = Load {
             module,
             generation: 0,
-            configuration: read.configuration.into(),
-            environment: read.environment.into(),
+            configuration: given.configuration.into(),
+            environment: given.environment.into(),
         };
         let plan = Arc::new(self.plan()?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let done = runtime.block_on(self.serve(&plan, load, &env));
+        let done = runtime.block_on(self.serve(&plan, load));
         // A reload that is being tried must not hold up the end.
         runtime.shutdown_background();
         done
@@ -200,9 +145,9 @@ impl Serve {
         Ok(Plan {
             names: Names {
                 plugin: "palisade".to_owned(),
-                root_id: self.root_id.clone(),
+                root_id: self.filter.root_id(),
                 vm_id: self.vm_id.clone(),
-                vm_configuration: self.vm_config.clone().into_bytes(),
+                vm_configuration: self.filter.vm_configuration(),
             },
             shared: Shared::new(),
             clock: Clock::system(),
@@ -228,12 +173,7 @@ impl Serve {
         })
     }
 
-    async fn serve(
-        &self,
-        plan: &Arc<Plan>,
-        load: Load,
-        env: &BTreeMap<String, String>,
-    ) -> Result<ExitCode> {
+    async fn serve(&self, plan: &Arc<Plan>, load: Load) -> Result<ExitCode> {
         let listener = tokio::net::TcpListener::bind(&self.listen)
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -270,7 +210,6 @@ impl Serve {
             plan,
             &workers,
             load,
-            env,
             [&mut interrupt, &mut terminate],
         )
         .await?;
@@ -291,7 +230,7 @@ impl Serve {
 
     /// The filter and its configuration, in a few words.
     fn what(&self, load: &Load) -> String {
-        match (&load.module, &self.policy, &self.config) {
+        match (&load.module, &self.filter.policy, &self.filter.config) {
             (None, ..) => "no filter".to_owned(),
             (_, Some(policy), _) => format!("policy {}", policy.display()),
             (Some(module), _, Some(config)) => {
@@ -310,74 +249,11 @@ impl Serve {
         }
     }
 
-    /// Configuration and environment as they are now; `None` when the policy has errors, which were printed.
-    fn read(&self, env: &BTreeMap<String, String>) -> Result<Option<Read>> {
-        let Some(path) = &self.policy else {
-            let configuration = match (&self.config, &self.config_text) {
-                (Some(file), _) => std::fs::read(file)
-                    .with_context(|| format!("--config: cannot read {}", file.display()))?,
-                (None, Some(text)) => text.clone().into_bytes(),
-                (None, None) if self.module.is_none() && !self.no_filter => bail!(
-                    "serve what? Give --policy P.yaml for our own filter, or --module X.wasm (with --config FILE) for another"
-                ),
-                (None, None) => Vec::new(),
-            };
-            // A filter of which nothing is known gets what was given to it by name, and nothing else of our environment.
-            let environment = self.own_environment(env)?;
-            return Ok(Some(Read {
-                configuration,
-                environment,
-            }));
-        };
-        let file = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
-        let document = match Document::parse(&text) {
-            Ok(document) => document,
-            Err(error) => {
-                complain!("{file}: {error}");
-                return Ok(None);
-            }
-        };
-        match policy_file::compile(&document.node, env) {
-            Ok(policy) => Ok(Some(Read {
-                configuration: document.json().into_bytes(),
-                // The guest sees the policy's own variables and nothing else of our environment.
-                environment: env
-                    .iter()
-                    .filter(|(name, _)| policy.implied().env.contains(name))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect(),
-            })),
-            Err(errors) => {
-                for error in errors {
-                    let line = document
-                        .line(&error.path)
-                        .map_or_else(String::new, |line| format!(":{line}"));
-                    complain!("{file}{line}: {}", in_our_words(&error.to_string()));
-                }
-                Ok(None)
-            }
+    fn given(&self) -> Result<Given> {
+        if self.no_filter && self.filter.is_absent() {
+            return Ok(Given::default());
         }
-    }
-
-    /// What `--env` and `--env-file` name.
-    fn own_environment(&self, env: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
-        let mut named = Vec::new();
-        if let Some(path) = &self.env_file {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            named.extend(text.lines().map(str::to_owned));
-        }
-        named.extend(self.env.iter().cloned());
-        let names: Vec<&str> = named
-            .iter()
-            .filter_map(|line| Some(line.split_once('=')?.0.trim()))
-            .collect();
-        Ok(env
-            .iter()
-            .filter(|(name, _)| names.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect())
+        self.filter.given()
     }
 
     /// Deals connections to the workers in turn, and hands them what has changed, until a signal says stop.
@@ -387,18 +263,19 @@ impl Serve {
         plan: &Arc<Plan>,
         workers: &[gateway::Handle],
         mut load: Load,
-        env: &BTreeMap<String, String>,
         [interrupt, terminate]: [&mut Signal; 2],
     ) -> Result<()> {
         let places = Arc::new(Semaphore::new(
             usize::try_from(self.limits.max_connections).unwrap_or(usize::MAX),
         ));
         let mut poll = tokio::time::interval(LOOK);
-        let mut configuration =
-            Watch::new(self.policy.iter().chain(&self.config).cloned().collect());
-        let module = (!self.no_filter)
-            .then(|| module_path(self.module.as_deref()))
-            .transpose()?;
+        let mut configuration = Watch::new(
+            (self.filter.policy.iter())
+                .chain(&self.filter.config)
+                .cloned()
+                .collect(),
+        );
+        let module = (!self.no_filter).then(|| self.filter.path()).transpose()?;
         let mut module = Watch::new(module.into_iter().collect());
         let mut certificate = Watch::new(plan.tls.as_ref().map(Tls::files).unwrap_or_default());
         let mut turn = workers.iter().cycle();
@@ -447,7 +324,7 @@ impl Serve {
                     }
                     let (other, fresh_module) = (configuration.changed(), module.changed());
                     if other || fresh_module {
-                        trial = self.try_load(plan, &load, fresh_module, env);
+                        trial = self.try_load(plan, &load, fresh_module);
                     }
                 }
             }
@@ -463,40 +340,41 @@ impl Serve {
         plan: &Arc<Plan>,
         old: &Load,
         fresh_module: bool,
-        env: &BTreeMap<String, String>,
     ) -> Option<tokio::task::JoinHandle<Result<Load>>> {
         let refused = |why: &str| {
             up(&plan.stats.numbers.reloads_refused);
             complain!("palisade: {why}; the old one stays");
         };
-        let read = match self.read(env) {
-            Ok(Some(read)) => read,
-            Ok(None) => {
-                refused("the policy has errors");
-                return None;
-            }
+        let given = match self.given() {
+            Ok(given) => given,
             Err(error) => {
-                refused(&format!("{error:#}"));
+                match error.downcast_ref::<BadPolicy>() {
+                    Some(errors) => {
+                        complain!("{errors}");
+                        refused("the policy has errors");
+                    }
+                    None => refused(&format!("{error:#}")),
+                }
                 return None;
             }
         };
         if !fresh_module
-            && *read.configuration == *old.configuration
-            && *read.environment == *old.environment
+            && *given.configuration == *old.configuration
+            && *given.environment == *old.environment
         {
             return None;
         }
         let mut load = Load {
-            configuration: read.configuration.into(),
-            environment: read.environment.into(),
+            configuration: given.configuration.into(),
+            environment: given.environment.into(),
             ..old.clone()
         };
         let plan = Arc::clone(plan);
-        let path = module_path(self.module.as_deref()).ok();
+        let path = self.filter.path().ok();
         let limits = self.guest_limits();
         Some(tokio::task::spawn_blocking(move || {
             if fresh_module && let Some(path) = path {
-                load.module = Some(compile(&path, limits)?);
+                load.module = Some(filter::load(&path, limits)?);
                 load.generation += 1;
             }
             if let Some(module) = &load.module {
@@ -505,27 +383,6 @@ impl Serve {
             Ok(load)
         }))
     }
-}
-
-/// The engine's advice on a missing secret is for Envoy; here there are flags.
-fn in_our_words(error: &str) -> String {
-    match error.split_once("; name it in `environment_variables`") {
-        Some((problem, _)) => {
-            let name = problem.split('`').nth(1).unwrap_or("NAME");
-            format!(
-                "{problem}; give it with `--env {name}=VALUE`, in a file with `--env-file FILE`, or in this process's environment"
-            )
-        }
-        None => error.to_owned(),
-    }
-}
-
-fn compile(path: &Path, limits: Limits) -> Result<Module> {
-    let options = LoadOptions {
-        limits,
-        cache: cache(),
-    };
-    Module::from_file_with(path, &options).with_context(|| format!("module {}", path.display()))
 }
 
 async fn connection(

@@ -8,18 +8,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use palisade_host::Request;
 use palisade_host::simulate::{
     Action, Control, Event, Failure, Property, Report, Run, Schedule, Simulation, Traffic,
     Violation,
 };
+use palisade_host::{Limits, Request};
 use serde_json::{Value, json};
 
-use super::simulate_input::{failure, policy, rate, scenario_traffic, span};
-use super::{Paint, module, pair};
+use super::Paint;
+use super::filter::{Filter, header};
+use super::simulate_input::{failure, rate, scenario_traffic, span};
 
 /// Race a filter: several workers over one shared store, interleaved hostcall by hostcall as a seed says.
 ///
@@ -27,32 +28,8 @@ use super::{Paint, module, pair};
 /// seed that breaks one is shown with the shortest schedule that still does, and how to run it again.
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
-    /// The filter; absent: target/palisade.wasm, or the one beside this program.
-    #[arg(long, value_name = "M.wasm", help_heading = "Filter")]
-    module: Option<PathBuf>,
-    /// Its configuration as YAML or JSON, handed over as JSON: a policy of ours.
-    #[arg(long, value_name = "P", conflicts_with_all = ["config", "config_text"], help_heading = "Filter")]
-    policy: Option<PathBuf>,
-    /// Its configuration, as it is.
-    #[arg(long, value_name = "FILE", help_heading = "Filter")]
-    config: Option<PathBuf>,
-    /// The same, as text.
-    #[arg(
-        long,
-        value_name = "TEXT",
-        conflicts_with = "config",
-        help_heading = "Filter"
-    )]
-    config_text: Option<String>,
-    /// Configuration of the VM (`proxy_on_vm_start`).
-    #[arg(long, value_name = "TEXT", default_value = "", help_heading = "Filter")]
-    vm_config: String,
-    /// Which root context.
-    #[arg(long, value_name = "ID", default_value = "", help_heading = "Filter")]
-    root_id: String,
-    /// A variable of the guest's environment; what a policy needs is taken from ours.
-    #[arg(long = "env", value_name = "KEY=VALUE", help_heading = "Filter")]
-    env: Vec<String>,
+    #[command(flatten)]
+    filter: Filter,
 
     /// VMs over one store.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -172,7 +149,7 @@ impl Simulate {
     }
 
     fn prepare(&self) -> Result<(Simulation, Traffic)> {
-        let module = module(self.module.as_deref())?;
+        let module = self.filter.load(Limits::default())?;
         for failure in &self.fail {
             if let Some(hostcall) = &failure.hostcall
                 && !module.imports_function(hostcall)
@@ -188,10 +165,10 @@ impl Simulate {
         }));
         let mut simulation = Simulation {
             workers: usize::from(self.workers),
-            root_id: self.root_id.clone(),
+            root_id: self.filter.root_id(),
             plugin_name: "simulated".to_owned(),
             vm_id: "simulated".to_owned(),
-            vm_configuration: self.vm_config.clone().into_bytes(),
+            vm_configuration: self.filter.vm_configuration(),
             // As every configuration of ours has it; without it a body never comes to a filter that waits for one.
             allow_on_headers_stop_iteration: true,
             skew: self.skew,
@@ -206,10 +183,8 @@ impl Simulate {
             None => {
                 let mut request = Request::new(&self.method, &self.path);
                 for line in &self.headers {
-                    let (name, value) = line
-                        .split_once(':')
-                        .context("a header is written NAME: VALUE")?;
-                    request = request.header(name.trim(), value.trim());
+                    let (name, value) = header(line)?;
+                    request = request.header(name, value);
                 }
                 Traffic::race_of(&request, self.requests.unwrap_or(100), self.clients)
             }
@@ -217,20 +192,15 @@ impl Simulate {
         if let Some(count) = self.requests {
             traffic.requests = traffic.requests.into_iter().cycle().take(count).collect();
         }
-        if let Some(path) = &self.config {
-            simulation.plugin_configuration =
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        }
-        if let Some(text) = &self.config_text {
-            simulation.plugin_configuration = text.clone().into_bytes();
-        }
-        if let Some(path) = &self.policy {
-            (simulation.plugin_configuration, simulation.environment) = policy(path, &self.env)?;
-        }
-        for variable in &self.env {
-            let (name, value) = pair(variable)?;
-            simulation.environment.retain(|(held, _)| *held != name);
-            simulation.environment.push((name, value));
+        if self.filter.is_configured() || self.traffic.is_none() {
+            let given = self.filter.given()?;
+            simulation.plugin_configuration = given.configuration;
+            simulation.environment = given.environment;
+        } else {
+            for (name, value) in self.filter.named()? {
+                simulation.environment.retain(|(held, _)| *held != name);
+                simulation.environment.push((name, value));
+            }
         }
         Ok((simulation, traffic))
     }

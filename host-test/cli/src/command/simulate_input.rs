@@ -6,31 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use palisade_cli::policy_file::{self, Document};
 use palisade_cli::scenario::time::Step;
 use palisade_cli::scenario::value::Surroundings;
 use palisade_cli::scenario::{self, Message};
 use palisade_host::simulate::{Arrival, Failure, Simulation, Traffic};
 use palisade_host::{Headers, Request, StreamInfo};
-
-use super::environment;
-
-type Variables = Vec<(String, String)>;
-
-/// A policy as the filter gets it, with the variables it needs.
-pub(super) fn policy(path: &Path, arguments: &[String]) -> Result<(Vec<u8>, Variables)> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let document =
-        Document::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    let env = environment(None, arguments)?;
-    // What does not compile is refused by the filter itself, with its own words.
-    let needs = policy_file::compile(&document.node, &env)
-        .map(|policy| policy.implied().env.clone())
-        .unwrap_or_default();
-    let env = env.into_iter().filter(|(name, _)| needs.contains(name));
-    Ok((document.json().into_bytes(), env.collect()))
-}
 
 /// The requests of a case; its policy and environment too, which the command line may replace.
 pub(super) fn scenario_traffic(
@@ -48,7 +28,7 @@ pub(super) fn scenario_traffic(
         })?;
     let env = file.env(case);
     simulation.wall = Duration::from_secs(file.wall);
-    simulation.plugin_configuration = file.policy_json(case)?.into_bytes();
+    simulation.plugin_configuration = file.configuration_of(case)?;
     let surroundings = Surroundings {
         env: &env,
         wall: file.wall,

@@ -16,14 +16,14 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use palisade_cli::envoy::driver::InEnvoy;
 use palisade_cli::envoy::server;
-use palisade_cli::scenario::format::Limits;
+use palisade_cli::scenario::format::{Configuration, Limits, PolicySource};
 use palisade_cli::scenario::harness::Harness;
 use palisade_cli::scenario::native::Native;
 use palisade_cli::scenario::{Difference, File, Report, load, report as play, unable};
 use palisade_cli::suites::{self, Suite};
 use palisade_host::{LoadOptions, Module};
 
-use super::{cache, module, module_path};
+use super::filter::{self, Filter, cache, module_path};
 
 /// Run scenario files: requests in; expected verdict, reason and effects out.
 #[derive(Debug, Args)]
@@ -34,9 +34,6 @@ pub(crate) struct Test {
     /// What runs them.
     #[arg(long, value_enum, default_value = "harness")]
     driver: DriverName,
-    /// The filter, over what a file names; with --suites a folder too: `PLUGIN.wasm` of each suite.
-    #[arg(long, value_name = "M.wasm")]
-    module: Option<PathBuf>,
     /// The Envoy of `--driver envoy`; else `$ENVOY`, target/envoy, or the one in PATH.
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
@@ -67,6 +64,8 @@ pub(crate) struct Test {
     /// Print passed and skipped cases too.
     #[arg(long, short)]
     verbose: bool,
+    #[command(flatten)]
+    given: Filter,
 }
 
 /// A driver.
@@ -154,10 +153,11 @@ impl Test {
     /// The cases of the files on the drivers asked for.
     fn case_jobs(&self, has_envoy: bool) -> Result<Vec<Job>> {
         let paths = scenario_files(&self.files)?;
-        let files = paths
+        let mut files = paths
             .iter()
             .map(|path| load(path))
             .collect::<Result<Vec<_>>>()?;
+        self.give(&mut files)?;
         let mut modules = BTreeMap::new();
         let mut jobs = Vec::new();
         let drivers: &[&'static str] = match self.driver {
@@ -196,13 +196,55 @@ impl Test {
         Ok(jobs)
     }
 
+    /// What the command line says of the filter goes before what files say.
+    fn give(&self, files: &mut [File]) -> Result<()> {
+        let mut env = self.given.named()?;
+        let configuration = if self.given.is_configured() {
+            let given = self.given.given()?;
+            env.extend(given.environment);
+            let text = String::from_utf8(given.configuration)
+                .context("a configuration given to `palisade test` is text")?;
+            Some(text)
+        } else {
+            None
+        };
+        for file in files {
+            file.env.extend(env.iter().cloned());
+            if let Some(text) = self.given.vm_config() {
+                file.vm_configuration = Some(Configuration(text.into()));
+            }
+            if let Some(root) = &self.given.root_id {
+                file.root_id.clone_from(root);
+            }
+            if let Some(text) = &configuration {
+                if self.given.policy.is_some() {
+                    file.policy = Some(PolicySource::Inline(serde_json::from_str(text)?));
+                    file.configuration = None;
+                } else {
+                    file.policy = None;
+                    file.configuration = Some(Configuration(text.as_str().into()));
+                }
+            }
+            for case in &mut file.cases {
+                for (name, _) in &env {
+                    case.env.remove(name);
+                }
+                if configuration.is_some() {
+                    case.policy = None;
+                    case.configuration = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The module that a file is run on: the command's, the file's own, or our filter.
     fn module_of(
         &self,
         file: &File,
         modules: &mut BTreeMap<(PathBuf, Option<u64>, Option<usize>), Loaded>,
     ) -> Result<Loaded> {
-        let path = match (&self.module, file.module_path()) {
+        let path = match (&self.given.module, file.module_path()) {
             (Some(path), _) => path.clone(),
             (None, Some(path)) => path,
             (None, None) => module_path(None)?,
@@ -231,9 +273,14 @@ impl Test {
 
     /// The tests of the portable suites.
     fn suite_jobs(&self, path: &Path) -> Result<Vec<Job>> {
-        let Some(given) = &self.module else {
-            bail!("--suites needs --module: a module, or a folder of modules");
+        let Some(given) = &self.given.module else {
+            bail!(
+                "--suites needs --module: a module, or a folder with a `PLUGIN.wasm` for each suite"
+            );
         };
+        if self.given.is_configured() {
+            bail!("each suite brings its own configuration: leave --policy and --config out");
+        }
         let folder = given.is_dir();
         let stem = given
             .file_stem()
@@ -272,7 +319,7 @@ impl Test {
                 Some(file) => Some(match modules.get(&file) {
                     Some(module) => module.clone(),
                     None => {
-                        let module = module(Some(&file))?;
+                        let module = filter::load(&file, palisade_host::Limits::default())?;
                         modules.insert(file, module.clone());
                         module
                     }

@@ -17,6 +17,10 @@ use serde_json::{Value as Json, json};
 pub struct Desk {
     /// The filter.
     pub module: Module,
+    /// Configuration of the VM.
+    pub vm_configuration: Vec<u8>,
+    /// Which root context.
+    pub root_id: String,
     /// The VM's environment.
     pub env: BTreeMap<String, String>,
     /// Wall time.
@@ -229,6 +233,8 @@ impl Desk {
         let config = VmConfig {
             plugin_name: "palisade".to_owned(),
             vm_id: "explain".to_owned(),
+            vm_configuration: self.vm_configuration.clone(),
+            root_id: self.root_id.clone(),
             plugin_configuration: policy.to_string().into_bytes(),
             environment: self
                 .env
