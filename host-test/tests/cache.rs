@@ -73,7 +73,8 @@ fn the_second_load_hits_and_off_never_does() {
 
 #[test]
 fn a_broken_cache_is_compiled_over() {
-    let breakages: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+    type Breakage = fn(&[u8]) -> Vec<u8>;
+    let breakages: [(&str, Breakage); 4] = [
         ("empty", |_| Vec::new()),
         ("cut", |bytes| bytes[..bytes.len() / 2].to_vec()),
         ("garbage", |bytes| vec![0xa5; bytes.len()]),
