@@ -25,6 +25,27 @@ pub struct Warning {
     pub why: String,
 }
 
+impl Warning {
+    /// A sentence for each that differs, in order, with how often it came.
+    #[must_use]
+    pub fn told(warnings: &[Self]) -> Vec<String> {
+        let mut told: Vec<(String, usize)> = Vec::new();
+        for warning in warnings {
+            let text = warning.to_string();
+            match told.iter_mut().find(|(held, _)| *held == text) {
+                Some((_, times)) => *times += 1,
+                None => told.push((text, 1)),
+            }
+        }
+        told.into_iter()
+            .map(|(text, times)| match times {
+                1 => text,
+                _ => format!("{text} ({times} times)"),
+            })
+            .collect()
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

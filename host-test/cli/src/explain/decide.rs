@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use palisade_host::{Clock, Module, Outcome, Request, Response, Shared, Trace, Vm, VmConfig};
+use palisade_host::{
+    Clock, Module, Outcome, Request, Response, Shared, Trace, Vm, VmConfig, Warning,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -78,6 +80,9 @@ pub struct Explanation {
     pub values: Vec<Value>,
     /// Fields of our reply, or headers the upstream got that the client did not send.
     pub headers: Vec<(String, String)>,
+    /// What the filter did wrong without falling over it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One step.
@@ -491,6 +496,7 @@ impl Told {
         let spent: u64 = steps.iter().map(|row| row.fuel).sum();
         let fuel = plain.trace.fuel();
         Ok(Explanation {
+            warnings: Warning::told(&plain.warnings),
             verdict,
             client: event("client"),
             route,

@@ -28,6 +28,9 @@ pub fn human(
     for note in &input.notes {
         line(&mut out, &format!("  note: {}", visible(note)));
     }
+    for warning in &told.warnings {
+        line(&mut out, &format!("  warning: {}", visible(warning)));
+    }
     table(&mut out, told, paint);
     for value in shown(told) {
         block(&mut out, value, paint);

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use palisade_host::{
-    Callout, Error, FilterState, Module, Step, StreamId, StreamInfo, Vm, VmConfig,
+    Callout, Error, FilterState, LogLevel, Module, Step, StreamId, StreamInfo, Vm, VmConfig,
+    Warning,
 };
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
@@ -80,6 +81,18 @@ pub(crate) struct Failures {
     /// Not before this may a new VM start.
     pause_until: Cell<Option<Instant>>,
 }
+
+/// Warnings of a worker's filter: how many were shown of late.
+#[derive(Debug, Default)]
+pub(crate) struct Warned {
+    since: Cell<Option<Instant>>,
+    said: Cell<u32>,
+    silenced: Cell<u64>,
+}
+
+/// So many warnings are shown in a while.
+const WARNINGS: u32 = 10;
+const WHILE: Duration = Duration::from_secs(10);
 
 /// The number of no worker: a VM that is started only to see whether it starts.
 pub(crate) const TRIAL: u16 = u16::MAX;
@@ -249,6 +262,10 @@ impl Worker {
         let result = callback(vm);
         // They went to the sink; none is kept.
         vm.take_logs();
+        let warnings = vm.take_warnings();
+        if !warnings.is_empty() {
+            self.warn(&warnings);
+        }
         let asked = vm.take_callouts();
         match result {
             Ok(value) => {
@@ -264,6 +281,38 @@ impl Worker {
                     self.bury(guest);
                 }
                 Err(Lost)
+            }
+        }
+    }
+
+    /// Says what the guest did wrong without falling over it: a few lines in a while, for a guest does it on every request.
+    fn warn(&self, warnings: &[Warning]) {
+        if self.plan.log_level > LogLevel::Warn {
+            return;
+        }
+        let Warned {
+            since,
+            said,
+            silenced,
+        } = &self.warned;
+        if since.get().is_none_or(|since| since.elapsed() >= WHILE) {
+            if silenced.get() > 0 {
+                complain!(
+                    "worker {}: [warn] {} more warnings of the filter since the last that was shown",
+                    self.number,
+                    silenced.get()
+                );
+            }
+            since.set(Some(Instant::now()));
+            said.set(0);
+            silenced.set(0);
+        }
+        for warning in warnings {
+            if said.get() < WARNINGS {
+                complain!("worker {}: [warn] {warning}", self.number);
+                said.set(said.get() + 1);
+            } else {
+                silenced.set(silenced.get().saturating_add(1));
             }
         }
     }

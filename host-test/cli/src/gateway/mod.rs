@@ -31,7 +31,7 @@ use palisade_host::{Clock, LogLevel, Module, Shared};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch as signal};
 use tokio::task::{LocalSet, spawn_local};
 
-use self::guest::{FailurePolicy, Failures, Guest};
+use self::guest::{FailurePolicy, Failures, Guest, Warned};
 use self::stats::Stats;
 use self::tls::Tls;
 use self::upstream::{Pool, Target};
@@ -136,6 +136,7 @@ pub(crate) fn start(number: u16, plan: &Arc<Plan>, load: Load) -> Result<Handle>
                 load: RefCell::new(load),
                 guest: RefCell::new(Guest::new(vm)),
                 failures: Failures::default(),
+                warned: Warned::default(),
                 pool: Pool::default(),
                 connections: Cell::new(0),
             });
@@ -153,6 +154,7 @@ pub(crate) struct Worker {
     /// The guest new streams go to.
     guest: RefCell<Rc<Guest>>,
     failures: Failures,
+    warned: Warned,
     pub(crate) pool: Pool,
     connections: Cell<usize>,
 }

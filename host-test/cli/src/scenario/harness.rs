@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use palisade_host::{
     Clock, Clusters, Headers, Injected, Module, Outcome as Exchange, Request, Response, Step,
-    StreamInfo, Vm, VmConfig,
+    StreamInfo, Vm, VmConfig, Warning,
 };
 
 use anyhow::Result;
@@ -44,6 +44,7 @@ pub struct HarnessSession {
     script: Script,
     /// Status that writes of shared data answer; 0: none.
     fault: Arc<AtomicI32>,
+    warnings: Vec<Warning>,
 }
 
 impl Driver for Harness {
@@ -110,6 +111,7 @@ impl Driver for Harness {
             shared,
             script,
             fault,
+            warnings: Vec::new(),
         })
     }
 }
@@ -150,6 +152,10 @@ impl Session for HarnessSession {
     fn finish(&mut self) -> Vec<Difference> {
         self.script.differences()
     }
+
+    fn warnings(&mut self) -> Vec<String> {
+        Warning::told(&self.warnings)
+    }
 }
 
 impl HarnessSession {
@@ -173,6 +179,7 @@ impl HarnessSession {
         inside.shared_data = self.shared.data();
         if let Ok(vm) = &mut self.vm {
             inside.logs.extend(vm.take_logs());
+            self.warnings.extend(vm.take_warnings());
         }
         outcome
     }
@@ -212,6 +219,9 @@ impl HarnessSession {
             info: info(message),
         };
         let answer = response(message);
+        // Those of the start, and of what happened since.
+        let before = self.vm()?.take_warnings();
+        self.warnings.extend(before);
         let exchange = self
             .vm()?
             .exchange(&request, |_| answer)
@@ -227,8 +237,10 @@ impl HarnessSession {
             logs,
             trace,
             filter_state,
+            warnings,
             ..
         } = exchange;
+        self.warnings.extend(warnings);
         let inside = Inside {
             logs,
             trace,

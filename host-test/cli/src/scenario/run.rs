@@ -50,6 +50,11 @@ pub trait Session {
     fn finish(&mut self) -> Vec<Difference> {
         Vec::new()
     }
+
+    /// What the filter did wrong without falling over it, a sentence each.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a case starts from.
@@ -141,6 +146,8 @@ pub struct Report {
     pub skipped: Option<String>,
     /// Differences; empty: passed, or skipped.
     pub differences: Vec<Difference>,
+    /// What the filter did wrong without falling over it, a sentence each.
+    pub warnings: Vec<String>,
     /// How long it took.
     pub time: Duration,
 }
@@ -173,7 +180,8 @@ pub fn run_file<D: Driver>(file: &File, driver: &mut D, filter: &str) -> Vec<Rep
 /// Runs one case.
 pub fn report<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Report {
     let started = Instant::now();
-    let differences = run_case(file, case, driver)
+    let mut warnings = Vec::new();
+    let differences = play(file, case, driver, &mut warnings)
         .unwrap_or_else(|error| vec![Difference::new("case", "to run", &format!("{error:#}"))]);
     Report {
         file: file.path.display().to_string(),
@@ -182,15 +190,18 @@ pub fn report<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Report {
         driver: driver.name(),
         skipped: None,
         differences,
+        warnings,
         time: started.elapsed(),
     }
 }
 
 /// Runs one case: its differences, each with the number of its request.
-///
-/// # Errors
-/// The case cannot be run.
-pub fn run_case<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Result<Vec<Difference>> {
+fn play<D: Driver>(
+    file: &File,
+    case: &Case,
+    driver: &mut D,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Difference>> {
     let configuration = file.configuration_of(case)?;
     let ours = file.policy_of(case).is_some();
     let env = file.env(case);
@@ -264,6 +275,7 @@ pub fn run_case<D: Driver>(file: &File, case: &Case, driver: &mut D) -> Result<V
         }
     }
     differences.extend(session.finish());
+    *warnings = session.warnings();
     Ok(differences)
 }
 

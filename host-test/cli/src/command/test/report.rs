@@ -97,8 +97,12 @@ pub(super) fn human(reports: &[Report], suites: bool, verbose: bool) {
                     for difference in &report.differences {
                         explain(difference, paint);
                     }
+                    warn(report);
                 }
-                None if verbose => say!("     {} {}", paint.green("ok  "), report.case),
+                None if verbose => {
+                    say!("     {} {}", paint.green("ok  "), report.case);
+                    warn(report);
+                }
                 _ => {}
             }
         }
@@ -125,6 +129,13 @@ pub(super) fn human(reports: &[Report], suites: bool, verbose: bool) {
     );
     if suites {
         say!("{}", suites_line(reports));
+    }
+}
+
+/// What the filter did wrong without falling over it.
+fn warn(report: &Report) {
+    for warning in &report.warnings {
+        say!("       warning: {warning}");
     }
 }
 
@@ -178,7 +189,8 @@ pub(super) fn json(reports: &[Report], suites: bool) {
                 })
                 .collect();
             json!({ "file": report.file, "line": report.line, "case": report.case, "driver": report.driver,
-                    "passed": report.passed(), "skipped": report.skipped, "differences": differences })
+                    "passed": report.passed(), "skipped": report.skipped, "differences": differences,
+                    "warnings": report.warnings })
         })
         .collect();
     let mut document = json!({ "passed": counts.passed, "failed": counts.failed,
