@@ -7,12 +7,7 @@
     reason = "helpers of tests; a failure is the test's"
 )]
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Once,
-    time::Duration,
-};
+use std::time::Duration;
 
 use palisade_host::{
     Module, Request,
@@ -23,30 +18,9 @@ const LIMIT: u64 = 50;
 
 /// The limiter in `examples/`, built once, with a configuration.
 fn limiter(configuration: &str) -> Simulation {
-    static BUILT: Once = Once::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(PathBuf::from)
-        .unwrap();
-    let target = root.join("target/guests");
-    BUILT.call_once(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(&root).args([
-            "build",
-            "--release",
-            "--target",
-            "wasm32-unknown-unknown",
-            "-p",
-            "sdk-naive-limiter",
-            "--target-dir",
-        ]);
-        let built = cargo.arg(&target).status().unwrap();
-        assert!(built.success(), "the guest does not build");
-    });
-    let file = target.join("wasm32-unknown-unknown/release/sdk_naive_limiter.wasm");
     let simulation = Simulation {
         plugin_configuration: configuration.as_bytes().to_vec(),
-        ..Simulation::new(Module::from_file(file).unwrap())
+        ..Simulation::new(Module::from_package("sdk-naive-limiter").unwrap())
     };
     simulation.check().unwrap();
     simulation

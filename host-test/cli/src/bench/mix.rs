@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use palisade_host::{Request, StreamInfo};
+use palisade_host::Request;
 
 use crate::mint;
 use crate::scenario::{self, format::Configuration, value::Surroundings};
@@ -217,20 +217,8 @@ pub fn scenario_cases(path: &Path) -> Result<Vec<Case>> {
                 .messages(surroundings)
                 .with_context(|| format!("{}: case `{}`", path.display(), case.name))?;
             for (_, message) in messages {
-                let pairs = |fields: &[(Vec<u8>, Vec<u8>)]| {
-                    fields.iter().map(|(name, value)| (name, value)).collect()
-                };
                 requests.push(Asked {
-                    request: Request {
-                        headers: pairs(&message.headers),
-                        trailers: (!message.trailers.is_empty()).then(|| pairs(&message.trailers)),
-                        chunks: message.chunks,
-                        end_on_last_chunk: false,
-                        info: StreamInfo {
-                            source_address: message.peer,
-                            ..Request::get("/").info
-                        },
-                    },
+                    request: message.request(),
                     upstream: message.upstream,
                 });
             }

@@ -10,7 +10,6 @@ use palisade_cli::scenario::time::Step;
 use palisade_cli::scenario::value::Surroundings;
 use palisade_cli::scenario::{self, Message};
 use palisade_host::simulate::{Arrival, Failure, Simulation, Traffic};
-use palisade_host::{Headers, Request, StreamInfo};
 
 /// The requests of a case; its policy and environment too, which the command line may replace.
 pub(super) fn scenario_traffic(
@@ -46,9 +45,6 @@ pub(super) fn scenario_traffic(
 }
 
 fn arrival(message: Message) -> Arrival {
-    let fields = |fields: &[(Vec<u8>, Vec<u8>)]| -> Headers {
-        fields.iter().map(|(name, value)| (name, value)).collect()
-    };
     let client = message
         .peer
         .rsplit_once(':')
@@ -56,16 +52,7 @@ fn arrival(message: Message) -> Arrival {
     Arrival {
         client: client.to_owned(),
         upstream: message.upstream,
-        request: Request {
-            headers: fields(&message.headers),
-            trailers: (!message.trailers.is_empty()).then(|| fields(&message.trailers)),
-            chunks: message.chunks,
-            end_on_last_chunk: false,
-            info: StreamInfo {
-                source_address: message.peer.clone(),
-                ..Request::get("/").info
-            },
-        },
+        request: message.request(),
     }
 }
 

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use palisade_host::{
-    Clock, Clusters, Headers, Injected, Module, Outcome as Exchange, Request, Response, Step,
-    StreamInfo, Vm, VmConfig, Warning,
+    Clock, Clusters, Headers, Injected, Module, Outcome as Exchange, Response, Step, Vm, VmConfig,
+    Warning,
 };
 
 use anyhow::Result;
 
 use super::expect::{Difference, Inside, Outcome, Upstream};
 use super::format::{Configuration, Fault, StepKind};
-use super::run::{Driver, Message, Session, Setup};
+use super::run::{Driver, Message, Session, Setup, pairs};
 use super::script::Script;
 use super::value::Surroundings;
 
@@ -211,13 +211,7 @@ impl HarnessSession {
     }
 
     fn send_whole(&mut self, message: &Message) -> Result<Outcome, String> {
-        let request = Request {
-            headers: pairs(&message.headers),
-            chunks: message.chunks.clone(),
-            trailers: (!message.trailers.is_empty()).then(|| pairs(&message.trailers)),
-            end_on_last_chunk: false,
-            info: info(message),
-        };
+        let request = message.request();
         let answer = response(message);
         // Those of the start, and of what happened since.
         let before = self.vm()?.take_warnings();
@@ -278,7 +272,7 @@ impl HarnessSession {
 }
 
 fn starve(vm: &mut Vm, clock: &Clock, message: &Message) -> Result<Outcome, palisade_host::Error> {
-    let stream = vm.new_stream(info(message))?;
+    let stream = vm.new_stream(message.request().info)?;
     let headers = pairs(&message.headers);
     let mut step = vm.request_headers(stream, headers, message.ends_with_head())?;
     for _ in 0..20 {
@@ -338,19 +332,6 @@ fn response(message: &Message) -> Response {
         chunks: reply.chunks.clone(),
         trailers: (!reply.trailers.is_empty()).then(|| pairs(&reply.trailers)),
     }
-}
-
-fn info(message: &Message) -> StreamInfo {
-    StreamInfo {
-        source_address: message.peer.clone(),
-        destination_address: "192.0.2.1:80".to_owned(),
-        protocol: "HTTP/1.1".to_owned(),
-        properties: message.properties.clone(),
-    }
-}
-
-fn pairs(fields: &[(Vec<u8>, Vec<u8>)]) -> Headers {
-    fields.iter().map(|(name, value)| (name, value)).collect()
 }
 
 fn fields(headers: &Headers) -> Vec<(Vec<u8>, Vec<u8>)> {

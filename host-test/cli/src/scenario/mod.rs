@@ -5,6 +5,7 @@
 //! clock) is left out by `drivers:` in the case. A case starts with fresh state, whatever ran before.
 
 pub mod able;
+mod compare;
 pub mod expect;
 pub mod expectation;
 pub mod format;

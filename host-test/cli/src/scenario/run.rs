@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use palisade_host::{Headers, StreamInfo};
+
 use anyhow::{Context, Result};
 
 use super::expect::{Difference, Outcome, Sent};
@@ -129,6 +131,28 @@ impl Message {
     pub fn body(&self) -> Vec<u8> {
         self.chunks.concat()
     }
+
+    /// The request as the host takes it.
+    #[must_use]
+    pub fn request(&self) -> palisade_host::Request {
+        palisade_host::Request {
+            headers: pairs(&self.headers),
+            chunks: self.chunks.clone(),
+            trailers: (!self.trailers.is_empty()).then(|| pairs(&self.trailers)),
+            end_on_last_chunk: false,
+            info: StreamInfo {
+                source_address: self.peer.clone(),
+                destination_address: "192.0.2.1:80".to_owned(),
+                protocol: "HTTP/1.1".to_owned(),
+                properties: self.properties.clone(),
+            },
+        }
+    }
+}
+
+/// Header fields as the host takes them.
+pub(super) fn pairs(fields: &[(Vec<u8>, Vec<u8>)]) -> Headers {
+    fields.iter().map(|(name, value)| (name, value)).collect()
 }
 
 /// What came of one case on one driver.
