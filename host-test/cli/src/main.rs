@@ -25,9 +25,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A firewall for Envoy, on your desk.
+/// Palisade: a firewall for Envoy, and a host that serves, tests, measures and races any Proxy-Wasm filter.
 #[derive(Debug, Parser)]
-#[command(name = "palisade", version, arg_required_else_help = true)]
+#[command(
+    name = "palisade",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit code: 0 for a good answer; 1 for a bad one (a policy with errors, a failed case, a refused request, a budget \
+                  exceeded, a property broken); 2 for wrong use, or a filter or file that cannot be used."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -35,14 +41,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Bench(command::bench::Bench),
     Check(command::check::Check),
-    Explain(command::explain::Explain),
-    Schema(command::check::Schema),
     Serve(Box<command::serve::Serve>),
+    Test(Box<command::test::Test>),
+    Explain(Box<command::explain::Explain>),
+    Bench(Box<command::bench::Bench>),
     Simulate(Box<command::simulate::Simulate>),
-    Test(command::test::Test),
     Token(command::token::Token),
+    Schema(command::check::Schema),
 }
 
 fn main() -> ExitCode {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Paint;
 use super::filter::{Filter, cache, header};
 
-/// Measure a filter: fuel and hostcalls per callback, bytes across the boundary, memory, times.
+/// Measure any filter: fuel, hostcalls, bytes and time of each callback; against another filter, or against budgets.
 ///
 /// Without a module: our filter under the example policy. Fuel, hostcalls and bytes are the same in every run; times are not.
 #[derive(Debug, Args)]

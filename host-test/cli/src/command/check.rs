@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Paint;
 use super::filter::environment;
 
-/// Check a policy: every error with file, line, key, value and help; or what the policy implies.
+/// Check a policy: every error with its line and what to write instead, or what the policy asks of the host.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// YAML or JSON.

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use super::filter::{Filter, check, document, environment};
 
-/// Explain one request: steps, decoding, cost, and the narrowest exception. Exit code 0: allowed, 1: refused, 2: usage.
+/// Explain what a policy does with a request: each step, what matched before and after decoding, and the exception that passes it.
+///
+/// Exit code 0: allowed, 1: refused, 2: wrong use.
 ///
 /// The request is a curl command line, raw HTTP/1.1, a HAR or an event the filter logged; without one of the options it
 /// is read from standard input and told by its look.

@@ -30,7 +30,7 @@ use crate::gateway::{self, Bounds, Job, Load, Names, Plan};
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Serve a policy, or any Proxy-Wasm filter: an HTTP/1.1 and HTTP/2 gateway with the filter in it.
+/// Serve a policy, or any filter: a gateway for HTTP/1.1, HTTP/2 and TLS with the filter in it, reloaded when files change.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Where requests go: http://HOST:PORT, or h2c://HOST:PORT for HTTP/2; absent: a demo that shows what it received.

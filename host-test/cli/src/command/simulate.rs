@@ -22,7 +22,7 @@ use super::Paint;
 use super::filter::{Filter, header};
 use super::simulate_input::{failure, rate, scenario_traffic, span};
 
-/// Race a filter: several workers over one shared store, interleaved hostcall by hostcall as a seed says.
+/// Race any filter: workers over one store, interleaved by seeds; the seed that breaks a property, and how to replay it.
 ///
 /// Of every seed it must hold: no trap, one answer for each request, no stream left held, and --limit if given. The first
 /// seed that breaks one is shown with the shortest schedule that still does, and how to run it again.

@@ -25,7 +25,7 @@ use palisade_host::{LoadOptions, Module};
 
 use super::filter::{self, Filter, cache, module_path};
 
-/// Run scenario files: requests in; expected verdict, reason and effects out.
+/// Test any filter with scenario files: what each case expected and what came, here or in a real Envoy.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// Scenario files, or folders of them.

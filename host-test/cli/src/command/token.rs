@@ -9,7 +9,7 @@ use palisade_cli::mint;
 use palisade_cli::scenario::time::{Moment, Step};
 use serde_json::{Map, Value};
 
-/// Mint a token for trying a policy; the key comes from an environment variable.
+/// Mint a token to try a policy with; its key comes from an environment variable.
 #[derive(Debug, Args)]
 pub(crate) struct Token {
     #[command(subcommand)]
