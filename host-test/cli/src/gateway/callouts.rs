@@ -2,7 +2,8 @@
 //!
 //! **In:** the library's [`Callout`]s. **Out:** [`CalloutEvent`]s, delivered to the VM that asked.
 //! **Invariant:** each call is one task that ends with its guest; it takes no longer than its timeout, reads no more than [`MOST`] bytes
-//! of a message, and keeps at most [`WAITING`] messages of a guest that the service does not take.
+//! of a message, keeps at most [`WAITING`] messages of a guest that the service does not take, and
+//! [`MOST_CALLS`] are under way for one guest.
 //! **Source:** gRPC over HTTP/2; what becomes of a status, of trailers without body and of a reset: as Envoy's gRPC client.
 
 use std::cell::RefCell;
@@ -29,6 +30,11 @@ use super::upstream::{self, Answered, Target};
 const MOST: usize = 4 << 20;
 /// Messages of a guest that wait for a gRPC service.
 const WAITING: usize = 256;
+
+/// Calls of one guest under way at a time; as many as Envoy's circuit breaker lets through to a cluster.
+const MOST_CALLS: usize = 1024;
+/// What is over that is refused after a moment, so that a guest that calls again and again does not take the whole thread.
+const REFUSAL: Duration = Duration::from_millis(10);
 
 /// Statuses of gRPC.
 const OK: i32 = 0;
@@ -123,6 +129,20 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
         guest: Rc::downgrade(guest),
         id,
     };
+    let opens = matches!(
+        callout,
+        Callout::Http { .. } | Callout::Grpc { .. } | Callout::GrpcOpen { .. }
+    );
+    if opens && guest.calls.0.borrow().len() >= MOST_CALLS {
+        up(&worker.plan.stats.numbers.callouts_failed);
+        if let Some(event) = callout.failed(CalloutFailure::Refused) {
+            spawn_local(async move {
+                tokio::time::sleep(REFUSAL).await;
+                line.deliver(event);
+            });
+        }
+        return;
+    }
     let target = |cluster: &str| worker.plan.clusters.get(cluster).cloned();
     match callout {
         Callout::Http {

@@ -54,6 +54,9 @@ pub(crate) async fn handle(
     if parts.headers.len() > exchange.worker.plan.bounds.headers {
         return Ok(exchange.refuse(431, "request_headers_too_many"));
     }
+    if let Some((status, details)) = head::refused(&parts) {
+        return Ok(exchange.refuse(status, details));
+    }
     let scheme = if exchange.connection.0.tls.is_some() {
         "https"
     } else {

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{HeaderMap, Method, Request, Uri};
+use hyper::{HeaderMap, Method, Request, Uri, Version};
 use palisade_host::Headers;
 
 use super::body::GatewayBody;
@@ -23,12 +23,41 @@ const HOP_BY_HOP: [&str; 6] = [
     "upgrade",
 ];
 
+/// Requests that no filter is asked about, with status and details: tunnels, and those that do not say once and for all which host they
+/// are for (RFC 9112 §3.2).
+pub(crate) fn refused(parts: &Parts) -> Option<(u16, &'static str)> {
+    if parts.method == Method::CONNECT {
+        return Some((403, "upgrade_failed"));
+    }
+    // `GET host:80` is a target for CONNECT alone.
+    if parts.uri.path_and_query().is_none() {
+        return Some((400, "invalid_target"));
+    }
+    let mut hosts = parts.headers.get_all("host").iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    if hosts.next().is_some() {
+        return Some((400, "several_hosts"));
+    }
+    let absolute = parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let named = |bytes: &[u8]| {
+        !bytes.contains(&b'@') && (bytes.is_empty() || Authority::try_from(bytes).is_ok())
+    };
+    match absolute.or(host) {
+        None if parts.version == Version::HTTP_10 => None,
+        None => Some((400, "missing_host_header")),
+        Some(host) if !named(host) => Some((400, "invalid_host")),
+        Some(_) => None,
+    }
+}
+
 /// The request's head as the filter sees it: pseudo-headers, then what the client sent without hop-by-hop fields, with a request id
 /// and the peer added to the forwarding chain.
 pub(crate) fn of_request(parts: &Parts, peer: &str, scheme: &str) -> Headers {
     let mut headers = Headers::new();
-    let mut hosts = parts.headers.get_all("host").iter();
-    let host = hosts.next().map(HeaderValue::as_bytes);
+    let host = parts.headers.get("host").map(HeaderValue::as_bytes);
     // The authority of an absolute target goes before `host`.
     let authority = parts
         .uri
@@ -43,9 +72,6 @@ pub(crate) fn of_request(parts: &Parts, peer: &str, scheme: &str) -> Headers {
     headers.add(":scheme", scheme);
     headers.add(":authority", authority.unwrap_or_default());
     headers.add(":path", if path.is_empty() { "/" } else { path });
-    for host in hosts {
-        headers.add("host", host);
-    }
     add_fields(&parts.headers, &mut headers);
     if headers.get("x-request-id").is_none() {
         headers.add("x-request-id", request_id());

@@ -136,23 +136,28 @@ impl Pool {
         target: &Target,
         request: Request<GatewayBody>,
     ) -> Result<Answered> {
-        match target {
-            Target::Demo => Ok(Answered {
+        let answered = match target {
+            Target::Demo => Answered {
                 response: demo(request).await?,
                 connection: None,
-            }),
+            },
             Target::Server {
                 address,
                 http2: true,
-            } => Ok(Answered {
+            } => Answered {
                 response: self.send_http2(address, request).await?,
                 connection: None,
-            }),
+            },
             Target::Server {
                 address,
                 http2: false,
-            } => self.send_http1(address, request).await,
+            } => self.send_http1(address, request).await?,
+        };
+        // Nothing was asked that this would answer; what follows on its connection is not HTTP.
+        if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            bail!(Switched);
         }
+        Ok(answered)
     }
 
     async fn send_http1(
@@ -235,12 +240,24 @@ impl std::fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
+/// The server changed the protocol without being asked to.
+#[derive(Debug)]
+struct Switched;
+
+impl std::fmt::Display for Switched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it answered 101 to a request without `upgrade`")
+    }
+}
+
+impl std::error::Error for Switched {}
+
 /// What Envoy would call the failure of a request that got no response.
 pub(crate) fn kind_of(error: &anyhow::Error) -> CalloutFailure {
     let protocol = |error: &hyper::Error| error.is_parse() || error.is_parse_too_large();
     if error.is::<Unreachable>() {
         CalloutFailure::Refused
-    } else if error.downcast_ref::<hyper::Error>().is_some_and(protocol) {
+    } else if error.is::<Switched>() || error.downcast_ref::<hyper::Error>().is_some_and(protocol) {
         CalloutFailure::Garbage
     } else {
         CalloutFailure::Reset

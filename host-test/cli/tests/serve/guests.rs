@@ -100,6 +100,30 @@ pub(crate) fn failing() -> PathBuf {
     )
 }
 
+/// Makes 3000 calls about each request, to where nobody answers, and lets it pass.
+pub(crate) fn storming() -> PathBuf {
+    let map = pairs(&[
+        (":method", "GET"),
+        (":path", "/silent"),
+        (":authority", "other"),
+    ]);
+    file(
+        "storming.wat",
+        guest(&format!(
+            r#"
+  (data (i32.const 16) "other") (data (i32.const 256) "{}")
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (local $left i32)
+    (local.set $left (i32.const 3000))
+    (loop
+      (drop (call $http_call (i32.const 16) (i32.const 5) (i32.const 256) (i32.const {}) (i32.const 0) (i32.const 0) (i32.const 512) (i32.const 4) (i32.const 60000) (i32.const 4)))
+      (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (i32.const 0))"#,
+            escaped(&map),
+            map.len()
+        )),
+    )
+}
+
 /// Holds a request until its body is whole.
 pub(crate) fn holding() -> PathBuf {
     file(

@@ -15,6 +15,7 @@ mod support;
 
 mod asks;
 mod fails;
+mod hostile;
 mod limits;
 mod protocols;
 mod reload;

@@ -19,7 +19,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -289,6 +289,20 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, HeaderMap, Byt
         .await
         .ask(request("GET", path, ""))
         .await
+}
+
+/// Sends bytes as they are; what comes back until the end, or until nothing comes for a while.
+pub(crate) async fn raw(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    // The first answer may take its time on a busy machine.
+    let mut limit = LIMIT;
+    while let Ok(Ok(read @ 1..)) = tokio::time::timeout(limit, stream.read(&mut piece)).await {
+        all.extend_from_slice(&piece[..read]);
+        limit = Duration::from_millis(200);
+    }
+    String::from_utf8_lossy(&all).into_owned()
 }
 
 /// A server: echoes, or does what the path says. HTTP/1.1 and HTTP/2 on one port.
