@@ -193,6 +193,7 @@ impl Vm {
             abi: module.abi,
             callback: "instantiate",
             allocating: 0,
+            handed: 0,
             warnings: Vec::new(),
             last_warning: None,
             roots: BTreeMap::new(),

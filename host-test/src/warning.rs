@@ -119,6 +119,9 @@ impl Failed<'_> {
                 argument = self.argument(at);
                 format!("is no serialized map ({name})")
             }
+            Some(Trouble::Full { what, most }) => {
+                format!("the host keeps no more than {most} {what} ({name})")
+            }
             None => {
                 let list: Vec<String> = self
                     .arguments

@@ -9,7 +9,7 @@ use wasmtime::{Caller, Memory, TypedFunc};
 use crate::{
     abi::{pairs, types::Status},
     module::ALLOCATORS,
-    state::{HostState, headers::Headers},
+    state::{HostState, headers::Headers, shared},
 };
 
 /// Why a hostcall did not end in `Ok`.
@@ -49,6 +49,8 @@ pub(crate) enum Trouble {
     Allocator { size: u32, answer: u32 },
     /// A map that is malformed.
     Map { at: u32 },
+    /// The host keeps no more of this for its guests.
+    Full { what: &'static str, most: usize },
 }
 
 /// Allocations within allocations; a guest whose allocator makes hostcalls that need the allocator ends here.
@@ -63,6 +65,22 @@ pub(crate) struct Cx<'a, 'b> {
 }
 
 impl Cx<'_, '_> {
+    /// The answer to a guest that makes the host keep too much.
+    pub(crate) fn full(&mut self, what: &'static str, most: usize) -> Fail {
+        self.trouble = Some(Trouble::Full { what, most });
+        Status::InternalFailure.into()
+    }
+
+    /// The answer of shared data, queues and metrics to what they do not take.
+    pub(crate) fn store(&mut self, status: Status) -> Fail {
+        match status {
+            Status::InternalFailure => {
+                self.full("bytes of shared data, queues and metrics", shared::MOST)
+            }
+            status => status.into(),
+        }
+    }
+
     pub(crate) fn state(&mut self) -> &mut HostState {
         self.caller.data_mut()
     }

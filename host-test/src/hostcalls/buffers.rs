@@ -124,12 +124,16 @@ pub(super) fn set(
         read(cx.state(), kind)?;
         return Err(Status::BadArgument.into());
     }
+    let most = cx.state().memory_guard.limit_bytes;
     let buffer = body(cx.state(), kind)?;
     let replaced = match start {
         0 => 0..max.min(buffer.len()),
         start if start >= buffer.len() => buffer.len()..buffer.len(),
         _ => return Err(Status::BadArgument.into()),
     };
+    if buffer.len() - replaced.len() + bytes.len() > most {
+        return Err(cx.full("bytes of a body", most));
+    }
     buffer.splice(replaced, bytes);
     Ok(())
 }

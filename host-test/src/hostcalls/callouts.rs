@@ -14,7 +14,7 @@ use crate::{
         types::Status,
     },
     state::{
-        callouts::{CallId, Callout, Kind},
+        callouts::{CallId, Callout, Kind, MOST_OPEN},
         headers::Headers,
     },
 };
@@ -49,6 +49,9 @@ pub(super) fn http_call(
     }
     if !body.is_empty() {
         headers.set("content-length", body.len().to_string());
+    }
+    if state.callouts.open.len() >= MOST_OPEN {
+        return Err(cx.full("call-outs open at a time", MOST_OPEN));
     }
     let id = state.callouts.begin(Kind::Http, root);
     state.callouts.asked.push(Callout::Http {
@@ -148,6 +151,9 @@ fn begin_grpc(
     } else {
         return Err(Status::ParseFailure.into());
     };
+    if state.callouts.open.len() >= MOST_OPEN {
+        return Err(cx.full("call-outs open at a time", MOST_OPEN));
+    }
     let id = state.callouts.begin(kind, root);
     cx.write_u32(call_out, id.0)?;
     Ok((cluster, id))

@@ -27,6 +27,7 @@ pub(super) fn define(
         .state()
         .shared
         .define_metric(kind, &String::from_utf8_lossy(&name));
+    let metric = metric.map_err(|status| cx.store(status))?;
     cx.write_u32(metric_out, metric)
 }
 

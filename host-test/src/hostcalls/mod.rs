@@ -266,13 +266,22 @@ fn guarded(
         bytes: Bytes::default(),
         trouble: None,
     };
-    let status = match call(&mut cx) {
+    let answer = match may_keep(&mut cx, name) {
+        Ok(()) => call(&mut cx),
+        refused => refused,
+    };
+    let status = match answer {
         Ok(()) => Status::Ok.number(),
         Err(Fail::Memory) => memory_fault,
         Err(Fail::Number(number)) => number,
         Err(Fail::Trap(error)) => return Err(error),
     };
     let (bytes, trouble) = (cx.bytes, cx.trouble);
+    if keeps(name) {
+        let handed = usize::try_from(bytes.read).unwrap_or(usize::MAX);
+        let state = cx.state();
+        state.handed = state.handed.saturating_add(handed).saturating_add(ENTRY);
+    }
     if status != Status::Ok.number() {
         let memory_bytes = cx.memory_bytes();
         let failed = Failed {
@@ -290,6 +299,25 @@ fn guarded(
     }
     end(caller, place, status, bytes);
     Ok(status)
+}
+
+/// What a hostcall costs the host besides its bytes: an entry somewhere.
+const ENTRY: usize = 128;
+
+/// Whether the host may keep something of such a call.
+fn keeps(name: &str) -> bool {
+    const READ: [&str; 2] = ["proxy_get_", "proxy_resolve_"];
+    name.starts_with("proxy_") && !READ.iter().any(|read| name.starts_with(read))
+}
+
+/// What a callback may make the host keep: in all of its calls no more bytes than its own memory may have, the last one in full.
+fn may_keep(cx: &mut Cx<'_, '_>, name: &str) -> Answer {
+    let state = cx.state();
+    let most = state.memory_guard.limit_bytes;
+    if state.handed > most && keeps(name) {
+        return Err(cx.full("bytes of one callback's hostcalls", most));
+    }
+    Ok(())
 }
 
 /// Notes that a hostcall begins; returns its place in the trace, if one is kept.

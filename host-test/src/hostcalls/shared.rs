@@ -35,7 +35,7 @@ pub(super) fn set(
     let (cas, state) = (cas.cast_unsigned(), cx.state());
     let set = state.shared.set(&key, &value, cas);
     state.seen("proxy_set_shared_data", &key, cas, &value, &set);
-    Ok(set?)
+    set.map_err(|status| cx.store(status))
 }
 
 pub(super) fn register_queue(
@@ -48,6 +48,8 @@ pub(super) fn register_queue(
     cx.check_u32(queue_out)?;
     let state = cx.state();
     let queue = state.shared.register_queue(state.vm_id.as_bytes(), &name);
+    let queue = queue.map_err(|status| cx.store(status))?;
+    let state = cx.state();
     if let Some(root) = state.root().filter(|root| !root.queues.contains(&queue)) {
         root.queues.push(queue);
     }
@@ -79,7 +81,7 @@ pub(super) fn enqueue(cx: &mut Cx<'_, '_>, queue: i32, value: i32, value_size: i
         &value,
         &put,
     );
-    Ok(put?)
+    put.map_err(|status| cx.store(status))
 }
 
 pub(super) fn dequeue(cx: &mut Cx<'_, '_>, queue: i32, data_out: i32, size_out: i32) -> Answer {

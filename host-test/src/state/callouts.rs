@@ -290,6 +290,9 @@ impl Clusters {
     }
 }
 
+/// Calls of one VM that may be open at a time.
+pub(crate) const MOST_OPEN: usize = 16_384;
+
 /// Kinds of call, by the low bits of their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

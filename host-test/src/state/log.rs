@@ -1,6 +1,6 @@
 //! What guests log, kept for inspection and handed to a sink.
 //!
-//! Invariant: at most `KEPT` lines are kept for one VM (the newest), so a serving host does not grow.
+//! Invariant: at most `KEPT` lines and about `KEPT_BYTES` are kept for one VM (the newest), so a serving host does not grow.
 
 use std::{collections::VecDeque, fmt};
 
@@ -66,6 +66,8 @@ pub type LogSink = Box<dyn FnMut(&LogLine) + Send>;
 
 /// Lines kept per VM.
 const KEPT: usize = 10_000;
+/// Bytes kept per VM; the newest line is kept whatever its size.
+const KEPT_BYTES: usize = 64 << 20;
 
 pub(crate) struct Log {
     pub(crate) level: LogLevel,
@@ -73,6 +75,7 @@ pub(crate) struct Log {
     lines: VecDeque<LogLine>,
     /// Of each line whether it is a piece of a text, which the next one goes on with: a runtime that prints a panic writes it in many.
     unfinished: VecDeque<bool>,
+    bytes: usize,
     /// Lines that were written and are no longer kept.
     gone: usize,
 }
@@ -84,6 +87,7 @@ impl Log {
             sink,
             lines: VecDeque::new(),
             unfinished: VecDeque::new(),
+            bytes: 0,
             gone: 0,
         }
     }
@@ -111,9 +115,13 @@ impl Log {
         if let Some(sink) = &mut self.sink {
             sink(&line);
         }
-        if self.lines.len() >= KEPT {
-            self.lines.pop_front();
+        self.bytes += line.message.len();
+        while self.lines.len() >= KEPT || self.bytes > KEPT_BYTES {
+            let Some(oldest) = self.lines.pop_front() else {
+                break;
+            };
             self.unfinished.pop_front();
+            self.bytes -= oldest.message.len();
             self.gone += 1;
         }
         self.lines.push_back(line);
@@ -123,6 +131,7 @@ impl Log {
     pub(crate) fn take(&mut self) -> Vec<LogLine> {
         self.gone += self.lines.len();
         self.unfinished.clear();
+        self.bytes = 0;
         std::mem::take(&mut self.lines).into()
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct HostState {
     pub(crate) callback: &'static str,
     /// Calls of the guest's allocator that have not returned.
     pub(crate) allocating: u32,
+    /// Bytes the running callback has handed to the host.
+    pub(crate) handed: usize,
     pub(crate) warnings: Vec<Warning>,
     /// The last warning of this callback.
     pub(crate) last_warning: Option<Warning>,
@@ -108,6 +110,7 @@ impl HostState {
         self.last_hostcall = None;
         self.last_warning = None;
         self.allocating = 0;
+        self.handed = 0;
         self.memory_guard.hit = false;
     }
 

@@ -16,26 +16,61 @@ use crate::abi::types::Status;
 #[derive(Clone, Debug, Default)]
 pub struct Shared(Arc<Mutex<Inner>>);
 
-#[derive(Debug, Default)]
+/// Bytes that guests may put into one store, [`ENTRY`] for each entry among them.
+pub(crate) const MOST: usize = 1 << 30;
+/// What an entry costs besides its bytes.
+const ENTRY: usize = 128;
+
+#[derive(Debug)]
 struct Inner {
     data: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     next_cas: u32,
     queues: Vec<Queue>,
+    queue_numbers: HashMap<(Vec<u8>, Vec<u8>), u32>,
     metrics: Vec<Metric>,
+    metric_numbers: HashMap<(MetricKind, String), u32>,
+    /// What all this takes, and may take.
+    bytes: usize,
+    most: usize,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            data: HashMap::new(),
+            next_cas: 0,
+            queues: Vec::new(),
+            queue_numbers: HashMap::new(),
+            metrics: Vec::new(),
+            metric_numbers: HashMap::new(),
+            bytes: 0,
+            most: MOST,
+        }
+    }
+}
+
+impl Inner {
+    /// Takes note of what is about to be put in.
+    fn grow(&mut self, by: usize) -> Result<(), Status> {
+        let bytes = self.bytes.saturating_add(by);
+        if bytes > self.most {
+            return Err(Status::InternalFailure);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 /// Values in the order they came.
 #[derive(Debug)]
 struct Queue {
-    vm_id: Vec<u8>,
-    name: Vec<u8>,
     values: VecDeque<Vec<u8>>,
     /// Values put in of which nobody was told.
     notices: usize,
 }
 
 /// The kind of a metric, as the ABI numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetricKind {
     /// 0: only goes up.
     Counter,
@@ -65,6 +100,14 @@ impl Shared {
         Self::default()
     }
 
+    /// An empty store that takes no more than this of its guests; a plain one takes 1 GiB.
+    #[must_use]
+    pub fn with_limit(bytes: usize) -> Self {
+        let shared = Self::default();
+        shared.lock().most = bytes;
+        shared
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,9 +123,10 @@ impl Shared {
     /// Writes a value if `cas` is 0, or the key is new, or `cas` is the number the value was read with.
     ///
     /// # Errors
-    /// `CasMismatch`.
+    /// `CasMismatch`; `InternalFailure` if the store is full.
     pub fn set(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         let mut inner = self.lock();
+        let inner = &mut *inner;
         // Numbers start at 1 and skip 0, which means "unconditional".
         let next = inner
             .next_cas
@@ -93,10 +137,16 @@ impl Shared {
             if cas != 0 && cas != *held_cas {
                 return Err(Status::CasMismatch);
             }
-            held.clear();
-            held.extend_from_slice(value);
+            let bytes = (inner.bytes - held.len()).saturating_add(value.len());
+            if bytes > inner.most && value.len() > held.len() {
+                return Err(Status::InternalFailure);
+            }
+            inner.bytes = bytes;
+            // A large value does not hold its memory for a small one.
+            *held = value.to_vec();
             *held_cas = next;
         } else {
+            inner.grow(key.len() + value.len() + ENTRY)?;
             inner.data.insert(key.to_vec(), (value.to_vec(), next));
         }
         inner.next_cas = next;
@@ -128,22 +178,23 @@ impl Shared {
     }
 
     /// The number of a queue, made if it is new.
-    pub fn register_queue(&self, vm_id: &[u8], name: &[u8]) -> u32 {
+    ///
+    /// # Errors
+    /// `InternalFailure` if the store is full.
+    pub fn register_queue(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
         let mut inner = self.lock();
-        if let Some(at) = inner
-            .queues
-            .iter()
-            .position(|queue| queue.vm_id == vm_id && queue.name == name)
-        {
-            return number(at);
+        let key = (vm_id.to_vec(), name.to_vec());
+        if let Some(number) = inner.queue_numbers.get(&key) {
+            return Ok(*number);
         }
+        inner.grow(vm_id.len() + name.len() + ENTRY)?;
         inner.queues.push(Queue {
-            vm_id: vm_id.to_vec(),
-            name: name.to_vec(),
             values: VecDeque::new(),
             notices: 0,
         });
-        number(inner.queues.len() - 1)
+        let number = number(inner.queues.len() - 1);
+        inner.queue_numbers.insert(key, number);
+        Ok(number)
     }
 
     /// The number of a queue somebody registered.
@@ -151,25 +202,24 @@ impl Shared {
     /// # Errors
     /// `NotFound`.
     pub fn resolve_queue(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
-        let inner = self.lock();
-        let at = inner
-            .queues
-            .iter()
-            .position(|queue| queue.vm_id == vm_id && queue.name == name);
-        at.map(number).ok_or(Status::NotFound)
+        let key = (vm_id.to_vec(), name.to_vec());
+        let found = self.lock().queue_numbers.get(&key).copied();
+        found.ok_or(Status::NotFound)
     }
 
     /// Puts a value at the end of a queue.
     ///
     /// # Errors
-    /// `NotFound` for a number never handed out.
+    /// `NotFound` for a number never handed out, `InternalFailure` if the store is full.
     pub fn enqueue(&self, queue: u32, value: &[u8]) -> Result<(), Status> {
         let mut inner = self.lock();
-        let queue = index(queue)
-            .and_then(|at| inner.queues.get_mut(at))
-            .ok_or(Status::NotFound)?;
-        queue.values.push_back(value.to_vec());
-        queue.notices += 1;
+        let at = index(queue).filter(|at| *at < inner.queues.len());
+        let at = at.ok_or(Status::NotFound)?;
+        inner.grow(value.len() + ENTRY)?;
+        if let Some(queue) = inner.queues.get_mut(at) {
+            queue.values.push_back(value.to_vec());
+            queue.notices += 1;
+        }
         Ok(())
     }
 
@@ -182,12 +232,15 @@ impl Shared {
         let queue = index(queue)
             .and_then(|at| inner.queues.get_mut(at))
             .ok_or(Status::NotFound)?;
-        queue.values.pop_front().ok_or(Status::Empty)
+        let value = queue.values.pop_front().ok_or(Status::Empty)?;
+        inner.bytes = inner.bytes.saturating_sub(value.len() + ENTRY);
+        Ok(value)
     }
 
     /// Puts a value that nobody could take back to the head of its queue.
     pub(crate) fn put_back(&self, queue: u32, value: Vec<u8>) {
         let mut inner = self.lock();
+        inner.bytes = inner.bytes.saturating_add(value.len() + ENTRY);
         if let Some(queue) = index(queue).and_then(|at| inner.queues.get_mut(at)) {
             queue.values.push_front(value);
         }
@@ -211,22 +264,26 @@ impl Shared {
     }
 
     /// The number of a metric, made if it is new; the same name and kind give the same number in every VM.
-    pub fn define_metric(&self, kind: MetricKind, name: &str) -> u32 {
+    ///
+    /// # Errors
+    /// `InternalFailure` if the store is full.
+    pub fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, Status> {
         let mut inner = self.lock();
-        if let Some(at) = inner
-            .metrics
-            .iter()
-            .position(|metric| metric.kind == kind && metric.name == name)
-        {
-            return metric_number(at, kind);
+        let key = (kind, name.to_owned());
+        if let Some(number) = inner.metric_numbers.get(&key) {
+            return Ok(*number);
         }
+        // It is kept twice.
+        inner.grow(2 * name.len() + ENTRY)?;
         inner.metrics.push(Metric {
             name: name.to_owned(),
             kind,
             value: 0,
             sum: 0,
         });
-        metric_number(inner.metrics.len() - 1, kind)
+        let number = metric_number(inner.metrics.len() - 1, kind);
+        inner.metric_numbers.insert(key, number);
+        Ok(number)
     }
 
     /// Records a value: added to a counter, replaces a gauge, joins a histogram.
@@ -352,7 +409,7 @@ mod tests {
     fn queues_and_metrics() {
         let shared = Shared::new();
         assert_eq!(shared.resolve_queue(b"", b"q"), Err(Status::NotFound));
-        let queue = shared.register_queue(b"", b"q");
+        let queue = shared.register_queue(b"", b"q").unwrap();
         assert_eq!(shared.resolve_queue(b"", b"q"), Ok(queue));
         assert_eq!(shared.dequeue(queue), Err(Status::Empty));
         assert_eq!(shared.dequeue(queue + 1), Err(Status::NotFound));
@@ -360,22 +417,49 @@ mod tests {
         shared.enqueue(queue, b"x").unwrap();
         assert_eq!(shared.dequeue(queue).unwrap(), b"x");
 
-        let counter = shared.define_metric(MetricKind::Counter, "c");
-        assert_eq!(shared.define_metric(MetricKind::Counter, "c"), counter);
+        let counter = shared.define_metric(MetricKind::Counter, "c").unwrap();
+        assert_eq!(shared.define_metric(MetricKind::Counter, "c"), Ok(counter));
         shared.increment_metric(counter, 2).unwrap();
         assert_eq!(
             shared.increment_metric(counter, -1),
             Err(Status::BadArgument)
         );
         assert_eq!(shared.read_metric(counter), Ok(2));
-        let gauge = shared.define_metric(MetricKind::Gauge, "g");
+        let gauge = shared.define_metric(MetricKind::Gauge, "g").unwrap();
         shared.record_metric(gauge, 5).unwrap();
         shared.increment_metric(gauge, -2).unwrap();
         assert_eq!(shared.metric("g"), Some(3));
-        let histogram = shared.define_metric(MetricKind::Histogram, "h");
+        let histogram = shared.define_metric(MetricKind::Histogram, "h").unwrap();
         shared.record_metric(histogram, 7).unwrap();
         assert_eq!(shared.read_metric(histogram), Err(Status::BadArgument));
         assert_eq!(shared.read_metric(96), Err(Status::NotFound));
         assert_eq!(shared.read_metric(98), Err(Status::BadArgument));
+    }
+
+    #[test]
+    fn a_store_that_is_full_says_so_and_works_on() {
+        // Room for two entries of one byte's name and one byte's value.
+        let most = 2 * (ENTRY + 2);
+        let full = Err(Status::InternalFailure);
+        let shared = Shared::with_limit(most);
+        shared.set(b"a", b"1", 0).unwrap();
+        shared.set(b"b", b"1", 0).unwrap();
+        assert_eq!(shared.set(b"c", b"", 0), full);
+        assert_eq!(shared.set(b"a", b"12", 0), full);
+        assert_eq!(shared.get(b"a").unwrap().0, b"1");
+        shared.set(b"a", b"", 0).unwrap();
+        shared.set(b"b", b"12", 0).unwrap();
+        assert_eq!(shared.set(b"b", b"123", 0), full);
+        assert!(shared.define_metric(MetricKind::Gauge, "").is_err());
+        assert!(shared.register_queue(b"", b"").is_err());
+
+        // A queue gives back what was taken out.
+        let shared = Shared::with_limit(most);
+        let queue = shared.register_queue(b"", b"q").unwrap();
+        for _ in 0..3 {
+            shared.enqueue(queue, b"123").unwrap();
+            assert_eq!(shared.enqueue(queue, b""), full);
+            assert_eq!(shared.dequeue(queue).unwrap(), b"123");
+        }
     }
 }
