@@ -288,6 +288,8 @@ fn a_secret_is_not_printed_and_bad_input_is_named() {
         ),
         (&["--config-text", "many"], "the configuration is"),
         (&["--module", "absent.wasm"], "absent.wasm"),
+        (&["--requests", "100001"], "`100001` is no number"),
+        (&["--skew", "99999999999999999d"], "a hundred years"),
     ];
     for (arguments, part) in cases {
         let mut all = *arguments;

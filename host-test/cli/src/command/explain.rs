@@ -1,7 +1,7 @@
 //! `palisade explain`: why a request passes or not, step by step.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::explain::input::PEER;
-use palisade_cli::explain::{Desk, Input, Verdict, human, nearest, search};
+use palisade_cli::explain::{self, Desk, Input, Verdict, human, nearest, search};
 use palisade_host::Limits;
 use serde_json::{Value, json};
 
@@ -178,13 +178,9 @@ fn stand_in(needed: &[String], env: &mut BTreeMap<String, String>) -> Vec<String
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {
     if path.as_os_str() == "-" {
-        let mut all = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut all)
-            .context("standard input")?;
-        return Ok(all);
+        return explain::at_most(std::io::stdin()).context("standard input");
     }
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    explain::bounded(path)
 }
 
 fn text(path: &Path) -> Result<String> {

@@ -53,7 +53,7 @@ pub(crate) struct Simulate {
     trace: bool,
 
     /// Requests of one run; absent: 100, or those of the traffic file once.
-    #[arg(long, value_name = "N", help_heading = "Traffic")]
+    #[arg(long, value_name = "N", help_heading = "Traffic", value_parser = many)]
     requests: Option<usize>,
     /// Clients that send them, in turn.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Traffic")]
@@ -485,4 +485,11 @@ fn stop_on_interrupt(control: Arc<Control>) -> Result<()> {
         });
     });
     Ok(())
+}
+
+/// Requests of one run.
+fn many(text: &str) -> Result<usize, String> {
+    const MOST: usize = 100_000;
+    let number = text.parse().ok().filter(|number| *number <= MOST);
+    number.ok_or_else(|| format!("`{text}` is no number from 0 to {MOST}"))
 }

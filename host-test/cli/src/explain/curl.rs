@@ -4,6 +4,8 @@
 //! **Invariant:** an option that changes the request and is not known is an error; one that cannot change it is ignored.
 //! **Source:** curl 8's manual: `-d` joins with `&` and makes a form, `--json` joins as is, dot segments are squashed.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use super::input::{Draft, percent, url};
@@ -407,7 +409,7 @@ fn content(value: &str) -> Result<Vec<u8>> {
 }
 
 fn file(path: &str) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read `{path}`"))
+    super::bounded(Path::new(path))
 }
 
 fn multipart(parts: &[String]) -> Result<(Vec<u8>, &'static str)> {

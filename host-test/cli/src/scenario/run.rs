@@ -11,6 +11,9 @@ use super::expect::{Difference, Outcome, Sent};
 use super::format::{Case, Chunks, Fault, File, HeaderLine, Request, StepKind};
 use super::value::Surroundings;
 
+/// Bytes of a body that is cut at every place.
+const MOST_CUT: usize = 8192;
+
 /// A way to run cases: the engine alone, the filter in our host, the filter in Envoy.
 pub trait Driver {
     /// What a session is.
@@ -371,6 +374,13 @@ impl Request {
         let body = body.render(surroundings)?;
         if self.chunks != Chunks::Every {
             return Ok(vec![(String::new(), message(self.chunks.cut(&body)))]);
+        }
+        // A request each, so their bytes grow with the square.
+        if body.len() > MOST_CUT {
+            anyhow::bail!(
+                "chunks: all: the body has {} bytes; at most {MOST_CUT} are cut at every place",
+                body.len()
+            );
         }
         let mut all = vec![
             (", whole".to_owned(), message(Chunks::Whole.cut(&body))),

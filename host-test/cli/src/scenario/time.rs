@@ -53,6 +53,9 @@ pub struct Step {
     pub ms: i64,
 }
 
+/// Milliseconds of the longest span: with it no clock overflows.
+const LONGEST: i64 = 100 * 365 * 86_400_000;
+
 impl Step {
     /// Reads `10m`, `-90s`, `+1h`, `250ms`.
     ///
@@ -76,9 +79,9 @@ impl Step {
             "d" => 86_400_000,
             _ => bail!("`{text}` has no unit; write one of ms, s, m, h, d"),
         };
-        Ok(Self {
-            ms: sign * number * unit,
-        })
+        let ms = number.checked_mul(unit).filter(|ms| *ms <= LONGEST);
+        let ms = ms.with_context(|| format!("`{text}` is more than a hundred years"))?;
+        Ok(Self { ms: sign * ms })
     }
 }
 
@@ -116,6 +119,19 @@ impl<'de> Deserialize<'de> for Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_has_an_end() {
+        for (text, fits) in [
+            ("36500d", true),
+            ("-36500d", true),
+            ("36501d", false),
+            ("-9223372036854775807d", false),
+            ("9223372036854775808ms", false),
+        ] {
+            assert_eq!(Step::parse(text).is_ok(), fits, "{text}");
+        }
+    }
 
     #[test]
     fn spans_are_read() {

@@ -14,6 +14,9 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::time::Moment;
 use crate::mint;
 
+/// Bytes that a value may repeat itself to.
+const MOST: usize = 64 << 20;
+
 /// What rendering may look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -135,7 +138,20 @@ impl Value {
                 }
                 all
             }
-            Self::Repeat(value, times) => value.render(context)?.repeat(*times),
+            Self::Repeat(value, times) => {
+                let one = value.render(context)?;
+                let Some(all) = one.len().checked_mul(*times).filter(|all| *all <= MOST) else {
+                    bail!(
+                        "repeat: {times} times {} bytes is more than {MOST} bytes",
+                        one.len()
+                    );
+                };
+                let mut bytes = Vec::with_capacity(all);
+                if !one.is_empty() {
+                    (0..*times).for_each(|_| bytes.extend_from_slice(&one));
+                }
+                bytes
+            }
             Self::Cut(value, most) => {
                 let mut bytes = value.render(context)?;
                 bytes.truncate(*most);
@@ -373,5 +389,13 @@ mod tests {
         ] {
             assert!(serde_saphyr::from_str::<Value>(bad).is_err(), "{bad}");
         }
+        for (times, fits) in [(MOST, true), (MOST + 1, false), (usize::MAX, false)] {
+            let value: Value =
+                serde_saphyr::from_str(&format!("{{repeat: [a, {times}]}}")).expect("YAML");
+            assert_eq!(value.render(context).is_ok(), fits, "{times}");
+        }
+        let nothing: Value =
+            serde_saphyr::from_str("{repeat: ['', 18446744073709551615]}").expect("YAML");
+        assert!(nothing.render(context).expect("nothing").is_empty());
     }
 }
