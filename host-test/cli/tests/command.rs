@@ -162,3 +162,86 @@ fn the_gateway_outlives_a_trap_and_passes_the_target_as_it_came() -> Result<()> 
     assert!(after.starts_with("HTTP/1.1 200 "), "{after}");
     Ok(())
 }
+
+/// What names a filter is learnt once: the same flags, errors and exit codes for every command that runs one.
+#[test]
+fn a_filter_is_named_alike_everywhere() -> Result<()> {
+    let wrong = file("wrong.yaml", "modes: x\nheaders:\n  method: [GET]\n")?;
+    let torn = file("torn-policy.yaml", "mode: [\n")?;
+    let case = file("alike.yaml", "cases: [{ name: one, requests: [{}] }]\n")?;
+    let guest = file(
+        "quiet.wat",
+        r#"(module (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+          (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+          (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+          (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (drop (call $log (i32.const 2) (i32.const 65530) (i32.const 100))) (i32.const 0)))"#,
+    )?;
+    let text = |path: &PathBuf| path.display().to_string();
+    let commands: [&[&str]; 5] = [
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["test", &text(&case)],
+        &["explain", "--curl", "curl http://localhost/"],
+        &["bench", "--rounds", "0"],
+        &["simulate", "--seeds", "1"],
+    ];
+    let cases: &[(&[&str], i32, &str)] = &[
+        (
+            &["--policy", &text(&wrong)],
+            1,
+            "wrong.yaml:3: headers.method: unknown key",
+        ),
+        (&["--policy", &text(&torn)], 1, "torn-policy.yaml:"),
+        (&["--policy", "absent.yaml"], 2, "cannot read absent.yaml"),
+        (
+            &["--policy", "a", "--config", "b"],
+            2,
+            "cannot be used with",
+        ),
+        (
+            &["--policy", "a", "--config-text", "b"],
+            2,
+            "cannot be used with",
+        ),
+        (
+            &["--config", "a", "--config-text", "b"],
+            2,
+            "cannot be used with",
+        ),
+    ];
+    for command in commands {
+        for (flags, code, said) in cases {
+            let named = ["--module", &text(&guest)];
+            let done = palisade().args(command).args(named).args(*flags).output()?;
+            let complaint = String::from_utf8(done.stderr)?;
+            assert_eq!(
+                done.status.code(),
+                Some(*code),
+                "{command:?} {flags:?}: {complaint}"
+            );
+            assert!(
+                complaint.contains(said),
+                "{command:?} {flags:?}: {complaint}"
+            );
+        }
+    }
+    // A filter that is not ours needs no policy; what it does wrong is shown.
+    for (command, said) in [
+        (
+            &["test", "-v", &text(&case)][..],
+            "warning: guest `quiet`, proxy_on_request_headers: proxy_log: argument message_data",
+        ),
+        (&["bench", "--rounds", "0"], "mix/GET small"),
+        (&["simulate", "--seeds", "1"], "no trap"),
+    ] {
+        let done = palisade()
+            .args(command)
+            .arg("--module")
+            .arg(&guest)
+            .output()?;
+        let printed = String::from_utf8(done.stdout)?;
+        assert_eq!(done.status.code(), Some(0), "{command:?}: {printed}");
+        assert!(printed.contains(said), "{command:?}: {printed}");
+    }
+    Ok(())
+}

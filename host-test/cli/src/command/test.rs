@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use palisade_cli::envoy::driver::InEnvoy;
 use palisade_cli::envoy::server;
-use palisade_cli::scenario::format::{Configuration, Limits, PolicySource};
+use palisade_cli::scenario::format::{Configuration, Limits, PolicySource, load_for_any};
 use palisade_cli::scenario::harness::Harness;
 use palisade_cli::scenario::native::Native;
 use palisade_cli::scenario::{Difference, File, Report, load, report as play, unable};
@@ -155,7 +155,13 @@ impl Test {
         let paths = scenario_files(&self.files)?;
         let mut files = paths
             .iter()
-            .map(|path| load(path))
+            .map(|path| {
+                if self.given.is_absent() {
+                    load(path)
+                } else {
+                    load_for_any(path)
+                }
+            })
             .collect::<Result<Vec<_>>>()?;
         self.give(&mut files)?;
         let mut modules = BTreeMap::new();

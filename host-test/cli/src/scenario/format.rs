@@ -316,6 +316,34 @@ pub fn load(path: &Path) -> Result<File> {
 /// # Errors
 /// It is not of the format, or holds two cases of one name.
 pub fn parse(text: &str, path: &Path) -> Result<File> {
+    let file = read(text, path)?;
+    let unnamed = |case: &&Case| {
+        file.policy_of(case).is_none()
+            && file.module.is_none()
+            && file.configuration.is_none()
+            && case.configuration.is_none()
+    };
+    if let Some(case) = file.cases.iter().find(unnamed) {
+        bail!(
+            "{}: case `{}`: it has no policy and names no module, nor does the file; name one with --module",
+            path.display(),
+            case.name
+        );
+    }
+    Ok(file)
+}
+
+/// As [`load`], for a filter that the command line names: the file need not.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_for_any(path: &Path) -> Result<File> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    read(&text, path)
+}
+
+fn read(text: &str, path: &Path) -> Result<File> {
     let mut file: File = serde_saphyr::from_str(text)
         .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     path.clone_into(&mut file.path);
@@ -330,16 +358,6 @@ pub fn parse(text: &str, path: &Path) -> Result<File> {
             bail!("{}: it has no requests", place());
         }
         let ours = file.policy_of(case).is_some();
-        if !ours
-            && file.module.is_none()
-            && file.configuration.is_none()
-            && case.configuration.is_none()
-        {
-            bail!(
-                "{}: it has no policy and names no module, nor does the file",
-                place()
-            );
-        }
         for (index, request) in case.requests.iter().enumerate() {
             let place = || format!("{}: request {}", place(), index + 1);
             if let Some(code) = request.expect.0.deny.as_ref().filter(|_| ours) {
