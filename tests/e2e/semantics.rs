@@ -14,6 +14,8 @@
 mod envoy;
 #[path = "semantics/experiment.rs"]
 mod experiment;
+#[path = "semantics/failure.rs"]
+mod failure;
 #[path = "semantics/ours.rs"]
 mod ours;
 #[path = "semantics/wire.rs"]
@@ -22,15 +24,24 @@ mod wire;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use experiment::Experiment;
 
-/// The probe, built once.
+/// The probe, built once; and the gateway that it runs in.
 fn build() -> PathBuf {
     let root = palisade_tests::root();
+    // The whole workspace's features, as `cargo test --workspace` has them: nothing is built twice.
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(&root)
+        .args(["build", "--quiet", "--workspace", "--bin", "palisade"]);
+    assert!(
+        cargo.status().unwrap().success(),
+        "the gateway does not build"
+    );
     let target = root.join("target/guests");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(&root).args([
@@ -57,15 +68,20 @@ fn corpus(file: &str) -> PathBuf {
 }
 
 /// `observed.txt`: blocks of `== name` and lines.
-fn observed() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(corpus("observed.txt")).unwrap_or_default();
+fn observed(file: &str) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(corpus(file)).unwrap_or_default();
     text.split("== ")
         .filter_map(|block| block.split_once('\n'))
         .map(|(name, lines)| (name.to_owned(), lines.to_owned()))
         .collect()
 }
 
-fn record(experiments: &[Experiment], lab: &envoy::Lab) {
+fn record(experiments: &[Experiment], lab: &envoy::Lab, failures: &BTreeMap<String, String>) {
+    let mut text = "What Envoy 1.40 did when its guest trapped.\n\n".to_owned();
+    for (name, seen) in failures {
+        text.push_str(&format!("== {name}\n{seen}"));
+    }
+    std::fs::write(corpus("observed-failures.txt"), text).unwrap();
     let mut text = "What Envoy 1.40 did in each experiment; `PALISADE_RECORD=1 cargo test -p palisade-tests --test semantics` writes it.\n\n".to_owned();
     for experiment in experiments {
         text.push_str(&format!("== {}\n{}", experiment.name, lab.run(experiment)));
@@ -74,13 +90,14 @@ fn record(experiments: &[Experiment], lab: &envoy::Lab) {
 }
 
 fn check(
-    experiment: &Experiment,
+    name: &str,
+    differs: Option<&str>,
     seen: &str,
     expected: Option<&String>,
     ours: &str,
 ) -> Result<(), Failed> {
     if std::env::var_os("PALISADE_SHOW").is_some() {
-        println!("\n== {}\n{seen}-- ours\n{ours}", experiment.name);
+        println!("\n== {name}\n{seen}-- ours\n{ours}");
     }
     let expected = expected.ok_or("not in observed.txt: record it")?;
     if seen != expected {
@@ -89,7 +106,7 @@ fn check(
         )
         .into());
     }
-    match (&experiment.differs, ours == expected) {
+    match (differs, ours == expected) {
         (None, true) | (Some(_), false) => Ok(()),
         (None, false) => {
             Err(format!("our host differs\n--- Envoy\n{expected}--- ours\n{ours}").into())
@@ -98,16 +115,52 @@ fn check(
     }
 }
 
+/// Workers of an Envoy; how often the root starts, and how many threads give it ticks.
+const STARTS: [(u32, (usize, usize)); 2] = [(1, (3, 2)), (2, (4, 3))];
+
+/// Outcomes in Envoy and in ours, by name.
+type Both = (BTreeMap<String, String>, BTreeMap<String, String>);
+
+/// The failures run all at once, for they wait most of their time; each is a trial that looks at its outcome.
+fn trials_of_failures(failures: Vec<failure::Experiment>, filter: &str) -> Vec<Trial> {
+    let chosen: Vec<_> = (failures.into_iter())
+        .filter(|failure| failure.name.contains(filter))
+        .collect();
+    let both: Arc<OnceLock<Both>> = Arc::default();
+    let observed = Arc::new(observed("observed-failures.txt"));
+    let all = Arc::new(chosen.clone());
+    (chosen.into_iter())
+        .map(|failure| {
+            let (both, observed, all) =
+                (Arc::clone(&both), Arc::clone(&observed), Arc::clone(&all));
+            Trial::test(failure.name.clone(), move || {
+                let (seen, ours) = both.get_or_init(|| {
+                    std::thread::scope(|scope| {
+                        let ours = scope.spawn(|| failure::in_ours(&all));
+                        (failure::in_envoy(&all), ours.join().unwrap())
+                    })
+                });
+                let name = &failure.name;
+                let differs = failure.differs.as_deref();
+                check(name, differs, &seen[name], observed.get(name), &ours[name])
+            })
+        })
+        .collect()
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One Envoy, one upstream: experiments run one after another.
     arguments.test_threads = Some(1);
     let text = std::fs::read_to_string(corpus("experiments.yaml")).unwrap();
     let experiments: Vec<Experiment> = experiment::parse(&text);
+    let text = std::fs::read_to_string(corpus("failures.yaml")).unwrap();
+    let failures = failure::parse(&text);
     if arguments.list {
-        let trials = experiments
-            .into_iter()
-            .map(|e| Trial::test(e.name, || Ok(())))
+        let trials = (experiments.into_iter().map(|e| e.name))
+            .chain(failures.into_iter().map(|e| e.name))
+            .chain(STARTS.map(|(workers, _)| format!("root-starts-{workers}")))
+            .map(|name| Trial::test(name, || Ok(())))
             .collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
@@ -115,11 +168,15 @@ fn main() -> ExitCode {
     let module = palisade_host::Module::from_file(&wasm).unwrap();
     let lab = envoy::Lab::start();
     if std::env::var_os("PALISADE_RECORD").is_some() {
-        record(&experiments, &lab);
+        record(&experiments, &lab, &failure::in_envoy(&failures));
         return ExitCode::SUCCESS;
     }
-    let (lab, observed) = (Arc::new(Mutex::new(lab)), Arc::new(observed()));
-    let trials = experiments
+    let (lab, observed) = (
+        Arc::new(Mutex::new(lab)),
+        Arc::new(observed("observed.txt")),
+    );
+    let filter = arguments.filter.clone().unwrap_or_default();
+    let mut trials: Vec<Trial> = experiments
         .into_iter()
         .map(|experiment| {
             let (lab, observed, module) = (Arc::clone(&lab), Arc::clone(&observed), module.clone());
@@ -129,10 +186,26 @@ fn main() -> ExitCode {
                     .map_err(|_| "another experiment broke the laboratory")?
                     .run(&experiment);
                 let ours = ours::run(&module, &experiment);
-                check(&experiment, &seen, observed.get(&experiment.name), &ours)
+                check(
+                    &experiment.name,
+                    experiment.differs.as_deref(),
+                    &seen,
+                    observed.get(&experiment.name),
+                    &ours,
+                )
             })
         })
         .collect();
+    trials.extend(trials_of_failures(failures, &filter));
+    trials.extend(STARTS.map(|(workers, expected)| {
+        Trial::test(format!("root-starts-{workers}"), move || {
+            let seen = failure::starts(workers);
+            if seen == expected {
+                return Ok(());
+            }
+            Err(format!("starts and threads with ticks: {seen:?}, not {expected:?}").into())
+        })
+    }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(lab);
     conclusion.exit_code()

@@ -2,7 +2,7 @@
 //!
 //! Invariant: numbers that differ between hosts for no reason (context ids, queue, metric and call numbers) are never logged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::abi;
 
@@ -22,6 +22,8 @@ struct Stream {
 pub(crate) struct Probe {
     streams: HashMap<u32, Stream>,
     roots: HashMap<u32, String>,
+    /// Roots that have had a tick.
+    ticked: HashSet<u32>,
     /// Which stream began a call, registered a queue: its name goes before what comes of it.
     calls: HashMap<u32, (u32, String)>,
     queues: HashMap<u32, String>,
@@ -71,6 +73,10 @@ impl Probe {
     }
 
     pub(crate) fn tick(&mut self, root: u32) {
+        if self.ticked.insert(root) {
+            let name = self.roots.get(&root).map_or("", String::as_str);
+            say("root", &format!("first tick {name}"));
+        }
         let mut waiting: Vec<u32> = self
             .streams
             .iter_mut()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use palisade_tests::envoy::{Envoy, Setup};
 
 use super::experiment::{Experiment, outcome};
-use super::wire::{Upstream, ask};
+use super::wire::{PATIENCE, Upstream, ask};
 
 /// Listeners: name, failure policy, flag. `edge` is the one that the starter of Envoys looks for.
 const FILTERS: [(&str, &str, bool); 2] = [
@@ -81,6 +81,7 @@ impl Running {
             self.address(&experiment.filter),
             &experiment.request,
             &script,
+            PATIENCE,
         );
         let mark = format!("probe[{}] ", experiment.name);
         let started = Instant::now();
@@ -108,8 +109,13 @@ impl Running {
 fn config() -> String {
     let listeners: String = FILTERS
         .iter()
-        .map(|(name, policy, stop)| listener(name, policy, *stop))
+        .map(|(name, policy, stop)| listener(name, policy, *stop, ["vm-text", "plugin-text"]))
         .collect();
+    around(&listeners)
+}
+
+/// A configuration with these listeners.
+pub(crate) fn around(listeners: &str) -> String {
     format!(
         r#"static_resources:
   listeners:
@@ -141,7 +147,8 @@ admin:
     )
 }
 
-fn listener(name: &str, policy: &str, stop: bool) -> String {
+/// A listener with the probe; `texts` are the configurations of VM and plugin.
+pub(crate) fn listener(name: &str, policy: &str, stop: bool, [vm, plugin]: [&str; 2]) -> String {
     format!(
         r#"    - name: {name}
       address: {{ socket_address: {{ address: 127.0.0.1, port_value: 10000 }} }}
@@ -171,10 +178,10 @@ fn listener(name: &str, policy: &str, stop: bool) -> String {
                         code: {{ local: {{ filename: target/guests/wasm32-unknown-unknown/release/probe.wasm }} }}
                         configuration:
                           "@type": type.googleapis.com/google.protobuf.StringValue
-                          value: vm-text
+                          value: {vm}
                       configuration:
                         "@type": type.googleapis.com/google.protobuf.StringValue
-                        value: plugin-text
+                        value: {plugin}
                 - name: envoy.filters.http.router
                   typed_config:
                     "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router

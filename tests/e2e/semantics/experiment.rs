@@ -77,14 +77,17 @@ pub(crate) fn parse(text: &str) -> Vec<Experiment> {
     experiments
 }
 
+/// Fields as they came.
+pub(crate) type Received = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What one side of the proxy saw, as one line.
 #[derive(Debug, Default)]
 pub(crate) struct Sight {
     /// Status, or method and path.
     pub(crate) start: String,
-    pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) headers: Received,
     pub(crate) body: Vec<u8>,
-    pub(crate) trailers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) trailers: Received,
     /// How it ended, if not well.
     pub(crate) end: &'static str,
 }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::experiment::{Field, Message, Sight};
+use super::experiment::{Field, Message, Received, Sight};
 
 /// Between two pieces, so that each arrives as one.
 const GAP: Duration = Duration::from_millis(12);
 /// After this nothing more is awaited.
-const PATIENCE: Duration = Duration::from_millis(400);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Sends a message in pieces; stops when the other side does not want it any more.
 fn send(
@@ -139,10 +139,7 @@ fn exact(
     Ok(())
 }
 
-/// Names and values, as they came.
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
-fn fields(reader: &mut BufReader<TcpStream>) -> Result<Fields, &'static str> {
+fn fields(reader: &mut BufReader<TcpStream>) -> Result<Received, &'static str> {
     let mut fields = Vec::new();
     loop {
         let line = line(reader)?.ok_or("cut")?;
@@ -179,8 +176,13 @@ fn ending(error: std::io::Error) -> &'static str {
     }
 }
 
-/// Sends a request as the client; what it got.
-pub(crate) fn ask(address: SocketAddr, request: &Message, script: &str) -> Sight {
+/// Sends a request as the client; what it got within some time.
+pub(crate) fn ask(
+    address: SocketAddr,
+    request: &Message,
+    script: &str,
+    patience: Duration,
+) -> Sight {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return Sight {
             start: "refused".to_owned(),
@@ -188,7 +190,7 @@ pub(crate) fn ask(address: SocketAddr, request: &Message, script: &str) -> Sight
         };
     };
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
     let method = request.method.as_deref().unwrap_or("GET");
     let path = request.path.as_deref().unwrap_or("/");
     let extra = [
@@ -215,6 +217,8 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     next: Arc<Mutex<Message>>,
     seen: Arc<Mutex<Vec<Sight>>>,
+    /// What became of requests whose path has `-watch`: who asked and how it ended.
+    watched: Arc<Mutex<Vec<String>>>,
     /// Requests that have begun and not ended.
     busy: Arc<AtomicUsize>,
 }
@@ -226,6 +230,7 @@ impl Upstream {
             address: listener.local_addr().unwrap(),
             next: Arc::default(),
             seen: Arc::default(),
+            watched: Arc::default(),
             busy: Arc::default(),
         };
         let shared = upstream.clone();
@@ -251,6 +256,15 @@ impl Upstream {
         self.seen.lock().unwrap().pop()
     }
 
+    /// How the watched requests of this name ended.
+    pub(crate) fn watched(&self, name: &str) -> Vec<String> {
+        let watched = self.watched.lock().unwrap();
+        let ends = watched.iter().filter_map(|line| line.split_once(": "));
+        ends.filter(|(of, _)| *of == name)
+            .map(|(_, end)| end.to_owned())
+            .collect()
+    }
+
     fn serve(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let mut writer = stream.try_clone().unwrap();
@@ -263,6 +277,15 @@ impl Upstream {
                 self.busy.fetch_sub(1, Ordering::SeqCst);
                 return;
             };
+            if let Some((_, name)) = sight.start.split_once("-watch-") {
+                let _ = writer.set_read_timeout(Some(PATIENCE));
+                let kept = reader
+                    .fill_buf()
+                    .is_err_and(|error| ending(error) == "nothing");
+                let end = if kept { "kept" } else { "cut" };
+                self.watched.lock().unwrap().push(format!("{name}: {end}"));
+                return;
+            }
             if !self.answer_to(sight, &mut writer) {
                 return;
             }
@@ -273,6 +296,7 @@ impl Upstream {
     fn answer_to(&self, sight: Sight, writer: &mut TcpStream) -> bool {
         let response = self.next.lock().unwrap().clone();
         let (whole, head) = (sight.end.is_empty(), sight.start.starts_with("HEAD"));
+        let slow = sight.start.ends_with("/slow");
         let never = sight.start.contains("-never");
         // Call-outs of the guest come here too and are no part of the exchange.
         if !sight.start.contains("/callout") {
@@ -282,6 +306,9 @@ impl Upstream {
         if never {
             std::thread::sleep(PATIENCE);
             return false;
+        }
+        if slow {
+            std::thread::sleep(PATIENCE);
         }
         let status = response.status.unwrap_or(200);
         let length = if head || status == 204 || framed(&response) {

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ pub(crate) enum FailurePolicy {
     Closed,
     /// Requests pass without the filter.
     Open,
-    /// A new VM starts: at once after the first failure, with growing pauses (answered 503) when it keeps failing.
+    /// The first request after a failure starts a new VM, but not sooner than 1 to 1.5 s after the last start; until then it is answered 503.
     Reload,
 }
 
@@ -38,9 +39,8 @@ pub(crate) enum FailurePolicy {
 const STEPS: usize = 8;
 /// The longest time between looks at ticks and queues.
 const PULSE: Duration = Duration::from_millis(50);
-/// The pause after a second failure; it doubles up to the longest.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// From one start of a VM to the next in its place: at least this, at most half as much again, by chance. As Envoy's default.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A VM and what is in it.
 #[derive(Debug)]
@@ -77,9 +77,8 @@ pub(crate) enum Opened {
 /// Failures of a worker's filter.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
-    in_a_row: Cell<u32>,
     /// Not before this may a new VM start.
-    pause_until: Cell<Option<Instant>>,
+    not_before: Cell<Option<Instant>>,
 }
 
 /// Warnings of a worker's filter: how many were shown of late.
@@ -336,7 +335,9 @@ impl Worker {
             FailurePolicy::Open => {
                 "requests pass WITHOUT the filter until a new policy or module comes"
             }
-            FailurePolicy::Reload => "a new one is started",
+            FailurePolicy::Reload => {
+                "a request starts a new one, 1 to 1.5 s after this one's start at the earliest"
+            }
         };
         complain!(
             "worker {}: the VM is lost, its {streams} stream{} answered 503; {what}",
@@ -346,23 +347,14 @@ impl Worker {
         if !current || self.plan.failure != FailurePolicy::Reload {
             return;
         }
-        let failures = &self.failures;
-        if guest.started.elapsed() > LONGEST_PAUSE {
-            failures.in_a_row.set(0);
-        }
-        self.failed();
-        self.revive();
+        self.pause_from(guest.started);
     }
 
-    fn failed(&self) {
-        let before = self.failures.in_a_row.get();
-        self.failures.in_a_row.set(before.saturating_add(1));
-        self.failures
-            .pause_until
-            .set(before.checked_sub(1).map(|times| {
-                let pause = PAUSE.saturating_mul(1 << times.min(10));
-                Instant::now() + pause.min(LONGEST_PAUSE)
-            }));
+    /// No new VM for a while from then on.
+    fn pause_from(&self, start: Instant) {
+        let chance = RandomState::new().hash_one(self.number) % 1000;
+        let more = PAUSE / 2 * u32::try_from(chance).unwrap_or_default() / 1000;
+        self.failures.not_before.set(Some(start + PAUSE + more));
     }
 
     /// Starts a new VM in a dead one's place, if the failure policy and its pauses let it.
@@ -370,7 +362,7 @@ impl Worker {
         if self.plan.failure != FailurePolicy::Reload || !self.guest.borrow().is_dead() {
             return;
         }
-        if (self.failures.pause_until.get()).is_some_and(|until| Instant::now() < until) {
+        if (self.failures.not_before.get()).is_some_and(|until| Instant::now() < until) {
             return;
         }
         let load = self.load.borrow().clone();
@@ -382,7 +374,7 @@ impl Worker {
             }
             Err(error) => {
                 complain!("{error:#}");
-                self.failed();
+                self.pause_from(Instant::now());
             }
         }
     }
@@ -411,8 +403,7 @@ impl Worker {
         match start_vm(self.number, &self.plan, &load, module) {
             Ok(vm) => {
                 *self.load.borrow_mut() = load;
-                self.failures.in_a_row.set(0);
-                self.failures.pause_until.set(None);
+                self.failures.not_before.set(None);
                 self.put(vm);
             }
             Err(error) => complain!("{error:#}; the old one stays"),
