@@ -1,7 +1,8 @@
 //! A body that is written piece by piece from one place and read by hyper in another.
 //!
 //! **Invariant:** bounded: no more than [`DEPTH`] frames wait between writer and reader, beside what one step let go. A writer that goes
-//! without saying that this was the end breaks the body off: nobody takes a part for the whole.
+//! without saying that this was the end breaks the body off, and so does one whose body is not as long as its `content-length` says: nobody
+//! takes a part for the whole.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
+use palisade_host::Headers;
 use tokio::sync::mpsc;
 
 /// Frames that wait.
@@ -28,6 +30,29 @@ impl std::fmt::Display for Aborted {
 }
 
 impl std::error::Error for Aborted {}
+
+/// A body is not as long as its `content-length` says, or that says no length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WrongLength;
+
+/// The length that a head announces.
+pub(crate) fn announced(head: &Headers) -> Result<Option<u64>, WrongLength> {
+    let mut lengths = head.get_all("content-length").map(|value| {
+        let digits = str::from_utf8(value).map_err(|_| WrongLength)?;
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(WrongLength);
+        }
+        digits.parse::<u64>().map_err(|_| WrongLength)
+    });
+    let Some(first) = lengths.next().transpose()? else {
+        return Ok(None);
+    };
+    if lengths.all(|length| length == Ok(first)) {
+        Ok(Some(first))
+    } else {
+        Err(WrongLength)
+    }
+}
 
 /// A body.
 #[derive(Debug)]
@@ -47,8 +72,8 @@ impl GatewayBody {
         Self::Whole((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// A body of pieces, with its sending end.
-    pub(crate) fn pieces() -> (Outgoing, Self) {
+    /// A body of pieces as long as announced, with its sending end.
+    pub(crate) fn pieces(announced: Option<u64>) -> (Outgoing, Self) {
         let (sender, receiver) = mpsc::channel(DEPTH);
         let complete = Arc::new(AtomicBool::new(false));
         let outgoing = Outgoing {
@@ -56,6 +81,8 @@ impl GatewayBody {
             complete: Arc::clone(&complete),
             queue: VecDeque::new(),
             ends: false,
+            left: announced,
+            last: Bytes::new(),
         };
         (outgoing, Self::Pieces(receiver, complete))
     }
@@ -68,6 +95,10 @@ pub(crate) struct Outgoing {
     complete: Arc<AtomicBool>,
     queue: VecDeque<Frame<Bytes>>,
     ends: bool,
+    /// Of the announced length.
+    left: Option<u64>,
+    /// With this the announced length is full. It waits for the end: once it has gone, more could only be cut off unseen.
+    last: Bytes,
 }
 
 /// What [`Outgoing::work`] came to.
@@ -79,9 +110,35 @@ pub(crate) enum Worked {
 }
 
 impl Outgoing {
-    /// Takes a piece; it goes at once if there is room, else by [`Outgoing::work`].
-    pub(crate) fn put(&mut self, data: impl Into<Bytes>, trailers: Option<HeaderMap>, end: bool) {
+    /// Takes a piece; it goes at once if there is room, else by [`Outgoing::work`]. An error breaks the body off.
+    pub(crate) fn put(
+        &mut self,
+        data: impl Into<Bytes>,
+        trailers: Option<HeaderMap>,
+        end: bool,
+    ) -> Result<(), WrongLength> {
         let data = data.into();
+        if let Some(left) = self.left {
+            let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+            let left = left.checked_sub(length);
+            match left.filter(|left| *left == 0 || !end) {
+                Some(left) => self.left = Some(left),
+                None => {
+                    self.queue.clear();
+                    self.sender = None;
+                    return Err(WrongLength);
+                }
+            }
+        }
+        let full = self.left == Some(0);
+        let data = if full && !end && self.last.is_empty() {
+            self.last = data;
+            Bytes::new()
+        } else if full && end && !self.last.is_empty() {
+            std::mem::take(&mut self.last)
+        } else {
+            data
+        };
         if !data.is_empty() {
             self.queue.push_back(Frame::data(data));
         }
@@ -89,6 +146,11 @@ impl Outgoing {
             self.queue.push_back(Frame::trailers(trailers));
         }
         self.ends |= end;
+        self.flush();
+        Ok(())
+    }
+
+    fn flush(&mut self) {
         while let Some(sender) = &self.sender
             && let Some(frame) = self.queue.pop_front()
         {

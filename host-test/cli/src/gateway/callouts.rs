@@ -188,8 +188,8 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
             let target = target(&cluster);
             start(worker, guest, id, None, async move {
                 let path = format!("/{service}/{method}");
-                let (mut sending, body) = GatewayBody::pieces();
-                sending.put(framed(&message), None, true);
+                let (mut sending, body) = GatewayBody::pieces(None);
+                let _ = sending.put(framed(&message), None, true);
                 let answered = async {
                     let answered =
                         grpc(&line.worker, target, &path, &metadata, timeout, body).await?;
@@ -226,7 +226,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
             let (messages, inbox) = mpsc::channel(WAITING);
             start(worker, guest, id, Some(messages), async move {
                 let path = format!("/{service}/{method}");
-                let (sending, body) = GatewayBody::pieces();
+                let (sending, body) = GatewayBody::pieces(None);
                 let answered = async {
                     let asked = grpc(&line.worker, target, &path, &metadata, Duration::ZERO, body);
                     let answered = asked.await?;
@@ -358,16 +358,22 @@ async fn http(
     trailers: &Headers,
 ) -> Result<CalloutEvent> {
     let target = target.context("no such cluster")?;
+    // Envoy sets the length of a body, whatever the guest said; of none a length would take the next request's first bytes.
+    let mut headers = headers.clone();
+    headers.remove("content-length");
+    if !body.is_empty() && trailers.is_empty() {
+        headers.set("content-length", body.len().to_string());
+    }
     let outgoing = if body.is_empty() && trailers.is_empty() {
         GatewayBody::Whole(None)
     } else if trailers.is_empty() {
         GatewayBody::whole(body)
     } else {
-        let (mut sending, outgoing) = GatewayBody::pieces();
-        sending.put(body, Some(head::fields(trailers)), true);
+        let (mut sending, outgoing) = GatewayBody::pieces(None);
+        let _ = sending.put(body, Some(head::fields(trailers)), true);
         outgoing
     };
-    let request = head::to_request(headers, outgoing, target.is_http2())
+    let request = head::to_request(&headers, outgoing, target.is_http2())
         .context("its headers make no request that can be sent")?;
     let Answered {
         response,
@@ -431,10 +437,10 @@ async fn grpc(
 /// Writes a guest's messages as the service takes them.
 async fn feed(mut inbox: mpsc::Receiver<Bytes>, mut sending: Outgoing) -> std::convert::Infallible {
     while let Some(message) = inbox.recv().await {
-        sending.put(message, None, false);
+        let _ = sending.put(message, None, false);
         while sending.is_pending() && sending.work().await == Worked::Sent {}
     }
-    sending.put(Bytes::new(), None, true);
+    let _ = sending.put(Bytes::new(), None, true);
     while sending.is_pending() && sending.work().await == Worked::Sent {}
     std::future::pending().await
 }

@@ -7,7 +7,7 @@ use palisade_host::{Forward, Headers, LocalReply};
 use tokio::sync::oneshot;
 
 use super::access_log::VIA_UPSTREAM;
-use super::body::{GatewayBody, Outgoing, Worked};
+use super::body::{GatewayBody, Outgoing, Worked, WrongLength, announced};
 use super::exchange::{Exchange, FILTER_FAILED, length};
 use super::head::fields;
 use super::stats::up;
@@ -42,20 +42,30 @@ impl Client {
         }
     }
 
-    /// Sends on what was let go.
-    pub(super) fn forward(&mut self, exchange: &Exchange, forward: Forward) {
-        if let Some(headers) = &forward.headers {
-            let body = if forward.is_only_headers() || self.bodiless {
-                GatewayBody::Whole(None)
-            } else {
-                let (out, body) = GatewayBody::pieces();
-                self.out = out;
-                body
-            };
-            self.send(exchange, headers, VIA_UPSTREAM, body);
-        }
+    /// Sends on what was let go; an error breaks it off.
+    pub(super) fn forward(
+        &mut self,
+        exchange: &Exchange,
+        forward: Forward,
+    ) -> Result<(), WrongLength> {
         let trailers = forward.trailers.as_ref().map(fields);
-        self.out.put(forward.body, trailers, forward.end);
+        let Some(headers) = &forward.headers else {
+            return self.out.put(forward.body, trailers, forward.end);
+        };
+        // Such a response announces what another would have.
+        let empty = self.bodiless || matches!(headers.status(), Some(100..=199 | 204 | 304));
+        let length = if empty { None } else { announced(headers)? };
+        let (mut out, mut body) = GatewayBody::pieces(length);
+        if self.bodiless {
+            out = Outgoing::default();
+        }
+        if self.bodiless || forward.is_only_headers() {
+            body = GatewayBody::Whole(None);
+        }
+        out.put(forward.body, trailers, forward.end)?;
+        self.out = out;
+        self.send(exchange, headers, VIA_UPSTREAM, body);
+        Ok(())
     }
 
     /// Sends a whole reply in the upstream's place.
@@ -87,6 +97,16 @@ impl Client {
         *response.headers_mut() = fields(headers);
         if let Some(head) = self.head.take() {
             let _ = head.send(response);
+        }
+    }
+
+    /// What was let go cannot be sent.
+    pub(super) fn refuse(&mut self, exchange: &Exchange, status: u16, details: &str) {
+        exchange.detail(details);
+        if let Some(head) = self.head.take() {
+            exchange.note(status, details);
+            up(&exchange.worker.plan.stats.numbers.local_replies);
+            let _ = head.send(status_only(status));
         }
     }
 

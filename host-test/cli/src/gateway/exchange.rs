@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
 use super::access_log::{Format, Record};
-use super::body::{GatewayBody, Outgoing};
+use super::body::{GatewayBody, Outgoing, announced};
 use super::client::{Client, status_only};
 use super::connection::{Busy, Connection};
 use super::guest::{Lost, Opened, Ticket};
@@ -301,12 +301,14 @@ impl Exchange {
                 }
                 Some((Way::Request, Step::Continue(forward))) => {
                     request.held = 0;
+                    let mut length = Ok(());
                     if let Some(headers) = &forward.headers {
-                        let (outgoing, body) = if forward.is_only_headers() {
-                            (Outgoing::default(), GatewayBody::Whole(None))
-                        } else {
-                            GatewayBody::pieces()
-                        };
+                        let announced = announced(headers);
+                        length = announced.map(|_| ());
+                        let (outgoing, mut body) = GatewayBody::pieces(announced.ok().flatten());
+                        if forward.is_only_headers() {
+                            body = GatewayBody::Whole(None);
+                        }
                         upward = outgoing;
                         match head::to_request(headers, body, plan.target.is_http2()) {
                             Some(request) => asked = Some(self.ask(request)),
@@ -324,7 +326,25 @@ impl Exchange {
                         }
                     }
                     let trailers = forward.trailers.as_ref().map(fields);
-                    upward.put(forward.body, trailers, forward.end);
+                    if length
+                        .and_then(|()| upward.put(forward.body, trailers, forward.end))
+                        .is_err()
+                    {
+                        // Of a request that was not yet awaited nothing has gone; another breaks off with its body.
+                        asked = None;
+                        upward = Outgoing::default();
+                        connection = None;
+                        request.read = true;
+                        self.wrong_length("request", "upstream");
+                        const DETAILS: &str = "request_content_length_mismatch";
+                        if client.head.is_none() {
+                            self.detail(DETAILS);
+                            return Err(Lost);
+                        }
+                        replying = true;
+                        next = Some((Way::Response, self.reply(502, DETAILS, "")?));
+                        continue;
+                    }
                 }
                 Some((Way::Response, Step::Continue(forward))) => {
                     if let Some(source) = &mut response {
@@ -333,7 +353,11 @@ impl Exchange {
                     if !client.bodiless {
                         self.record.borrow_mut().sent += length(&forward.body);
                     }
-                    client.forward(self, forward);
+                    if client.forward(self, forward).is_err() {
+                        self.wrong_length("response", "client");
+                        client.refuse(self, 502, "response_content_length_mismatch");
+                        return Ok(());
+                    }
                 }
                 Some((_, Step::Paused)) | None => {}
             }
@@ -494,6 +518,13 @@ impl Exchange {
             };
             moved = Instant::now();
         }
+    }
+
+    /// Says what is wrong with a guest that changes a body's length.
+    fn wrong_length(&self, what: &str, whom: &str) {
+        complain!(
+            "palisade: {what} broken off: the body the filter let go is not as long as its content-length, and the {whom} would take a part for the whole; a filter that changes a body removes content-length in the {what} headers callback, or sets it"
+        );
     }
 
     /// When the exchange has taken too long.

@@ -217,3 +217,50 @@ pub(crate) fn asking(name: &str, asks: &Asks<'_>) -> PathBuf {
         )),
     )
 }
+
+/// Appends `XXXXX` to each piece of a body for `x-request: grow` or `x-response: grow`, or empties it for `cut`, and leaves the length alone.
+/// With `held` it does so when the body is whole, and lets nothing go before.
+pub(crate) fn changing(name: &str, held: bool) -> PathBuf {
+    let headers = i32::from(held);
+    let early = if held {
+        "(if (i32.eqz (local.get 2)) (then (return (i32.const 1))))"
+    } else {
+        ""
+    };
+    let change = |kind: i32, mode: &str| {
+        format!(
+            r#"
+    {early}
+    (if (i32.eq (global.get {mode}) (i32.const 1)) (then
+      (if (local.get 1) (then (drop (call $set_buffer (i32.const {kind}) (local.get 1) (i32.const 0) (i32.const 16) (i32.const 5)))))))
+    (if (i32.eq (global.get {mode}) (i32.const 2)) (then
+      (drop (call $set_buffer (i32.const {kind}) (i32.const 0) (local.get 1) (i32.const 16) (i32.const 0)))))
+    (i32.const 0)"#
+        )
+    };
+    let (request, response) = (change(0, "$request"), change(1, "$response"));
+    let text = guest(&format!(
+        r#"
+  (data (i32.const 16) "XXXXX") (data (i32.const 32) "x-request") (data (i32.const 48) "x-response")
+  (global $request (mut i32) (i32.const 0)) (global $response (mut i32) (i32.const 0))
+  (func $mode (param $name i32) (param $size i32) (result i32)
+    (i32.store (i32.const 8) (i32.const 0)) (i32.store (i32.const 12) (i32.const 0))
+    (drop (call $get (i32.const 0) (local.get $name) (local.get $size) (i32.const 8) (i32.const 12)))
+    ;; `grow` or `cut`.
+    (if (i32.eq (i32.load (i32.const 12)) (i32.const 4)) (then (return (i32.const 1))))
+    (if (i32.eq (i32.load (i32.const 12)) (i32.const 3)) (then (return (i32.const 2))))
+    (i32.const 0))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (global.set $request (call $mode (i32.const 32) (i32.const 9)))
+    (global.set $response (call $mode (i32.const 48) (i32.const 10)))
+    (select (i32.const 0) (i32.const {headers}) (local.get 2)))
+  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+    (select (i32.const 0) (i32.const {headers}) (local.get 2)))
+  (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) {request})
+  (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) {response})"#
+    ));
+    let imports = r#"(module
+  (import "env" "proxy_set_buffer_bytes" (func $set_buffer (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))"#;
+    file(name, text.replacen("(module", imports, 1))
+}

@@ -116,3 +116,49 @@ fn a_storm_of_call_outs_is_bounded_and_the_gateway_works_on() {
         assert!(gateway.stat("gateway.callouts_failed").await > 0);
     });
 }
+
+#[test]
+fn a_body_that_is_not_as_long_as_its_head_says_is_broken_off() {
+    run(async {
+        // It answers before it has read the body, as one that refuses does.
+        let upstream = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        for held in [true, false] {
+            let module = guests::changing(&format!("changing-{held}.wat"), held);
+            let gateway = Gateway::start(&[
+                "--module",
+                module.to_str().unwrap(),
+                "--upstream",
+                &format!("http://{upstream}"),
+                "--workers",
+                "1",
+            ]);
+            let ask = async |fields: &str, body: &str| {
+                let length = body.len();
+                let head = format!(
+                    "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n{fields}\r\n{body}"
+                );
+                raw(gateway.address, &head).await
+            };
+            for fields in ["x-request: grow\r\n", "x-request: cut\r\n"] {
+                let answer = ask(fields, "abc").await;
+                assert!(
+                    answer.starts_with("HTTP/1.1 502 "),
+                    "{fields:?}: {answer:?}"
+                );
+                gateway.line("request broken off");
+            }
+            for fields in ["x-response: grow\r\n", "x-response: cut\r\n"] {
+                let answer = ask(fields, "abc").await;
+                let whole = answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\n\r\nok");
+                assert!(!whole, "{fields:?}: {answer:?}");
+                assert!(
+                    answer.starts_with("HTTP/1.1 502 ") || !held,
+                    "{fields:?}: {answer:?}"
+                );
+                gateway.line("response broken off");
+            }
+            assert!(ask("", "abc").await.ends_with("\r\n\r\nok"));
+            assert!(ask("x-request: grow\r\n", "").await.ends_with("\r\n\r\nok"));
+        }
+    });
+}
