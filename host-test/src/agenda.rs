@@ -62,12 +62,12 @@ impl Agenda {
                 .unwrap_or_default();
             // An answer in the last moment is in time; what comes after the last event is dropped by `deliver`.
             answers.retain(|(delay, _)| *delay <= limit);
-            let timeout =
-                timeout.and_then(|_| Some((limit, callout.failed(CalloutFailure::Timeout)?)));
+            let late = timeout.map_or_else(Vec::new, |_| callout.failed(CalloutFailure::Timeout));
+            let late = late.into_iter().map(|event| (limit, event));
             self.due.extend(
                 answers
                     .into_iter()
-                    .chain(timeout)
+                    .chain(late)
                     .map(|(delay, event)| (delay, id, event)),
             );
         }

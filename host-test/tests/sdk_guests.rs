@@ -255,7 +255,7 @@ fn an_http_call_decides_and_time_passes() {
             Some("/broken") => vec![(delay, CalloutEvent::HttpFailure)],
             Some("/refused") => {
                 let failed = call.failed(CalloutFailure::Refused);
-                failed.map(|event| (delay, event)).into_iter().collect()
+                failed.into_iter().map(|event| (delay, event)).collect()
             }
             Some("/no") => vec![(delay, CalloutEvent::response(401, "go away"))],
             _ => vec![(delay, CalloutEvent::response(200, "alice"))],

@@ -130,13 +130,13 @@ impl Callout {
         }
     }
 
-    /// What Envoy tells a guest when its call goes wrong like this; `None` if the call is over or was cancelled.
+    /// What Envoy tells a guest when its call goes wrong like this, in order; nothing if the call is over or was cancelled.
     #[must_use]
-    pub fn failed(&self, failure: CalloutFailure) -> Option<CalloutEvent> {
+    pub fn failed(&self, failure: CalloutFailure) -> Vec<CalloutEvent> {
         match (self, failure.reply()) {
-            (Self::Cancel { .. }, _) => None,
-            (Self::Http { .. }, None) => Some(CalloutEvent::HttpFailure),
-            (Self::Http { .. }, Some((status, body, _))) => Some(CalloutEvent::HttpResponse {
+            (Self::Cancel { .. }, _) => Vec::new(),
+            (Self::Http { .. }, None) => vec![CalloutEvent::HttpFailure],
+            (Self::Http { .. }, Some((status, body, _))) => vec![CalloutEvent::HttpResponse {
                 headers: Headers::from([
                     (":status", status.to_string()),
                     ("content-length", body.len().to_string()),
@@ -144,15 +144,9 @@ impl Callout {
                 ]),
                 body: body.into_bytes(),
                 trailers: Headers::new(),
-            }),
-            (_, None) => Some(CalloutEvent::GrpcClose {
-                status: INTERNAL,
-                message: String::new(),
-            }),
-            (_, Some((_, body, details))) => Some(CalloutEvent::GrpcClose {
-                status: UNAVAILABLE,
-                message: format!("{body}{{{details}}}"),
-            }),
+            }],
+            (Self::Grpc { .. }, _) => vec![failure.grpc_close()],
+            _ => failure.grpc_stream(),
         }
     }
 }
@@ -174,6 +168,38 @@ pub enum CalloutFailure {
 }
 
 impl CalloutFailure {
+    /// The end of a gRPC call or stream that failed like this.
+    fn grpc_close(self) -> CalloutEvent {
+        self.reply().map_or(
+            CalloutEvent::GrpcClose {
+                status: INTERNAL,
+                message: String::new(),
+            },
+            |(_, body, details)| CalloutEvent::GrpcClose {
+                status: UNAVAILABLE,
+                message: format!("{body}{{{details}}}"),
+            },
+        )
+    }
+
+    /// What the guest of a gRPC stream is told: of Envoy's own response, which is headers only, they are the trailing metadata and
+    /// the initial metadata is empty; then the end.
+    #[must_use]
+    pub fn grpc_stream(self) -> Vec<CalloutEvent> {
+        let mut events = Vec::new();
+        if let Some((_, body, _)) = self.reply() {
+            events.push(CalloutEvent::GrpcInitialMetadata(Headers::new()));
+            events.push(CalloutEvent::GrpcTrailingMetadata(Headers::from([
+                (":status", "200"),
+                ("content-type", "application/grpc"),
+                ("grpc-status", &UNAVAILABLE.to_string()),
+                ("grpc-message", &body),
+            ])));
+        }
+        events.push(self.grpc_close());
+        events
+    }
+
     /// Status, body and details of Envoy's own response, if it makes one.
     #[must_use]
     pub fn reply(self) -> Option<(u16, String, &'static str)> {
@@ -406,5 +432,43 @@ impl Callouts {
             .as_mut()
             .filter(|received| received.root == root)
             .map(|received| &mut received.event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_stream_ends_with_metadata_if_envoy_makes_a_response() {
+        let id = CallId(2);
+        let cluster = String::new();
+        let open = Callout::GrpcOpen {
+            id,
+            cluster: cluster.clone(),
+            service: cluster.clone(),
+            method: cluster,
+            metadata: Headers::new(),
+        };
+        let events = open.failed(CalloutFailure::Refused);
+        let [
+            CalloutEvent::GrpcInitialMetadata(initial),
+            CalloutEvent::GrpcTrailingMetadata(trailing),
+            CalloutEvent::GrpcClose { status: 14, .. },
+        ] = events.as_slice()
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((initial.len(), trailing.len()), (0, 4));
+        let broken = open.failed(CalloutFailure::Broken);
+        assert!(matches!(
+            broken.as_slice(),
+            [CalloutEvent::GrpcClose { status: 13, .. }]
+        ));
+        assert!(
+            Callout::Cancel { id }
+                .failed(CalloutFailure::Refused)
+                .is_empty()
+        );
     }
 }

@@ -239,8 +239,8 @@ fn a_reply_from_the_callback_goes_out_and_a_trap_in_it_is_named() {
             callouts: Some(Box::new(|call| {
                 let failed = call.failed(CalloutFailure::Garbage);
                 failed
-                    .map(|event| (Duration::from_millis(5), event))
                     .into_iter()
+                    .map(|event| (Duration::from_millis(5), event))
                     .collect()
             })),
             ..config()

@@ -135,12 +135,13 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
     );
     if opens && guest.calls.0.borrow().len() >= MOST_CALLS {
         up(&worker.plan.stats.numbers.callouts_failed);
-        if let Some(event) = callout.failed(CalloutFailure::Refused) {
-            spawn_local(async move {
-                tokio::time::sleep(REFUSAL).await;
+        let events = callout.failed(CalloutFailure::Refused);
+        spawn_local(async move {
+            tokio::time::sleep(REFUSAL).await;
+            for event in events {
                 line.deliver(event);
-            });
-        }
+            }
+        });
         return;
     }
     let target = |cluster: &str| worker.plan.clusters.get(cluster).cloned();
@@ -164,16 +165,17 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
             };
             start(worker, guest, id, None, async move {
                 let asked = http(&line.worker, target, &headers, body, &trailers);
-                let event = match limited(timeout, asked).await {
-                    Ok(event) => event,
+                let events = match limited(timeout, asked).await {
+                    Ok(event) => vec![event],
                     Err(why) => {
                         complain!("palisade: HTTP call to `{cluster}`: {why:#}");
                         up(&line.worker.plan.stats.numbers.callouts_failed);
-                        let event = call.failed(kind_of(&why));
-                        event.unwrap_or(CalloutEvent::HttpFailure)
+                        call.failed(kind_of(&why))
                     }
                 };
-                line.deliver(event);
+                for event in events {
+                    line.deliver(event);
+                }
             });
         }
         Callout::Grpc {
@@ -241,7 +243,10 @@ pub(crate) fn begin(worker: &Rc<Worker>, guest: &Rc<Guest>, callout: Callout) {
                     Err(why) => {
                         let why: anyhow::Error = why;
                         complain!("palisade: gRPC stream {path} to `{cluster}`: {why:#}");
-                        line.fail(&why);
+                        up(&line.worker.plan.stats.numbers.callouts_failed);
+                        for event in kind_of(&why).grpc_stream() {
+                            line.deliver(event);
+                        }
                     }
                 }
             });
