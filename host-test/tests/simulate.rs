@@ -107,6 +107,93 @@ fn a_naive_limiter_is_caught_and_its_seed_replays() {
     );
 }
 
+/// Limits to 3 by a count that only compare-and-swap writes, and is wrong all the same.
+fn subtle(charge: &str, log: &str) -> Simulation {
+    let text = format!(
+        r#"
+      (import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+      (import "env" "proxy_send_local_response" (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+      ;; The count and its version go where the caller says.
+      (func $read (param $to i32)
+        (i64.store (local.get $to) (i64.const 0))
+        (if (i32.eqz (call $get (i32.const 0) (i32.const 1) (i32.const 16) (i32.const 20) (i32.const 24)))
+          (then
+            (i32.store (local.get $to) (i32.load (i32.load (i32.const 16))))
+            (i32.store (i32.add (local.get $to) (i32.const 4)) (i32.load (i32.const 24))))))
+      ;; Adds to what was read there; true if somebody was faster.
+      (func $write (param $from i32) (param $more i32) (result i32)
+        (i32.store (i32.const 8) (i32.add (i32.load (local.get $from)) (local.get $more)))
+        (call $set (i32.const 0) (i32.const 1) (i32.const 8) (i32.const 4)
+          (i32.load (i32.add (local.get $from) (i32.const 4)))))
+      (func $place (param $context i32) (result i32)
+        (i32.add (i32.const 4096) (i32.mul (i32.const 8) (i32.and (local.get $context) (i32.const 1023)))))
+      (func (export "proxy_on_configure") (param i32 i32) (result i32) (local $at i32)
+        ;; A key that is there has a version; the first write finds none.
+        (call $read (i32.const 4096))
+        (if (i32.eqz (i32.load (i32.const 4100))) (then (drop (call $write (i32.const 4096) (i32.const 0)))))
+        (i32.const 1))
+      (func (export "proxy_on_log") (param i32) {log})"#
+    );
+    let body = format!(
+        "(call $read (call $place (local.get 0)))
+        (if (i32.ge_u (i32.load (call $place (local.get 0))) (i32.const 3)) (then
+          (i32.store (call $place (local.get 0)) (i32.const -1))
+          (drop (call $reply (i32.const 429) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))
+          (return (i32.const 1))))
+        {charge}
+        i32.const 0"
+    );
+    let simulation = written(&text, &body);
+    simulation.check().unwrap();
+    simulation
+}
+
+#[test]
+fn a_charge_that_is_lost_or_made_twice_is_found() {
+    let retry = |more: u32| {
+        format!(
+            "(if (call $write (call $place (local.get 0)) (i32.const 1)) (then (loop $again
+              (call $read (call $place (local.get 0)))
+              (br_if $again (call $write (call $place (local.get 0)) (i32.const {more}))))))"
+        )
+    };
+    // Reads in one callback, writes in another, and gives up when somebody was faster.
+    let late = "(if (i32.lt_u (i32.load (call $place (local.get 0))) (i32.const 3)) (then
+        (drop (call $write (call $place (local.get 0)) (i32.const 1)))))";
+    let cases = [
+        (subtle("", late), "admitted <= 3"),
+        // It tries again without a second look at the limit.
+        (subtle(&retry(1), ""), "admitted <= 3"),
+        // It thinks that its first write counts.
+        (subtle(&retry(2), ""), "admitted >= min(3, requests)"),
+    ];
+    for (number, (simulation, property)) in cases.into_iter().enumerate() {
+        let wanted = if property.contains('<') {
+            Property::at_most(3)
+        } else {
+            Property::at_least(3)
+        };
+        let report = simulation.run_seeds(0..200, &race(8), &[wanted.clone()]);
+        let violation = report
+            .violation
+            .unwrap_or_else(|| panic!("{number}: {property}"));
+        assert_eq!(violation.property, property, "{number}");
+        assert!(
+            violation.run.seed < 50,
+            "{number}: seed {}",
+            violation.run.seed
+        );
+        // The shortest schedule shows it again, and one request alone does not.
+        let shortest = &violation.shortest;
+        let schedule = shortest.schedule.to_string().parse().unwrap();
+        let replayed = simulation.replay(shortest.seed, &race(8), &schedule);
+        assert!(wanted.breaks(&replayed).is_some(), "{number}");
+        let alone = simulation.run_seeds(0..20, &race(1), &[wanted]);
+        assert!(alone.violation.is_none(), "{number}");
+    }
+}
+
 #[test]
 fn compare_and_swap_is_clean() {
     let report = limiter("50 cas").run_seeds(0..seeds(), &race(100), &properties());
