@@ -174,7 +174,7 @@ fn a_charge_that_is_lost_or_made_twice_is_found() {
         } else {
             Property::at_least(3)
         };
-        let report = simulation.run_seeds(0..200, &race(8), &[wanted.clone()]);
+        let report = simulation.run_seeds(0..200, &race(8), std::slice::from_ref(&wanted));
         let violation = report
             .violation
             .unwrap_or_else(|| panic!("{number}: {property}"));
