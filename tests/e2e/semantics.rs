@@ -115,6 +115,19 @@ fn check(
     }
 }
 
+/// What a busy machine can spoil (two pieces that meet in one read, a pause that takes longer) is tried again; what Envoy really does
+/// otherwise stays otherwise.
+fn again(mut attempt: impl FnMut() -> Result<(), Failed>) -> Result<(), Failed> {
+    let mut last = attempt();
+    for _ in 0..3 {
+        if last.is_ok() {
+            break;
+        }
+        last = attempt();
+    }
+    last
+}
+
 /// Workers of an Envoy; how often the root starts, and how many threads give it ticks.
 const STARTS: [(u32, (usize, usize)); 2] = [(1, (3, 2)), (2, (4, 3))];
 
@@ -142,7 +155,16 @@ fn trials_of_failures(failures: Vec<failure::Experiment>, filter: &str) -> Vec<T
                 });
                 let name = &failure.name;
                 let differs = failure.differs.as_deref();
-                check(name, differs, &seen[name], observed.get(name), &ours[name])
+                let (mut seen, mut ours) = (seen[name].clone(), ours[name].clone());
+                again(|| {
+                    let checked = check(name, differs, &seen, observed.get(name), &ours);
+                    if checked.is_err() {
+                        let alone = std::slice::from_ref(&failure);
+                        seen = failure::in_envoy(alone)[name].clone();
+                        ours = failure::in_ours(alone)[name].clone();
+                    }
+                    checked
+                })
             })
         })
         .collect()
@@ -181,18 +203,20 @@ fn main() -> ExitCode {
         .map(|experiment| {
             let (lab, observed, module) = (Arc::clone(&lab), Arc::clone(&observed), module.clone());
             Trial::test(experiment.name.clone(), move || {
-                let seen = lab
-                    .lock()
-                    .map_err(|_| "another experiment broke the laboratory")?
-                    .run(&experiment);
-                let ours = ours::run(&module, &experiment);
-                check(
-                    &experiment.name,
-                    experiment.differs.as_deref(),
-                    &seen,
-                    observed.get(&experiment.name),
-                    &ours,
-                )
+                again(|| {
+                    let seen = lab
+                        .lock()
+                        .map_err(|_| "another experiment broke the laboratory")?
+                        .run(&experiment);
+                    let ours = ours::run(&module, &experiment);
+                    check(
+                        &experiment.name,
+                        experiment.differs.as_deref(),
+                        &seen,
+                        observed.get(&experiment.name),
+                        &ours,
+                    )
+                })
             })
         })
         .collect();
