@@ -160,8 +160,8 @@ fn trials_of_failures(failures: Vec<failure::Experiment>, filter: &str) -> Vec<T
                     let checked = check(name, differs, &seen, observed.get(name), &ours);
                     if checked.is_err() {
                         let alone = std::slice::from_ref(&failure);
-                        seen = failure::in_envoy(alone)[name].clone();
-                        ours = failure::in_ours(alone)[name].clone();
+                        seen = failure::in_envoy(alone).remove(name).unwrap_or_default();
+                        ours = failure::in_ours(alone).remove(name).unwrap_or_default();
                     }
                     checked
                 })
