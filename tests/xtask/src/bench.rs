@@ -10,7 +10,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
 use palisade_tests::envoy::{Envoy, Setup};
@@ -369,7 +369,7 @@ pub(crate) fn build_empty() -> Result<std::path::PathBuf> {
 
 /// The hostcalls of a request, by name, as our host counts them.
 fn hostcalls(request: &[u8]) -> Result<Value> {
-    let mut child = Command::new("cargo")
+    let mut child = crate::command("cargo")
         .args([
             "run",
             "--quiet",

@@ -11,6 +11,7 @@ mod serve;
 mod test;
 mod wasm;
 
+use std::ffi::OsStr;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -61,11 +62,26 @@ fn wasm_build() -> Result<std::path::PathBuf> {
     wasm::build(&palisade_tests::root())
 }
 
+/// A command without what `cargo run` tells us of our own package: ring's build asks for those variables, and would be built anew
+/// (with all of TLS) whenever a Cargo that we start and one from the shell take turns.
+fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let about_us = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if about_us {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs a command in the repository's root, its output on ours; an error when it fails.
 fn run(program: &str, arguments: &[&str]) -> Result<()> {
     let shown = format!("{program} {}", arguments.join(" "));
     eprintln!("$ {shown}");
-    let status = Command::new(program)
+    let status = command(program)
         .args(arguments)
         .current_dir(palisade_tests::root())
         .status()

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every step CI runs, in an order that fails early, sharing one build cache.
 
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -75,7 +75,7 @@ const STEPS: [Step; 8] = [
 /// The host's conformance suite; with a file, its rows go there as JSON.
 pub(crate) fn host(json: Option<&str>) -> Result<()> {
     // Of the whole workspace, so that the crates are those the step `unit` has built.
-    let mut command = Command::new("cargo");
+    let mut command = crate::command("cargo");
     command
         .args(["test", "--workspace", "--test", "abi", "--", "--quiet"])
         .current_dir(palisade_tests::root());

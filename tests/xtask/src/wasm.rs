@@ -8,7 +8,6 @@ mod walk;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -35,7 +34,7 @@ const ROOTS: [&str; 8] = [
 /// The build fails, a request can reach a panic, or the module is over its limits.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = crate::command(cargo)
         .args([
             "build",
             "--quiet",
