@@ -197,7 +197,10 @@ fn compile(host: &Host, size: usize) -> Option<Policy> {
     };
     let mut policy = policy_of(host, bytes, &environment)?;
     match hash_key(host) {
-        Ok(key) => policy.limits.hash_key = key,
+        Ok(key) => {
+            policy.limits.hash_key = key;
+            policy.marks.hash_key = key;
+        }
         Err(error) => {
             complain(host, "the shared hash key could not be agreed", error);
             return None;

@@ -21,6 +21,7 @@ use super::values::{
     Binding, Encoding, JwtTag, Part, Pointer, SecurityHeaders, SessionTag, is_token,
 };
 use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
+use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
 use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts};
@@ -126,6 +127,7 @@ impl Compiler<'_> {
             .collect();
         let tokens = self.tokens(config.tokens);
         let limits = self.limits(config.limits, config.table.clients.0);
+        let marks = self.marks(&tokens, config.table.marks.0);
         let routes = self.routes(config.routes, &names);
         let injection_mode = config
             .injection
@@ -153,6 +155,7 @@ impl Compiler<'_> {
             headers,
             tokens,
             limits,
+            marks,
             injection,
             body_max,
             routes,
@@ -452,6 +455,19 @@ impl Compiler<'_> {
             self.implied.table_bytes = stage.memory_bytes();
         }
         stage
+    }
+
+    fn marks(&mut self, tokens: &TokenStage, count: u32) -> Marks {
+        let marks = Marks {
+            sets: Marks::sets_for(count),
+            ..Marks::default()
+        };
+        if tokens.uses_marks() {
+            self.implied.marks = marks.capacity();
+            self.implied.marks_sets = marks.sets;
+            self.implied.marks_bytes = marks.memory_bytes();
+        }
+        marks
     }
 
     fn limit_key(&mut self, at: &Path, key: Vec<KeyPart>) -> Vec<KeyPart> {

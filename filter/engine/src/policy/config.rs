@@ -39,7 +39,7 @@ section! {
         tokens: Named<Token> = {},
         /// Rate limits; all that match are charged.
         limits: Vec<Located<Limit>> = [],
-        /// Size of the counter table.
+        /// Sizes of the tables in shared memory.
         table: Table = {},
         /// Injection detection; absent: off.
         injection: Option<Injection>,
@@ -371,10 +371,12 @@ impl FromNode for Key {
 }
 
 section! {
-    /// The table of counters in shared memory: fixed in size, whatever clients do.
+    /// The tables in shared memory: fixed in size, whatever clients do.
     struct Table {
         /// Clients held at a time for each limit; beyond it the least active make room.
         clients: Count<64, 524288> = 65536,
+        /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
+        marks: Count<64, 1048576> = 65536,
     }
 }
 

@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use self::compile::Secrets;
 use self::node::Node;
 pub use self::read::PolicyError;
+use crate::marks::Marks;
 use crate::request::target::PathPattern;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::HeaderPolicy;
@@ -53,6 +54,8 @@ pub struct Policy {
     pub tokens: TokenStage,
     /// Rate limits.
     pub limits: LimitStage,
+    /// Marks of what was used once or revoked.
+    pub marks: Marks,
     /// Injection detection; `None`: the section is absent or off.
     pub injection: Option<InjectionStage>,
     /// Largest body held, in bytes; a longer one on an inspected route is refused.
@@ -78,6 +81,12 @@ pub struct Implied {
     pub table_clients: u32,
     /// Bytes of shared data when every set is full, the host's overhead included.
     pub table_bytes: u64,
+    /// Marks its table holds at a time; 0 when nothing is marked.
+    pub marks: u32,
+    /// Shared-data keys of that table at most.
+    pub marks_sets: u32,
+    /// Bytes of shared data when every set of it is full.
+    pub marks_bytes: u64,
     /// Bytes of one body held at most.
     pub body_bytes: usize,
     /// Keys of all providers.

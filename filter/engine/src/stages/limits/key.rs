@@ -3,11 +3,11 @@
 //! **In:** the key parts of a limit and the facts of a request. **Out:** 64 bits.
 //! **Invariant:** nothing a client sent is stored; each part is written with its kind and length, so that two
 //! different lists of values never make the same text; without the secret nobody can aim at a set.
-//! **Source:** SipHash-2-4 (Aumasson, Bernstein 2012), over input padded to whole words.
 
 use core::net::IpAddr;
 
 use super::{Facts, KeyPart};
+use crate::sip::Sip;
 
 /// Hash of the parts, or `None` when the limit does not count this request (a subject where there is none).
 /// A missing header or field counts under an empty list of values.
@@ -15,7 +15,7 @@ pub(super) fn hash(secret: &[u8; 16], parts: &[KeyPart], facts: &Facts<'_>) -> O
     let mut sip = Sip::new(secret);
     for part in parts {
         match part {
-            KeyPart::Client => sip.client(facts.client),
+            KeyPart::Client => add_client(&mut sip, facts.client),
             KeyPart::Subject => {
                 let (provider, subject) = facts.subject?;
                 sip.word(TAG_SUBJECT);
@@ -45,99 +45,25 @@ pub(super) fn hash(secret: &[u8; 16], parts: &[KeyPart], facts: &Facts<'_>) -> O
     Some(sip.finish())
 }
 
-// Kinds of words. The low byte of a text's first word is `TAG_TEXT`, so that no length reads as another kind.
+// Kinds of words; none is `sip::TEXT`.
 const TAG_V4: u64 = 1;
 const TAG_V6: u64 = 2;
 const TAG_SUBJECT: u64 = 3;
 const TAG_HEADER: u64 = 4;
 const TAG_FIELD: u64 = 5;
 const TAG_END: u64 = 6;
-const TAG_TEXT: u64 = 7;
 
-/// SipHash-2-4, fed with whole words.
-struct Sip {
-    v0: u64,
-    v1: u64,
-    v2: u64,
-    v3: u64,
-    words: u64,
-}
-
-impl Sip {
-    const fn new(secret: &[u8; 16]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *secret;
-        let k0 = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let k1 = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
-        Self {
-            v0: k0 ^ 0x736f_6d65_7073_6575,
-            v1: k1 ^ 0x646f_7261_6e64_6f6d,
-            v2: k0 ^ 0x6c79_6765_6e65_7261,
-            v3: k1 ^ 0x7465_6462_7974_6573,
-            words: 0,
+/// IPv4 whole; IPv6 its /64, because a client owns all of it. A mapped address is the IPv4 one.
+fn add_client(sip: &mut Sip, client: IpAddr) {
+    match client.to_canonical() {
+        IpAddr::V4(address) => {
+            sip.word(u64::from(address.to_bits()).wrapping_shl(8) | TAG_V4);
         }
-    }
-
-    const fn round(&mut self) {
-        self.v0 = self.v0.wrapping_add(self.v1);
-        self.v2 = self.v2.wrapping_add(self.v3);
-        self.v1 = self.v1.rotate_left(13) ^ self.v0;
-        self.v3 = self.v3.rotate_left(16) ^ self.v2;
-        self.v0 = self.v0.rotate_left(32);
-        self.v2 = self.v2.wrapping_add(self.v1);
-        self.v0 = self.v0.wrapping_add(self.v3);
-        self.v1 = self.v1.rotate_left(17) ^ self.v2;
-        self.v3 = self.v3.rotate_left(21) ^ self.v0;
-        self.v2 = self.v2.rotate_left(32);
-    }
-
-    const fn word(&mut self, word: u64) {
-        self.v3 ^= word;
-        self.round();
-        self.round();
-        self.v0 ^= word;
-        self.words = self.words.wrapping_add(1);
-    }
-
-    /// A length and the bytes, the last word padded with zeros.
-    fn text(&mut self, bytes: &[u8]) {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.word(length.wrapping_shl(8) | TAG_TEXT);
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.word(u64::from_le_bytes(*word));
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h, ..] = address.octets();
+            sip.word(TAG_V6);
+            sip.word(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
         }
-        if !rest.is_empty() {
-            let mut last = [0_u8; 8];
-            for (to, from) in last.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            self.word(u64::from_le_bytes(last));
-        }
-    }
-
-    /// IPv4 whole; IPv6 its /64, because a client owns all of it. A mapped address is the IPv4 one.
-    fn client(&mut self, client: IpAddr) {
-        match client.to_canonical() {
-            IpAddr::V4(address) => {
-                self.word(u64::from(address.to_bits()).wrapping_shl(8) | TAG_V4);
-            }
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                self.word(TAG_V6);
-                self.word(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-            }
-        }
-    }
-
-    const fn finish(mut self) -> u64 {
-        // The length in bytes, modulo 256, in the last byte: always a multiple of eight here.
-        self.word(self.words.wrapping_shl(59));
-        self.v2 ^= 0xff;
-        self.round();
-        self.round();
-        self.round();
-        self.round();
-        self.v0 ^ self.v1 ^ self.v2 ^ self.v3
     }
 }
 
@@ -145,31 +71,6 @@ impl Sip {
 mod tests {
     use super::*;
     use core::net::{Ipv4Addr, Ipv6Addr};
-
-    #[test]
-    #[expect(
-        deprecated,
-        reason = "the standard library's SipHash-2-4 is the oracle"
-    )]
-    fn agrees_with_the_standard_library() {
-        use core::hash::{Hasher, SipHasher};
-        let secret: [u8; 16] = core::array::from_fn(|i| u8::try_from(i).unwrap() * 7 + 3);
-        let half = |from: usize| u64::from_le_bytes(secret[from..from + 8].try_into().unwrap());
-        for count in 0..70_u64 {
-            let mut ours = Sip::new(&secret);
-            let mut theirs = SipHasher::new_with_keys(half(0), half(8));
-            for word in 0..count {
-                let word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                ours.word(word);
-                theirs.write(&word.to_le_bytes());
-            }
-            assert_eq!(ours.finish(), theirs.finish(), "{count} words");
-        }
-        assert_eq!(
-            Sip::new(&core::array::from_fn(|i| u8::try_from(i).unwrap())).finish(),
-            0x726f_db47_dd0e_0e31
-        );
-    }
 
     fn of(parts: &[KeyPart], client: IpAddr, fields: &[(Vec<u8>, Vec<u8>)]) -> u64 {
         let facts = Facts {

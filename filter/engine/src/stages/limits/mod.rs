@@ -31,7 +31,7 @@ use crate::units::{Quota, Span};
 use crate::verdict::{Denial, Reason, Stage};
 
 pub use entry::WAYS;
-pub use table::{DEFAULT_SETS, MAX_SETS};
+pub use table::DEFAULT_SETS;
 use table::{Outcome, Purpose, Table, Work};
 pub use window::MAX_LOG_QUOTA;
 
@@ -40,7 +40,7 @@ pub use window::MAX_LOG_QUOTA;
 pub struct LimitStage {
     /// Limits in document order.
     pub limits: Vec<Limit>,
-    /// Sets of the table: a power of two (else rounded down), at most [`MAX_SETS`]; [`DEFAULT_SETS`] when not set.
+    /// Sets of the table: a power of two (else rounded down), at most 65,536; [`DEFAULT_SETS`] when not set.
     pub sets: u32,
     /// Key of the client hash, agreed by all VMs (the plugin's work).
     pub hash_key: [u8; 16],

@@ -1,8 +1,7 @@
 //! The set-associative table over a [`CounterStore`]: a fixed set of keys, one entry a set.
 //!
 //! **In:** the limits that share a client key. **Out:** their outcomes, written in one compare-and-swap.
-//! **Invariant:** keys are layout version and set index, nothing else: a reload never leaks an entry, and the
-//! store holds at most [`MAX_SETS`] of ours. A refused request writes nothing but its refusal, and only where a
+//! **Invariant:** a refused request writes nothing but its refusal, and only where a
 //! penalty counts refusals; a banned one writes nothing. A swap without a version from the store is never tried.
 //! **Cost:** a load and a swap; at most [`MAX_TRIES`] of them under contention.
 
@@ -12,20 +11,12 @@ use super::bytes::MAX_TIME;
 use super::entry::{self, Change, Slot};
 use super::window::{Exhausted, Rule};
 use super::{Due, Limit, LimitStage, Penalty, Reservation};
-use crate::env::{Cas, CounterStore, Env, StoreError};
+use crate::env::{CounterStore, Env};
+use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::verdict::Reason;
 
 /// Sets when the policy says nothing: 65,536 clients a limit.
 pub const DEFAULT_SETS: u32 = 8192;
-
-/// Sets at most: a set index has 16 bits.
-pub const MAX_SETS: u32 = 65_536;
-
-/// The first try and 32 more.
-const MAX_TRIES: u32 = 33;
-
-/// Bytes a key costs in Envoy's shared data besides key and value.
-const KEY_OVERHEAD: u64 = 170;
 
 /// Below this an entry is not checked against its bound.
 const SMALL: usize = 512;
@@ -84,15 +75,13 @@ impl Work {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table<'p> {
     stage: &'p LimitStage,
-    mask: u64,
+    sets: Sets,
 }
 
 impl<'p> Table<'p> {
     pub(super) fn new(stage: &'p LimitStage) -> Self {
-        let sets = stage.sets.clamp(1, MAX_SETS);
-        let above = sets.leading_zeros().saturating_add(1);
-        let mask = u64::from(u32::MAX.checked_shr(above).unwrap_or(0));
-        Self { stage, mask }
+        let sets = Sets::new(*b"pl", entry::LAYOUT, stage.sets);
+        Self { stage, sets }
     }
 
     /// Judges all of `due` that have `key`, and writes what they charge.
@@ -103,7 +92,7 @@ impl<'p> Table<'p> {
         purpose: Purpose,
         env: &mut Env<'_, S>,
     ) -> Result<Vec<Work>, Reason> {
-        let name = self.name(key);
+        let name = self.sets.name(key);
         let tag = entry::tag_of(key);
         let mut old = Vec::new();
         let mut new = Vec::new();
@@ -156,7 +145,7 @@ impl<'p> Table<'p> {
         let Some(limit) = self.stage.limits.get(reservation.limit) else {
             return;
         };
-        let name = self.name(reservation.key);
+        let name = self.sets.name(reservation.key);
         let tag = entry::tag_of(reservation.key);
         let rule = Rule::new(limit);
         let id = limit.id();
@@ -191,11 +180,7 @@ impl<'p> Table<'p> {
     }
 
     pub(super) fn most_bytes(self) -> u64 {
-        let name = u64::try_from(self.name(0).len()).unwrap_or(u64::MAX);
-        let set = KEY_OVERHEAD
-            .saturating_add(name)
-            .saturating_add(self.entry_bytes());
-        self.mask.saturating_add(1).saturating_mul(set)
+        self.sets.most_bytes(self.entry_bytes())
     }
 
     /// Bytes of the longest entry of this policy.
@@ -230,28 +215,6 @@ impl<'p> Table<'p> {
             }
             entry::rewrite(old, tag, now, changes, Some(&ids), new);
         }
-    }
-
-    /// The key of a client's set: `pl`, the layout's version, and the set's index in hexadecimal.
-    fn name(self, key: u64) -> [u8; 8] {
-        let [low, high, ..] = (key & self.mask).to_le_bytes();
-        [
-            b'p',
-            b'l',
-            b'0'.wrapping_add(entry::LAYOUT),
-            b':',
-            hex(high >> 4),
-            hex(high & 15),
-            hex(low >> 4),
-            hex(low & 15),
-        ]
-    }
-}
-
-const fn hex(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0'.wrapping_add(nibble),
-        _ => b'a'.wrapping_add(nibble).wrapping_sub(10),
     }
 }
 
@@ -312,22 +275,5 @@ fn note(slot: &mut Slot, penalty: Penalty, wait_ms: u64, now: u64) -> Outcome {
     Outcome::Banned {
         wait_ms: ban_ms.max(wait_ms),
         begins: true,
-    }
-}
-
-fn load<S: CounterStore>(store: &mut S, name: &[u8], out: &mut Vec<u8>) -> Result<Cas, Reason> {
-    match store.load(name, out) {
-        // A host that hands out 0 would make every swap unconditional.
-        Ok(Cas(0)) | Err(_) => Err(Reason::CountersUnavailable),
-        Ok(cas) => Ok(cas),
-    }
-}
-
-/// `false`: somebody else wrote first.
-fn swap<S: CounterStore>(store: &mut S, name: &[u8], new: &[u8], cas: Cas) -> Result<bool, Reason> {
-    match store.compare_and_swap(name, new, cas) {
-        Ok(()) => Ok(true),
-        Err(StoreError::CasMismatch) => Ok(false),
-        Err(StoreError::Failed) => Err(Reason::CountersUnavailable),
     }
 }

@@ -653,7 +653,7 @@ fn maxima_do_not_overflow() {
                 let admitted = admits(&stage, 1, &mut store, now);
                 assert!(count > 0 || !admitted);
             }
-            assert!(stage.memory_bytes() > u64::from(MAX_SETS));
+            assert!(stage.memory_bytes() > u64::from(crate::sets::MAX_SETS));
         }
     }
     assert_eq!(stage(8192, Vec::new()).memory_bytes(), 0);

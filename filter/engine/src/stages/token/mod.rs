@@ -179,6 +179,14 @@ pub struct TokenStage {
 }
 
 impl TokenStage {
+    /// Whether a provider marks what it accepted, or looks up what was revoked.
+    #[must_use]
+    pub fn uses_marks(&self) -> bool {
+        self.providers.iter().any(|provider| match provider.kind {
+            ProviderKind::Jwt(_) | ProviderKind::Session(_) => false,
+        })
+    }
+
     /// Verifies the one credential of the request: by the accepted providers of the place it was found in, in
     /// the route's order; the first that verifies it wins. When none does, the reason is the one that came
     /// closest: expired, then claims, then not bound, then invalid.
