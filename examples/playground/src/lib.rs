@@ -5,8 +5,8 @@
 //! or `{"errors":[…]}`.
 //! **Invariant:** depends on the engine alone: this package fails to build when the engine stops being host-free.
 
-use palisade_engine::engine::{Answer, Engine, Report, Verdict};
-use palisade_engine::env::{Env, MemoryStore};
+use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict};
+use palisade_engine::env::{Connection, Env, MemoryStore};
 use palisade_engine::policy::Policy;
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::units::{Monotonic, UnixTime};
@@ -63,7 +63,10 @@ fn judge(policy: &str, request: &Value) -> Value {
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
     );
-    let peer = client_addr::parse_peer(text("peer").unwrap_or("192.0.2.1").as_bytes());
+    let connection = Connection {
+        peer: client_addr::parse_peer(text("peer").unwrap_or("192.0.2.1").as_bytes()),
+        certificate: None,
+    };
     let now = request.get("now").and_then(Value::as_u64).unwrap_or(0);
     let mut counters = MemoryStore::default();
     let mut env = Env {
@@ -72,9 +75,15 @@ fn judge(policy: &str, request: &Value) -> Value {
         counters: &mut counters,
     };
     let body = text("body").unwrap_or_default();
-    let mut verdict = engine.decide_head(&head, peer, body.is_empty(), &mut env);
+    let mut memory = engine.memory();
+    let mut verdict = engine.decide_head(&head, connection, body.is_empty(), &mut memory, &mut env);
     if let Verdict::Need(_, suspended) = verdict {
-        verdict = engine.resume(suspended, Answer::Body(body.as_bytes()), &mut env);
+        let resumed = Resumed {
+            answer: Answer::Body(body.as_bytes()),
+            head: suspended.needs_head().then_some(&head),
+            connection,
+        };
+        verdict = engine.resume(suspended, resumed, &mut memory, &mut env);
     }
     match verdict {
         Verdict::Allow(pass) => {

@@ -1,15 +1,15 @@
 //! THE DATA PATH: `decide_head`, `resume`, `settle`. Read this first.
 //!
 //! **In:** a decoded head (then a body, then a response status) and [`Env`]. **Out:** [`Verdict`].
-//! **Invariant:** each stage runs once per request. A stage that refuses has pushed a finding; `gate`
-//! alone decides whether the refusal stands or is only reported. What must be waited for is a value
-//! ([`Wait`]), and [`Suspended`] owns what is needed later and borrows nothing.
+//! **Invariant:** each stage runs once per request; the one that waits is asked again with what it waited for. A stage
+//! that refuses has pushed a finding; `gate` alone decides whether the refusal stands or is only reported. What must
+//! be waited for is a value ([`Wait`]), and [`Suspended`] owns what is needed later and borrows nothing.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::budget::MAX_STEPS;
-use crate::env::{CounterStore, Env, Note, Step};
+use crate::env::{Connection, Env, Note, Outside, Step};
 use crate::finding::{Finding, Findings};
 use crate::policy::{EventLog, Mode, Policy, Route, RouteBody};
 use crate::request::body::{self, BodyKind};
@@ -17,7 +17,7 @@ use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
 use crate::stages::limits::{Charges, Facts, Phase};
-use crate::stages::token::Subject;
+use crate::stages::token::{Ask, Awaited, Memory, Outcome, Subject};
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
 /// Decides requests under one policy.
@@ -88,9 +88,10 @@ pub enum Answer<'a> {
 }
 
 /// What happened to the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BodySeen {
     /// There was none, or nothing asked for it.
+    #[default]
     None,
     /// It was inspected.
     Inspected,
@@ -123,13 +124,26 @@ pub struct Report {
     pub findings: Findings,
 }
 
-/// A request between head and body. Borrows nothing.
+/// A request that waits. Borrows nothing.
 #[derive(Debug)]
 pub struct Suspended {
-    held: Held,
+    next: Next,
     pass: Pass,
     charges: Charges,
     report: Report,
+}
+
+/// Where a request that waits goes on.
+#[derive(Debug)]
+enum Next {
+    /// At its credentials; the head is read again.
+    Token {
+        route: usize,
+        ends: bool,
+        found: Findings,
+    },
+    /// At its body.
+    Body(Held),
 }
 
 /// What the body phase needs of the head; whole, where the report's texts are cut.
@@ -142,7 +156,24 @@ struct Held {
     path: Vec<u8>,
 }
 
+/// What a request goes on with after a wait.
+#[derive(Debug)]
+pub struct Resumed<'a> {
+    /// What the wait ended in.
+    pub answer: Answer<'a>,
+    /// The head once more, when [`Suspended::needs_head`].
+    pub head: Option<&'a RequestHead<'a>>,
+    /// Its connection; looked at with the head only.
+    pub connection: Connection<'a>,
+}
+
 impl Suspended {
+    /// Whether the head must be read again to go on: it waits for what its credentials need.
+    #[must_use]
+    pub const fn needs_head(&self) -> bool {
+        matches!(self.next, Next::Token { .. })
+    }
+
     /// Facts for the event of a stream that ends while it waits.
     #[must_use]
     pub const fn report(&self) -> &Report {
@@ -168,45 +199,56 @@ impl Engine {
         &self.policy
     }
 
-    /// Judges the head. `peer` is the downstream address as the host knows it; `ends` says that no body follows.
-    pub fn decide_head<S: CounterStore>(
-        &self,
-        head: &RequestHead<'_>,
-        peer: Option<IpAddr>,
-        ends: bool,
-        env: &mut Env<'_, S>,
-    ) -> Verdict {
-        let client =
-            client_addr::client(head, peer.unwrap_or(UNKNOWN_PEER), self.policy.trusted_hops);
-        let mut seen = Seen {
-            route: None,
-            subject: Subject::Anonymous,
-            body: BodySeen::None,
-            found: Findings::default(),
-        };
-        let mut charges = Charges::default();
-        let judged = self.judge_head(head, client, ends, env, &mut charges, &mut seen);
-        env.enter(Step::End);
-        match judged {
-            Ok(wait) => self.pass_head(wait, head, client, charges, seen),
-            Err(denial) => Verdict::Deny(Refusal {
-                denial,
-                report: self.report(head, client, seen),
-            }),
-        }
+    /// What one worker remembers under this policy.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory::default()
     }
 
-    /// The whole head phase in one place; every `?` leaves with a denial.
-    fn judge_head<S: CounterStore>(
+    /// Judges the head. `ends` says that no body follows.
+    pub fn decide_head<S: Outside>(
         &self,
         head: &RequestHead<'_>,
-        client: IpAddr,
+        connection: Connection<'_>,
         ends: bool,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
+    ) -> Verdict {
+        let peer = connection.peer.unwrap_or(UNKNOWN_PEER);
+        let client = client_addr::client(head, peer, self.policy.trusted_hops);
+        let mut seen = Seen::default();
+        let mut charges = Charges::default();
+        let asked = Asked {
+            ask: Ask {
+                head,
+                client,
+                connection,
+                body: ends.then_some(&[]),
+            },
+            ends,
+        };
+        let judged = match self.judge_head(&asked, env, &mut charges, &mut seen) {
+            Ok(Some(route)) => {
+                self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen)
+            }
+            Ok(None) => Ok(Judged::Passed),
+            Err(denial) => Err(denial),
+        };
+        env.enter(Step::End);
+        self.conclude(judged, &asked, charges, seen)
+    }
+
+    /// The head phase up to the credentials; every `?` leaves with a denial. Nothing: no route takes the request, and
+    /// the policy monitors.
+    fn judge_head<S: Outside>(
+        &self,
+        asked: &Asked<'_>,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         seen: &mut Seen,
-    ) -> Result<Option<Wait>, Denial> {
+    ) -> Result<Option<usize>, Denial> {
         let policy = &self.policy;
+        let Ask { head, client, .. } = asked.ask;
         let found = &mut seen.found;
         env.enter(Step::Route);
         let matched = policy.route_of(head);
@@ -238,35 +280,58 @@ impl Engine {
             found.push(finding.place(b"path", b""));
             gate::<()>(mode, Err(Denial::new(Stage::Route, reason)))?;
         }
-        let Some(route) = route else {
+        if route.is_none() {
             found.push(Finding::new(Stage::Route, Reason::RouteNotFound));
             gate::<()>(mode, Err(Denial::new(Stage::Route, Reason::RouteNotFound)))?;
             return Ok(None);
-        };
-        let limits_mode = narrower(mode, modes.limits);
-        let mut facts = Facts {
-            method: head.method,
-            path: &head.path,
-            client,
-            subject: None,
-            head: Some(head),
-            fields: &[],
-        };
+        }
         env.enter(Step::ClientLimits);
+        let facts = asked.facts(None);
         gate(
-            limits_mode,
+            narrower(mode, modes.limits),
             policy
                 .limits
                 .check(Phase::Client, &facts, env, charges, found),
         )?;
+        Ok(matched)
+    }
+
+    /// The head phase from the credentials on: a request that waited for what they need comes here again.
+    fn judge_subject<S: Outside>(
+        &self,
+        asked: &Asked<'_>,
+        index: usize,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
+        charges: &mut Charges,
+        seen: &mut Seen,
+    ) -> Result<Judged, Denial> {
+        let policy = &self.policy;
+        let Some(route) = policy.routes.get(index) else {
+            return Ok(Judged::Passed);
+        };
+        let mode = narrower(policy.mode, route.mode);
+        let modes = &policy.stage_modes;
+        let limits_mode = narrower(mode, modes.limits);
+        let Ask { head, body, .. } = asked.ask;
+        if body.is_some() && !asked.ends {
+            seen.body = BodySeen::Inspected;
+        }
+        let found = &mut seen.found;
+
         env.enter(Step::Token);
-        let verified = gate(
-            mode,
-            policy
-                .tokens
-                .verify(&route.token, head, client, env.wall, found),
-        )?;
-        if let Some(subject) = verified {
+        let ask = &asked.ask;
+        let verified = policy.tokens.verify(&route.token, ask, memory, env, found);
+        let subject = match gate(mode, verified)? {
+            Some(Outcome::Awaits(Awaited::Body)) => {
+                let hold = mode == Mode::Enforce;
+                let wait = gate(mode, self.body_of_credentials(route, head, hold, found))?;
+                return Ok(wait.map_or(Judged::Passed, Judged::AwaitsForToken));
+            }
+            Some(Outcome::Known(subject)) => Some(subject),
+            None => None,
+        };
+        if let Some(subject) = subject {
             seen.subject = subject;
             if env.counters.listens()
                 && let Subject::Verified(claims) = &seen.subject
@@ -279,10 +344,8 @@ impl Engine {
                 policy.tokens.authorize(&route.token, &seen.subject, found),
             )?;
         }
-        if let Subject::Verified(claims) = &seen.subject {
-            facts.subject = Some((claims.provider(), claims.subject()));
-        }
         env.enter(Step::SubjectLimits);
+        let facts = asked.facts(seen.subject.known());
         gate(
             limits_mode,
             policy
@@ -308,9 +371,9 @@ impl Engine {
             .limits
             .concerns(Phase::Field, head.method, &head.path);
         if !by_injection && !by_limits {
-            return Ok(None);
+            return Ok(Judged::Passed);
         }
-        if ends {
+        if asked.ends {
             env.enter(Step::FieldLimits);
             gate(
                 limits_mode,
@@ -318,11 +381,11 @@ impl Engine {
                     .limits
                     .check(Phase::Field, &facts, env, charges, found),
             )?;
-            return Ok(None);
+            return Ok(Judged::Passed);
         }
         if route.body == RouteBody::Stream || body::is_streaming(head) {
             seen.body = BodySeen::Streamed;
-            return Ok(None);
+            return Ok(Judged::Passed);
         }
         let hold = (by_injection && injection_mode == Mode::Enforce)
             || (by_limits && limits_mode == Mode::Enforce);
@@ -336,33 +399,160 @@ impl Engine {
             plain.extend_from_slice(b"identity");
             denial.headers.push(("accept-encoding", plain));
             gate::<()>(mode, Err(denial))?;
-            return Ok(None);
+            return Ok(Judged::Passed);
         }
-        if body::declared_length(head).is_some_and(|length| length > policy.body_max) {
+        if let Some(bytes) = body {
+            // The credentials had to wait for it.
+            let kind = body::kind(head);
+            self.judge_body(&facts, kind, index, bytes, env, charges, found)?;
+            return Ok(Judged::Passed);
+        }
+        Ok(gate(mode, self.body_within_bound(head, hold, found))?
+            .map_or(Judged::Passed, Judged::AwaitsBody))
+    }
+
+    /// A wait for the body, unless its declared length is over the bound already.
+    fn body_within_bound(
+        &self,
+        head: &RequestHead<'_>,
+        hold: bool,
+        found: &mut Findings,
+    ) -> Result<Wait, Denial> {
+        let max = self.policy.body_max;
+        if body::declared_length(head).is_some_and(|length| length > max) {
             found.push(Finding::new(Stage::Body, Reason::BodyTooLarge));
-            gate::<()>(mode, Err(Denial::new(Stage::Body, Reason::BodyTooLarge)))?;
-            return Ok(None);
+            return Err(Denial::new(Stage::Body, Reason::BodyTooLarge));
         }
-        Ok(Some(Wait::Body {
-            hold,
-            max: policy.body_max,
-        }))
+        Ok(Wait::Body { hold, max })
+    }
+
+    /// The same for credentials that cover the body: what streams cannot be shown to be what was signed.
+    fn body_of_credentials(
+        &self,
+        route: &Route,
+        head: &RequestHead<'_>,
+        hold: bool,
+        found: &mut Findings,
+    ) -> Result<Wait, Denial> {
+        if route.body == RouteBody::Stream || body::is_streaming(head) {
+            let reason = Reason::ContentTypeNotAllowed;
+            found.push(Finding::new(Stage::Token, reason).rule(b"streamed"));
+            return Err(Denial::new(Stage::Token, reason));
+        }
+        self.body_within_bound(head, hold, found)
     }
 
     /// Goes on after a wait.
-    pub fn resume<S: CounterStore>(
+    pub fn resume<S: Outside>(
         &self,
         suspended: Suspended,
-        answer: Answer<'_>,
+        resumed: Resumed<'_>,
+        memory: &mut Memory,
         env: &mut Env<'_, S>,
     ) -> Verdict {
         let Suspended {
-            held,
-            mut pass,
-            mut charges,
-            mut report,
+            next,
+            pass,
+            charges,
+            report,
         } = suspended;
-        let judged = self.judge_body(&held, answer, env, &mut charges, &mut report);
+        match next {
+            Next::Body(held) => self.resume_body(held, resumed.answer, pass, charges, report, env),
+            Next::Token { route, ends, found } => {
+                self.resume_token((route, ends, found), resumed, charges, report, memory, env)
+            }
+        }
+    }
+
+    fn resume_token<S: Outside>(
+        &self,
+        (route, ends, found): (usize, bool, Findings),
+        resumed: Resumed<'_>,
+        mut charges: Charges,
+        mut report: Report,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
+    ) -> Verdict {
+        let mut seen = Seen {
+            route: Some(route),
+            found,
+            ..Seen::default()
+        };
+        let body = match (resumed.answer, resumed.head) {
+            (Answer::Body(bytes), Some(_)) => Ok(Some(bytes)),
+            (Answer::BodyTooLarge, _) => Err(Reason::BodyTooLarge),
+            // Without the head there is nothing to go on with.
+            (Answer::Body(_) | Answer::BodyUnavailable, _) => Err(Reason::BodyUnavailable),
+        };
+        let (Ok(body), Some(head)) = (body, resumed.head) else {
+            let reason = body.err().unwrap_or(Reason::BodyUnavailable);
+            seen.found.push(Finding::new(Stage::Body, reason));
+            report.findings = seen.found;
+            return Verdict::Deny(Refusal {
+                denial: Denial::new(Stage::Body, reason),
+                report,
+            });
+        };
+        let asked = Asked {
+            ask: Ask {
+                head,
+                client: report.client,
+                connection: resumed.connection,
+                body,
+            },
+            ends,
+        };
+        let judged = self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen);
+        env.enter(Step::End);
+        self.conclude(judged, &asked, charges, seen)
+    }
+
+    fn resume_body<S: Outside>(
+        &self,
+        held: Held,
+        answer: Answer<'_>,
+        mut pass: Pass,
+        mut charges: Charges,
+        mut report: Report,
+        env: &mut Env<'_, S>,
+    ) -> Verdict {
+        let judged = match answer {
+            Answer::Body(bytes) => {
+                report.body = BodySeen::Inspected;
+                let facts = Facts {
+                    method: &held.method,
+                    path: &held.path,
+                    client: report.client,
+                    subject: held
+                        .provider
+                        .map(|provider| (provider, report.subject.as_slice())),
+                    head: None,
+                    fields: &[],
+                };
+                let found = &mut report.findings;
+                self.judge_body(
+                    &facts,
+                    held.kind,
+                    held.route,
+                    bytes,
+                    env,
+                    &mut charges,
+                    found,
+                )
+            }
+            Answer::BodyTooLarge | Answer::BodyUnavailable => {
+                let reason = match answer {
+                    Answer::BodyTooLarge => Reason::BodyTooLarge,
+                    Answer::Body(_) | Answer::BodyUnavailable => Reason::BodyUnavailable,
+                };
+                report.findings.push(Finding::new(Stage::Body, reason));
+                let mode = self.policy.routes.get(held.route);
+                let mode = mode.map_or(Mode::Monitor, |route| {
+                    narrower(self.policy.mode, route.mode)
+                });
+                gate::<()>(mode, Err(Denial::new(Stage::Body, reason))).map(|_| ())
+            }
+        };
         env.enter(Step::End);
         match judged {
             Ok(()) => {
@@ -379,66 +569,50 @@ impl Engine {
         }
     }
 
-    fn judge_body<S: CounterStore>(
+    /// The body phase: a whole body within the bound.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "facts of one request; a struct for them would have one user"
+    )]
+    fn judge_body<S: Outside>(
         &self,
-        held: &Held,
-        answer: Answer<'_>,
+        facts: &Facts<'_>,
+        kind: BodyKind,
+        route: usize,
+        bytes: &[u8],
         env: &mut Env<'_, S>,
         charges: &mut Charges,
-        report: &mut Report,
+        found: &mut Findings,
     ) -> Result<(), Denial> {
         env.enter(Step::Body);
         let policy = &self.policy;
-        let Some(route) = policy.routes.get(held.route) else {
+        let Some(route) = policy.routes.get(route) else {
             return Ok(());
         };
         let mode = narrower(policy.mode, route.mode);
         let limits_mode = narrower(mode, policy.stage_modes.limits);
         let injection_mode = narrower(mode, policy.stage_modes.injection);
-        let found = &mut report.findings;
-        let bytes = match answer {
-            Answer::Body(bytes) => bytes,
-            Answer::BodyTooLarge | Answer::BodyUnavailable => {
-                let reason = match answer {
-                    Answer::BodyTooLarge => Reason::BodyTooLarge,
-                    Answer::Body(_) | Answer::BodyUnavailable => Reason::BodyUnavailable,
-                };
-                found.push(Finding::new(Stage::Body, reason));
-                return gate::<()>(mode, Err(Denial::new(Stage::Body, reason))).map(|_| ());
-            }
-        };
-        report.body = BodySeen::Inspected;
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
             env.enter(Step::BodyInjection);
             let mut steps = MAX_STEPS;
             gate(
                 injection_mode,
-                stage.inspect_body(held.kind, bytes, &route.name, &mut steps, found),
+                stage.inspect_body(kind, bytes, &route.name, &mut steps, found),
             )?;
         }
-        if policy
-            .limits
-            .concerns(Phase::Field, &held.method, &held.path)
-        {
+        let Facts { method, path, .. } = *facts;
+        if policy.limits.concerns(Phase::Field, method, path) {
             env.enter(Step::FieldLimits);
-            let fields = body::fields(held.kind, bytes);
-            if policy
-                .limits
-                .contradicted(&held.method, &held.path, &fields)
-            {
+            let fields = body::fields(kind, bytes);
+            if policy.limits.contradicted(method, path, &fields) {
                 let reason = Reason::MalformedBody;
                 found.push(Finding::new(Stage::Body, reason).rule(b"repeated_field"));
                 gate::<()>(limits_mode, Err(Denial::new(Stage::Body, reason)))?;
             }
             let facts = Facts {
-                method: &held.method,
-                path: &held.path,
-                client: report.client,
-                subject: held
-                    .provider
-                    .map(|provider| (provider, report.subject.as_slice())),
                 head: None,
                 fields: &fields,
+                ..*facts
             };
             gate(
                 limits_mode,
@@ -467,7 +641,9 @@ impl Engine {
     /// The same for a body, before [`Engine::resume`] takes its request away.
     #[must_use]
     pub fn explain_body(&self, suspended: &Suspended, bytes: &[u8]) -> Explained {
-        let held = &suspended.held;
+        let Next::Body(held) = &suspended.next else {
+            return Explained::default();
+        };
         match (
             self.policy
                 .injection
@@ -481,18 +657,28 @@ impl Engine {
     }
 
     /// Settles what a request reserved, when its response status is known.
-    pub fn settle<S: CounterStore>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
+    pub fn settle<S: Outside>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
         self.policy.limits.settle(charges, status, env);
     }
 
-    fn pass_head(
+    /// What comes of the head phase.
+    fn conclude(
         &self,
-        wait: Option<Wait>,
-        head: &RequestHead<'_>,
-        client: IpAddr,
+        judged: Result<Judged, Denial>,
+        asked: &Asked<'_>,
         charges: Charges,
         mut seen: Seen,
     ) -> Verdict {
+        let Ask { head, client, .. } = asked.ask;
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(denial) => {
+                return Verdict::Deny(Refusal {
+                    denial,
+                    report: self.report(head, client, seen),
+                });
+            }
+        };
         let mut pass = Pass {
             edits: Edits::default(),
             settlement: None,
@@ -501,29 +687,36 @@ impl Engine {
         self.policy
             .tokens
             .edit(head, &mut seen.subject, &mut pass.edits);
-        let route = seen.route;
-        if let (Some(wait), Some(route)) = (wait, route) {
-            let kind = body::kind(head);
-            let provider = match &seen.subject {
-                Subject::Verified(claims) => Some(claims.provider()),
-                Subject::Anonymous => None,
-            };
+        let waits = match (judged, seen.route) {
+            (Judged::AwaitsBody(wait), Some(route)) => {
+                let next = Next::Body(Held {
+                    route,
+                    kind: body::kind(head),
+                    provider: seen.subject.known().map(|(provider, _)| provider),
+                    method: cut(head.method, usize::MAX),
+                    path: cut(&head.path, usize::MAX),
+                });
+                Some((wait, next))
+            }
+            (Judged::AwaitsForToken(wait), Some(route)) => {
+                let next = Next::Token {
+                    route,
+                    ends: asked.ends,
+                    found: core::mem::take(&mut seen.found),
+                };
+                Some((wait, next))
+            }
+            _ => None,
+        };
+        if let Some((wait, next)) = waits {
             let report = self.report(head, client, seen);
-            return Verdict::Need(
-                wait,
-                Suspended {
-                    held: Held {
-                        route,
-                        kind,
-                        provider,
-                        method: cut(head.method, usize::MAX),
-                        path: cut(&head.path, usize::MAX),
-                    },
-                    pass,
-                    charges,
-                    report,
-                },
-            );
+            let suspended = Suspended {
+                next,
+                pass,
+                charges,
+                report,
+            };
+            return Verdict::Need(wait, suspended);
         }
         if !charges.reserved.is_empty() {
             pass.settlement = Some(charges);
@@ -563,7 +756,37 @@ impl Engine {
     }
 }
 
+/// A request in its head phase.
+struct Asked<'a> {
+    ask: Ask<'a>,
+    /// No body follows.
+    ends: bool,
+}
+
+impl Asked<'_> {
+    fn facts<'f>(&'f self, subject: Option<(usize, &'f [u8])>) -> Facts<'f> {
+        Facts {
+            method: self.ask.head.method,
+            path: &self.ask.head.path,
+            client: self.ask.client,
+            subject,
+            head: Some(self.ask.head),
+            fields: &[],
+        }
+    }
+}
+
+/// What becomes of a head that nobody refuses.
+enum Judged {
+    Passed,
+    /// Its body is judged next.
+    AwaitsBody(Wait),
+    /// Its credentials cannot be judged yet.
+    AwaitsForToken(Wait),
+}
+
 /// What the head phase learns on its way.
+#[derive(Default)]
 struct Seen {
     route: Option<usize>,
     subject: Subject,

@@ -1,9 +1,11 @@
-//! What a decision needs from outside: two clocks and the counter store; and who listens to it, if anybody does.
+//! What a decision needs from outside: two clocks, the connection, the counter store, the host's own verifier; and who
+//! listens to it, if anybody does.
 //!
 //! **Invariant:** generic, never `dyn`: an indirect call would defeat the proof that no panic is
 //! reachable from a request (`cargo xtask wasm`).
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use crate::units::{Monotonic, UnixTime};
 
@@ -14,8 +16,31 @@ pub struct Env<'a, S> {
     pub now: Monotonic,
     /// Wall time: tokens, events.
     pub wall: UnixTime,
-    /// Shared counters.
+    /// Shared counters, and what else the host does for us.
     pub counters: &'a mut S,
+}
+
+/// The downstream connection of a request, as the host knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connection<'a> {
+    /// The peer's address; `None`: it has none (a pipe).
+    pub peer: Option<IpAddr>,
+    /// The client certificate that the host has validated; `None`: there was none, or the policy does
+    /// not ask for one.
+    pub certificate: Option<Certificate<'a>>,
+}
+
+/// A validated client certificate. Empty: the certificate has no such entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Certificate<'a> {
+    /// Subject (RFC 2253 form, as the host prints it).
+    pub subject: &'a [u8],
+    /// The first URI entry of its subject alternative names.
+    pub uri_san: &'a [u8],
+    /// The first DNS entry of its subject alternative names.
+    pub dns_san: &'a [u8],
+    /// SHA-256 of the certificate in lower-case hex.
+    pub sha256: &'a [u8],
 }
 
 /// A version handed out with a stored value. `Cas(0)` never leaves this crate as an argument:
@@ -37,7 +62,7 @@ pub enum StoreError {
     Failed,
 }
 
-impl<S: CounterStore> Env<'_, S> {
+impl<S: Outside> Env<'_, S> {
     /// A step of the data path begins.
     #[inline]
     pub(crate) fn enter(&mut self, step: Step) {
@@ -101,10 +126,32 @@ pub enum Note {
     Verified(usize),
 }
 
-/// A shared key-value store with compare-and-swap. Whoever gives a decision its store may listen to it as well: a listener is
-/// told what was decided, and cannot change it.
-pub trait CounterStore {
-    /// Whether [`CounterStore::note`] wants to be called.
+/// Hash of a signature that a host is asked to verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashName {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+/// What a host says of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostVerdict {
+    /// It holds.
+    Valid,
+    /// It does not, or the host cannot read key or signature.
+    Invalid,
+    /// The host has no such function.
+    Absent,
+}
+
+/// All a host does for a decision: it stores, it may verify signatures, it may listen. A listener is told what was
+/// decided, and cannot change it.
+pub trait Outside: CounterStore {
+    /// Whether [`Outside::note`] wants to be called.
     fn listens(&self) -> bool {
         false
     }
@@ -112,6 +159,20 @@ pub trait CounterStore {
     /// Something was decided.
     fn note(&mut self, _note: Note) {}
 
+    /// Verifies an RSA PKCS#1 v1.5 or ECDSA (DER) signature under a key in SPKI DER, where the host can.
+    fn verify_signature(
+        &mut self,
+        _hash: HashName,
+        _key: &[u8],
+        _message: &[u8],
+        _signature: &[u8],
+    ) -> HostVerdict {
+        HostVerdict::Absent
+    }
+}
+
+/// A shared key-value store with compare-and-swap.
+pub trait CounterStore {
     /// Replaces the content of `out` with the value of `key`; `Cas::ABSENT` and an empty `out` when
     /// there is none.
     ///
@@ -155,6 +216,8 @@ impl MemoryStore {
             .sum()
     }
 }
+
+impl Outside for MemoryStore {}
 
 impl CounterStore for MemoryStore {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

@@ -1,9 +1,9 @@
-//! The engine's counter store over the host's shared data, and its listener when the policy says `debug.trace`.
+//! What the engine asks of the host: a counter store over shared data, and a listener when the policy says `debug.trace`.
 //!
 //! **Invariant:** version 0 never reaches the host (it means "unconditional" there, DESIGN §3.4); any status that is
 //! neither success, absence nor a lost race is `Failed`, and the stage's policy decides.
 
-use palisade_engine::env::{Cas, CounterStore, Note, Step, StoreError};
+use palisade_engine::env::{Cas, CounterStore, Note, Outside, Step, StoreError};
 
 use crate::abi::{Host, HostError, Level};
 use crate::trace;
@@ -40,7 +40,7 @@ impl<'h> SharedCounters<'h> {
 /// Room made at once: growing would show in a step's cost.
 const KEPT: usize = 16;
 
-impl CounterStore for SharedCounters<'_> {
+impl Outside for SharedCounters<'_> {
     #[inline]
     fn listens(&self) -> bool {
         self.traced
@@ -59,7 +59,9 @@ impl CounterStore for SharedCounters<'_> {
             self.kept.push((self.step, note));
         }
     }
+}
 
+impl CounterStore for SharedCounters<'_> {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
         match self.host.shared_data(key, out) {
             Ok(0) => Err(StoreError::Failed),

@@ -6,6 +6,7 @@
 
 use palisade_engine::engine::Engine;
 use palisade_engine::policy::Policy;
+use palisade_engine::stages::token::Memory;
 
 use crate::abi::{Buffer, Host, HostError, Level};
 use crate::metrics::{self, Meters};
@@ -32,6 +33,8 @@ struct Root {
 /// An engine and who still needs it. Counted by hand: `Rc` aborts on overflow, which would be a trap.
 pub(crate) struct Slot {
     pub(crate) engine: Engine,
+    /// What this worker remembers under the engine's policy.
+    pub(crate) memory: Memory,
     streams: u32,
     current: bool,
     /// A held stream was given its body once: `allow_on_headers_stop_iteration` is set, slow bodies are just slow.
@@ -112,8 +115,10 @@ impl Plugin {
             return false;
         }
         self.define_metrics(host);
+        let engine = Engine::new(policy);
         let slot = Some(Slot {
-            engine: Engine::new(policy),
+            memory: engine.memory(),
+            engine,
             streams: 0,
             current: true,
             bodies_arrive: false,

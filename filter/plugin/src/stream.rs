@@ -5,8 +5,8 @@
 //! its own reply is not settled. Edits are written before the stream goes on.
 //! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
 
-use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Suspended, Verdict, Wait};
-use palisade_engine::env::{Env, Step};
+use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Resumed, Suspended, Verdict, Wait};
+use palisade_engine::env::{Connection, Env, Step};
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::injection::Explained;
 use palisade_engine::stages::limits::Charges;
@@ -191,29 +191,28 @@ impl Turn<'_> {
         if self.slot.engine.policy().trace {
             host.log(Level::Info, trace::marker(Step::Request));
         }
-        let bytes = host.header_pairs(Map::RequestHeaders)?;
-        let pairs = Pairs::parse(bytes).ok_or(HostError::BadResult)?;
-        let head = RequestHead::decode(pairs);
-        let peer = match host.property(SOURCE_ADDRESS) {
-            Ok(text) => client_addr::parse_peer(text),
-            Err(HostError::NotFound) => None,
-            Err(error) => return Err(error),
-        };
+        let head = head(host)?;
+        let connection = connection(host)?;
         let engine = &self.slot.engine;
         let mut counters = counters(engine, host);
         let (mut env, now_ms) = env(engine, host, &mut counters)?;
-        let verdict = engine.decide_head(&head, peer, ends, &mut env);
+        let verdict = engine.decide_head(&head, connection, ends, &mut self.slot.memory, &mut env);
         if engine.policy().trace {
             let seen = engine.explain_head(&head);
             tell_trace(engine, host, &mut counters, &verdict, &seen);
         }
+        self.carry_out(verdict, now_ms)
+    }
+
+    /// The effects of a head's verdict.
+    fn carry_out(&mut self, verdict: Verdict, now_ms: Option<u64>) -> Result<Action, HostError> {
         match verdict {
             Verdict::Allow(pass) => self.let_pass(pass),
             Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
             Verdict::Need(Wait::Body { hold: true, max }, suspended) => {
                 let since_ms = match now_ms {
                     Some(now) => now,
-                    None => host.monotonic_ns()? / NS_PER_MS,
+                    None => self.host.monotonic_ns()? / NS_PER_MS,
                 };
                 *self.phase = Phase::Held(Box::new(Waiting {
                     suspended,
@@ -337,7 +336,7 @@ impl Turn<'_> {
             return Ok(Action::Pause);
         };
         let Waiting { suspended, .. } = *waiting;
-        match resume(&self.slot.engine, self.host, suspended, answer)? {
+        match resume(self.slot, self.host, suspended, answer)? {
             Verdict::Allow(pass) => self.let_pass(pass),
             Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
             // No wait follows a body.
@@ -362,11 +361,11 @@ impl Turn<'_> {
         } else {
             Answer::Body(&copy)
         };
-        let engine = &self.slot.engine;
-        let Ok(verdict) = resume(engine, self.host, suspended, answer) else {
+        let Ok(verdict) = resume(self.slot, self.host, suspended, answer) else {
             self.meters.add(Count::HostFailure);
             return;
         };
+        let engine = &self.slot.engine;
         match verdict {
             Verdict::Allow(mut pass) => {
                 let telling = enforce::tell_pass(engine.policy(), &mut pass);
@@ -485,13 +484,34 @@ impl Turn<'_> {
     }
 }
 
+/// The request's head; in one hostcall.
+fn head(host: &Host) -> Result<RequestHead<'_>, HostError> {
+    let bytes = host.header_pairs(Map::RequestHeaders)?;
+    let pairs = Pairs::parse(bytes).ok_or(HostError::BadResult)?;
+    Ok(RequestHead::decode(pairs))
+}
+
+/// What the policy asks of the request's connection.
+fn connection(host: &Host) -> Result<Connection<'_>, HostError> {
+    let peer = match host.property(SOURCE_ADDRESS) {
+        Ok(text) => client_addr::parse_peer(text),
+        Err(HostError::NotFound) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Connection {
+        peer,
+        certificate: None,
+    })
+}
+
 /// Goes on with the answer to a wait.
 fn resume(
-    engine: &Engine,
+    slot: &mut Slot,
     host: &Host,
     suspended: Suspended,
     answer: Answer<'_>,
 ) -> Result<Verdict, HostError> {
+    let engine = &slot.engine;
     let mut counters = counters(engine, host);
     let traced = engine.policy().trace;
     // The request goes with the verdict, so what can be seen in it is looked at before.
@@ -499,8 +519,18 @@ fn resume(
         Answer::Body(bytes) if traced => engine.explain_body(&suspended, bytes),
         _ => Explained::default(),
     };
+    let (head, connection) = if suspended.needs_head() {
+        (Some(head(host)?), connection(host)?)
+    } else {
+        (None, Connection::default())
+    };
     let (mut env, _) = env(engine, host, &mut counters)?;
-    let verdict = engine.resume(suspended, answer, &mut env);
+    let resumed = Resumed {
+        answer,
+        head: head.as_ref(),
+        connection,
+    };
+    let verdict = engine.resume(suspended, resumed, &mut slot.memory, &mut env);
     if traced {
         tell_trace(engine, host, &mut counters, &verdict, &seen);
     }

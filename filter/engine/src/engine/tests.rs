@@ -40,10 +40,17 @@ fn ask(
         wall: UnixTime(1),
         counters: store,
     };
-    let verdict = engine.decide_head(&head, None, body.is_none(), &mut env);
+    let mut memory = engine.memory();
+    let connection = Connection::default();
+    let verdict = engine.decide_head(&head, connection, body.is_none(), &mut memory, &mut env);
     let verdict = match (verdict, body) {
         (Verdict::Need(_, suspended), Some(body)) => {
-            engine.resume(suspended, Answer::Body(body), &mut env)
+            let resumed = Resumed {
+                answer: Answer::Body(body),
+                head: None,
+                connection,
+            };
+            engine.resume(suspended, resumed, &mut memory, &mut env)
         }
         (verdict, _) => verdict,
     };

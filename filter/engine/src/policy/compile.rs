@@ -11,15 +11,11 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::config::{
-    Config, Injection, JwtConfig, Limit as LimitConfig, RouteConfig, RouteTokenConfig,
-    SessionConfig, Token,
-};
+use super::config::{Config, Injection, Limit as LimitConfig, RouteConfig};
 use super::node::{Node, sorted};
-use super::read::{Errors, FromNode, Located, Named, Path, PolicyError, nearest, quoted};
-use super::values::{
-    Binding, Encoding, JwtTag, Part, Pointer, SecurityHeaders, SessionTag, is_token,
-};
+use super::read::{Errors, FromNode, Located, Path, PolicyError, nearest, quoted};
+use super::tokens::no_token;
+use super::values::{Name, Part, SecurityHeaders};
 use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
 use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
@@ -28,10 +24,7 @@ use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts
 use crate::stages::limits::{
     Algorithm, Condition, KeyPart, Limit, LimitStage, MAX_LOG_QUOTA, Penalty, WAYS,
 };
-use crate::stages::token::{
-    HmacAlgorithm, Jwt, Key, Need, Provider, ProviderKind, RouteToken, Secret, Session,
-    SessionFormat, TokenStage,
-};
+use crate::stages::token::{Need, TokenStage};
 use crate::units::Span;
 
 /// Longest window of a limit and longest ban, in milliseconds: counters live in memory, not on disk.
@@ -71,10 +64,11 @@ pub(super) fn compile(node: &Node, secrets: Secrets<'_>) -> Result<Policy, Vec<P
     }
 }
 
-struct Compiler<'s> {
-    errors: Errors,
-    secrets: Secrets<'s>,
-    implied: Implied,
+/// What compiling gathers.
+pub(super) struct Compiler<'s> {
+    pub(super) errors: Errors,
+    pub(super) secrets: Secrets<'s>,
+    pub(super) implied: Implied,
 }
 
 impl Compiler<'_> {
@@ -170,206 +164,6 @@ impl Compiler<'_> {
             trace: config.debug.trace,
             implied: core::mem::take(&mut self.implied),
         }
-    }
-
-    fn tokens(&mut self, tokens: Named<Token>) -> TokenStage {
-        let mut providers = Vec::new();
-        for entry in tokens.0 {
-            self.name(&entry.at, &entry.name);
-            let name = entry.name.into_bytes();
-            match entry.value {
-                Some(Token::Jwt(config)) => providers.push(self.jwt(&entry.at, name, config)),
-                Some(Token::Session(config)) => {
-                    providers.push(self.session(&entry.at, name, config))
-                }
-                None => {}
-            }
-        }
-        TokenStage { providers }
-    }
-
-    fn jwt(&mut self, at: &Path, name: Vec<u8>, config: JwtConfig) -> Provider {
-        let JwtTag = config.r#type;
-        let mut keys = Vec::new();
-        let mut ids = Vec::new();
-        for key in config.keys.iter() {
-            let allowed = config.algorithms.as_ref();
-            if allowed.is_some_and(|list| !list.contains(&key.value.algorithm)) {
-                let name = key.value.algorithm.name();
-                self.errors.push(
-                    &key.at.key("algorithm"),
-                    format!("`{name}` is not in `algorithms`"),
-                    "add it there, or use a key of a listed algorithm",
-                );
-            }
-            let id = key.value.id.as_ref().map(|id| id.0.clone());
-            self.unique_id(&key.at, id.as_ref(), &mut ids);
-            keys.extend(self.key(
-                &key.at,
-                id,
-                key.value.algorithm,
-                &key.value.env.0,
-                key.value.encoding,
-            ));
-        }
-        if config.keys.is_empty() {
-            self.errors
-                .push(&at.key("keys"), "no usable key", "write at least one key");
-        }
-        let jwt = Jwt {
-            keys,
-            issuer: config.issuer.map(|it| it.0),
-            audiences: bytes(config.audiences, |it| it.0),
-            leeway: self.seconds(&at.key("leeway"), config.leeway.0, 0, 3600),
-            require: bytes(config.require, |it| it.0),
-            require_exp: config.require_exp,
-        };
-        Provider {
-            name,
-            from: config.from.0,
-            kind: ProviderKind::Jwt(jwt),
-            forward: self.forward(config.forward),
-            roles: config.roles.0,
-        }
-    }
-
-    fn session(&mut self, at: &Path, name: Vec<u8>, config: SessionConfig) -> Provider {
-        let SessionTag = config.r#type;
-        let mut keys = Vec::new();
-        let mut ids = Vec::new();
-        for key in config.keys.iter() {
-            let id = key.value.id.as_ref().map(|id| id.0.clone());
-            self.unique_id(&key.at, id.as_ref(), &mut ids);
-            keys.extend(self.key(
-                &key.at,
-                id,
-                HmacAlgorithm::Sha256,
-                &key.value.env.0,
-                key.value.encoding,
-            ));
-        }
-        if config.keys.is_empty() {
-            self.errors
-                .push(&at.key("keys"), "no usable key", "write at least one key");
-        }
-        let bind_client = config.bind.contains(&Binding::Client);
-        if bind_client && config.format == SessionFormat::Colon {
-            self.errors.push(
-                &at.key("bind"),
-                "the format `colon` cannot be bound",
-                "use the format `v1`, or leave `bind` out",
-            );
-        }
-        let session = Session {
-            keys,
-            format: config.format,
-            lifetime: self.seconds(&at.key("lifetime"), config.lifetime.0, 1, 366 * 86_400),
-            leeway: self.seconds(&at.key("leeway"), config.leeway.0, 0, 3600),
-            bind_client,
-        };
-        Provider {
-            name,
-            from: config.from.0,
-            kind: ProviderKind::Session(session),
-            forward: self.forward(config.forward),
-            roles: config.roles.0,
-        }
-    }
-
-    fn unique_id(&mut self, at: &Path, id: Option<&Vec<u8>>, ids: &mut Vec<Vec<u8>>) {
-        let Some(id) = id else { return };
-        if ids.contains(id) {
-            let id = String::from_utf8_lossy(id);
-            self.errors.push(
-                &at.key("id"),
-                format!("`{id}` is used by an earlier key"),
-                "give each key its own id",
-            );
-        } else {
-            ids.push(id.clone());
-        }
-    }
-
-    fn key(
-        &mut self,
-        at: &Path,
-        id: Option<Vec<u8>>,
-        algorithm: HmacAlgorithm,
-        env: &str,
-        encoding: Encoding,
-    ) -> Option<Key> {
-        self.implied.keys = self.implied.keys.saturating_add(1);
-        self.implied.env.push(env.to_owned());
-        let Secrets::Environment(lookup) = self.secrets else {
-            return None;
-        };
-        let at = at.key("env");
-        let Some(value) = lookup(env) else {
-            self.errors.push(
-                &at,
-                format!("`{env}` is not set in the environment of the VM"),
-                "name it in `environment_variables` of the Envoy configuration (`host_env_keys` or `key_values`)",
-            );
-            return None;
-        };
-        let decoded = match encoding {
-            Encoding::Raw => Some(value),
-            Encoding::Hex => decode_hex(&value),
-            Encoding::Base64 => decode_base64(&value),
-        };
-        let Some(secret) = decoded else {
-            self.errors.push(
-                &at,
-                format!(
-                    "the value of `{env}` is not in the encoding of this key (value not shown)"
-                ),
-                "set `encoding` to `raw`, `base64` or `hex`, as the value is written",
-            );
-            return None;
-        };
-        let least = algorithm.mac_bytes();
-        if secret.len() < least {
-            self.errors.push(
-                &at,
-                format!(
-                    "the key in `{env}` has {} bytes, {} needs at least {least}",
-                    secret.len(),
-                    algorithm.name()
-                ),
-                "use a longer random key (RFC 7518 section 3.2)",
-            );
-            return None;
-        }
-        Key::new(id, algorithm, &Secret(secret))
-    }
-
-    fn forward(&mut self, forward: Named<Pointer>) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut out = Vec::new();
-        for entry in forward.0 {
-            let name = entry.name.as_str();
-            if !is_token(name)
-                || name.len() > 128
-                || name.bytes().any(|byte| byte.is_ascii_uppercase())
-            {
-                self.errors.push(
-                    &entry.at,
-                    format!(
-                        "`{}` is not a lower-case header name",
-                        super::read::excerpt(name)
-                    ),
-                    "write a name such as `x-user`",
-                );
-            } else if RESERVED.contains(&name) {
-                self.errors.push(
-                    &entry.at,
-                    format!("`{name}` belongs to the connection or the client"),
-                    "write a name of your own such as `x-user`",
-                );
-            } else if let Some(pointer) = entry.value {
-                out.push((entry.name.into_bytes(), pointer.0));
-            }
-        }
-        out
     }
 
     fn limits(&mut self, list: Vec<Located<LimitConfig>>, clients: u32) -> LimitStage {
@@ -578,67 +372,6 @@ impl Compiler<'_> {
         routes.into_iter().map(|(route, _)| route).collect()
     }
 
-    fn route_token(
-        &mut self,
-        token: &Located<RouteTokenConfig>,
-        providers: &[String],
-    ) -> RouteToken {
-        let RouteTokenConfig::Demand(demand) = &token.value else {
-            return no_token();
-        };
-        let mut any = Vec::new();
-        for named in &demand.any {
-            let name = String::from_utf8_lossy(&named.value.0);
-            match providers.iter().position(|provider| *provider == name) {
-                Some(index) if any.contains(&index) => {
-                    self.errors.push(
-                        &named.at,
-                        format!("`{name}` is written twice"),
-                        "keep one of them",
-                    );
-                }
-                Some(index) => any.push(index),
-                None => {
-                    let known = providers.iter().map(String::as_str);
-                    let help = match nearest(&name, known.clone()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None if providers.is_empty() => "name it in `tokens`".to_owned(),
-                        None => format!("write one of {}", quoted(known)),
-                    };
-                    let shown = super::read::excerpt(&name);
-                    self.errors.push(
-                        &named.at,
-                        format!("`{shown}` is not a provider of `tokens`"),
-                        help,
-                    );
-                }
-            }
-        }
-        if demand.any.is_empty() && self.errors.is_empty() {
-            self.errors.push(
-                &token.at.key("any"),
-                "an empty list",
-                "name a provider, or write `token: none`",
-            );
-        }
-        if demand.optional && !demand.roles.is_empty() {
-            self.errors.push(
-                &token.at.key("roles"),
-                "roles are asked of an optional token",
-                "leave `optional` out: a request without a token has no roles",
-            );
-        }
-        RouteToken {
-            need: if demand.optional {
-                Need::Optional
-            } else {
-                Need::Required
-            },
-            any,
-            roles: demand.roles.iter().map(|role| role.0.clone()).collect(),
-        }
-    }
-
     fn injection(&mut self, config: Injection, routes: &[Route]) -> InjectionStage {
         let at = Path::default().key("injection");
         let looks_at = |part| config.inspect.contains(&part);
@@ -711,15 +444,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn name(&mut self, at: &Path, name: &str) {
+    pub(super) fn name(&mut self, at: &Path, name: &str) {
         let mut faults = Errors::default();
-        if super::values::Name::read(&Node::String(name.to_owned()), at, &mut faults).is_none() {
+        if Name::read(&Node::String(name.to_owned()), at, &mut faults).is_none() {
             let shown = super::read::excerpt(name);
-            self.errors.push(
-                at,
-                format!("`{shown}` is not a name"),
-                super::values::Name::help(),
-            );
+            self.errors
+                .push(at, format!("`{shown}` is not a name"), Name::help());
         }
     }
 
@@ -744,7 +474,7 @@ impl Compiler<'_> {
         usize::try_from(bytes.min(most)).unwrap_or(usize::MAX)
     }
 
-    fn seconds(&mut self, at: &Path, span: Span, least: u64, most: u64) -> u64 {
+    pub(super) fn seconds(&mut self, at: &Path, span: Span, least: u64, most: u64) -> u64 {
         let seconds = span.ms / 1000;
         if !span.ms.is_multiple_of(1000) || !(least..=most).contains(&seconds) {
             let help = format!("write whole seconds from `{least}s` to `{most}s`");
@@ -754,31 +484,6 @@ impl Compiler<'_> {
         seconds
     }
 }
-
-/// Headers a claim is never forwarded in: hop-by-hop, framing, routing, credentials, and what the host writes itself.
-const RESERVED: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-request-id",
-];
 
 fn strict_headers() -> Vec<(Vec<u8>, Vec<u8>)> {
     const STRICT: &[(&str, &str)] = &[
@@ -812,114 +517,10 @@ fn everything() -> Route {
     }
 }
 
-const fn no_token() -> RouteToken {
-    RouteToken {
-        need: Need::None,
-        any: Vec::new(),
-        roles: Vec::new(),
-    }
-}
-
-fn bytes<T>(list: Vec<T>, inner: fn(T) -> Vec<u8>) -> Vec<Vec<u8>> {
+pub(super) fn bytes<T>(list: Vec<T>, inner: fn(T) -> Vec<u8>) -> Vec<Vec<u8>> {
     list.into_iter().map(inner).collect()
 }
 
 fn wide(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digits = text.trim_ascii();
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let pairs = digits.chunks(2);
-    pairs
-        .map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
-            _ => None,
-        })
-        .collect()
-}
-
-/// RFC 4648 §4 or §5, with or without padding; bits beyond the last byte must be zero.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
-    let (body, padded) = match text {
-        [body @ .., b'=', b'='] => (body, 2),
-        [body @ .., b'='] => (body, 1),
-        body => (body, 0),
-    };
-    let odd = body.len().wrapping_rem(4);
-    if odd == 1 || (padded > 0 && odd.saturating_add(padded) != 4) {
-        return None;
-    }
-    let mut out = Vec::new();
-    let (mut held, mut bits) = (0u32, 0u32);
-    for byte in body {
-        let value = match byte {
-            b'A'..=b'Z' => byte.wrapping_sub(b'A'),
-            b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
-            b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        held = (held << 6) | u32::from(value);
-        bits = bits.saturating_add(6);
-        if bits >= 8 {
-            bits = bits.saturating_sub(8);
-            out.push(u8::try_from((held >> bits) & 0xFF).unwrap_or_default());
-            held &= (1u32 << bits).saturating_sub(1);
-        }
-    }
-    (held == 0).then_some(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn key_encodings() {
-        const HEX: &[(&str, Option<&[u8]>)] = &[
-            ("", Some(b"")),
-            ("00fF", Some(&[0, 255])),
-            ("0", None),
-            ("zz", None),
-            ("0a\n", Some(&[10])),
-        ];
-        for (text, expected) in HEX {
-            assert_eq!(
-                decode_hex(text.as_bytes()).as_deref(),
-                *expected,
-                "{text:?}"
-            );
-        }
-        // RFC 4648 §10, then the URL alphabet, then what is refused.
-        const BASE64: &[(&str, Option<&[u8]>)] = &[
-            ("", Some(b"")),
-            ("Zg==", Some(b"f")),
-            ("Zg", Some(b"f")),
-            ("Zm8=", Some(b"fo")),
-            ("Zm9v", Some(b"foo")),
-            ("Zm9vYmFy\n", Some(b"foobar")),
-            ("-_-_", Some(&[0xFB, 0xFF, 0xBF])),
-            ("+/+/", Some(&[0xFB, 0xFF, 0xBF])),
-            ("Zh==", None),
-            ("Z", None),
-            ("Zg=", None),
-            ("Zm9v=", None),
-            ("Zm 9", None),
-        ];
-        for (text, expected) in BASE64 {
-            assert_eq!(
-                decode_base64(text.as_bytes()).as_deref(),
-                *expected,
-                "{text:?}"
-            );
-        }
-    }
 }

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::node::Node;
 use super::read::{Errors, FromNode, Located, Named, Path, section};
+use super::tokens::{RouteTokenConfig, Token};
 use super::values::{
-    Binding, BodyField, Cidr, CookieName, Count, Duration, Encoding, EnvName, FieldName,
-    HeaderName, Host, JwtTag, MediaType, Method, Name, Part, Pointer, QuotaText, SecurityHeaders,
-    SessionTag, Size, Text,
+    BodyField, Cidr, Count, Duration, FieldName, HeaderName, Host, MediaType, Method, Name, Part,
+    QuotaText, SecurityHeaders, Size,
 };
 use super::{EventLog, Mode, RouteBody};
 use crate::pattern::Pattern;
@@ -22,7 +22,6 @@ use crate::request::target::PathPattern;
 use crate::stages::headers::EscapedSlash;
 use crate::stages::injection::Class;
 use crate::stages::limits::{Algorithm, KeyPart};
-use crate::stages::token::{HmacAlgorithm, SessionFormat, Source};
 
 section! {
     /// A Palisade policy. Sections are the stages, in the order a request meets them.
@@ -114,162 +113,6 @@ section! {
         params: Count<0, 4096> = 256,
         /// Cookie pairs.
         cookies: Count<0, 1024> = 64,
-    }
-}
-
-/// A token provider, told apart by `type`.
-#[derive(Debug, Clone)]
-pub(crate) enum Token {
-    Jwt(JwtConfig),
-    Session(SessionConfig),
-}
-
-impl FromNode for Token {
-    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
-        super::read::entries(node, at, errors)?;
-        match node.entry("type").map(|tag| (tag, tag.as_text())) {
-            Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
-            Some((_, Some("session"))) => SessionConfig::read(node, at, errors).map(Self::Session),
-            Some((tag, _)) => {
-                errors.wrong(&at.key("type"), tag, "a type of token", Self::help());
-                None
-            }
-            None => {
-                errors.push(&at.key("type"), "missing", Self::help());
-                None
-            }
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "oneOf": [JwtConfig::schema(), SessionConfig::schema()] })
-    }
-
-    fn help() -> String {
-        "write one of `jwt`, `session`".to_owned()
-    }
-}
-
-section! {
-    /// A JWT in compact form, signed with HMAC (RFC 7519, RFC 8725).
-    struct JwtConfig {
-        /// `jwt`.
-        r#type: JwtTag,
-        /// Where the token is carried.
-        from: From = "bearer",
-        /// Required `iss`.
-        issuer: Option<Text>,
-        /// Accepted `aud` values; empty: `aud` is not looked at.
-        audiences: Vec<Text> = [],
-        /// Algorithms that may be used; every key must use one of them.
-        algorithms: Option<Vec<HmacAlgorithm>>,
-        /// Keys; a key carries its algorithm, and the token's header chooses neither.
-        keys: Vec<Located<JwtKey>>,
-        /// Clock skew for `exp`, `nbf` and `iat`.
-        leeway: Duration = "30s",
-        /// Claims that must be present.
-        require: Vec<Text> = [],
-        /// Whether `exp` must be present.
-        require_exp: bool = true,
-        /// Headers to set from claims: header name to JSON Pointer. The client's own copies are removed.
-        forward: Named<Pointer> = {},
-        /// JSON Pointer to the roles: an array of strings, or a string with blanks between.
-        roles: Pointer = "/roles",
-    }
-}
-
-section! {
-    /// A session token signed with HMAC-SHA256.
-    struct SessionConfig {
-        /// `session`.
-        r#type: SessionTag,
-        /// Where the token is carried.
-        from: From,
-        /// `v1`: `v1.<payload>.<mac>`; `colon`: `subject:issued_at:hex-hmac`.
-        format: SessionFormat = "v1",
-        /// Keys; all verify.
-        keys: Vec<Located<SessionKey>>,
-        /// How long a token is valid after it was issued.
-        lifetime: Duration = "1h",
-        /// Clock skew.
-        leeway: Duration = "30s",
-        /// What a token is bound to (`v1` only).
-        bind: Vec<Binding> = [],
-        /// Headers to set from the token: header name to JSON Pointer; `/sub` is the subject.
-        forward: Named<Pointer> = {},
-        /// JSON Pointer to the roles.
-        roles: Pointer = "/roles",
-    }
-}
-
-section! {
-    /// A key of a JWT provider.
-    struct JwtKey {
-        /// Algorithm of the key.
-        algorithm: HmacAlgorithm,
-        /// Environment variable of the VM that holds the key.
-        env: EnvName,
-        /// `kid` of the tokens it verifies.
-        id: Option<Text>,
-        /// How the key is written in the variable.
-        encoding: Encoding = "raw",
-    }
-}
-
-section! {
-    /// A key of a session provider.
-    struct SessionKey {
-        /// Environment variable of the VM that holds the key.
-        env: EnvName,
-        /// Key id in the token.
-        id: Option<Text>,
-        /// How the key is written in the variable.
-        encoding: Encoding = "raw",
-    }
-}
-
-/// Where a credential is carried.
-#[derive(Debug, Clone)]
-pub(crate) struct From(pub(crate) Source);
-
-section! {
-    /// A header or a cookie that carries the credential.
-    struct Carrier {
-        /// Header name; its whole value is the credential.
-        header: Option<HeaderName>,
-        /// Cookie name.
-        cookie: Option<CookieName>,
-    }
-}
-
-impl FromNode for From {
-    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
-        if node.as_text() == Some("bearer") {
-            return Some(Self(Source::Bearer));
-        }
-        if let Node::Map(_) = node {
-            match Carrier::read(node, at, errors)? {
-                Carrier {
-                    header: Some(name),
-                    cookie: None,
-                } => return Some(Self(Source::Header(name.0))),
-                Carrier {
-                    header: None,
-                    cookie: Some(name),
-                } => return Some(Self(Source::Cookie(name.0))),
-                Carrier { .. } => {}
-            }
-        }
-        errors.wrong(at, node, "a place for a credential", Self::help());
-        None
-    }
-
-    fn schema() -> Value {
-        json!({ "oneOf": [{ "const": "bearer" }, one_key(&Carrier::schema())] })
-    }
-
-    fn help() -> String {
-        "write `bearer`, `{ header: NAME }` or `{ cookie: NAME }`".to_owned()
     }
 }
 
@@ -458,46 +301,6 @@ section! {
     }
 }
 
-/// What a route asks.
-#[derive(Debug, Clone)]
-pub(crate) enum RouteTokenConfig {
-    None,
-    Demand(Demand),
-}
-
-section! {
-    /// Token demands of a route.
-    struct Demand {
-        /// Providers of which one must have verified the token.
-        any: Vec<Located<Text>>,
-        /// Let requests without a token pass; a bad token is still refused.
-        optional: bool = false,
-        /// The subject must hold one of these.
-        roles: Vec<Text> = [],
-    }
-}
-
-impl FromNode for RouteTokenConfig {
-    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
-        match node {
-            Node::Map(_) => Demand::read(node, at, errors).map(Self::Demand),
-            _ if node.as_text() == Some("none") => Some(Self::None),
-            _ => {
-                errors.wrong(at, node, "a token demand", Self::help());
-                None
-            }
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "oneOf": [{ "const": "none" }, Demand::schema()] })
-    }
-
-    fn help() -> String {
-        "write `none` or `{ any: [PROVIDER] }`".to_owned()
-    }
-}
-
 section! {
     /// Our own replies.
     struct Responses {
@@ -525,7 +328,7 @@ section! {
 }
 
 /// The schema of a section of which exactly one key is written.
-fn one_key(section: &Value) -> Value {
+pub(super) fn one_key(section: &Value) -> Value {
     let mut schema = section.clone();
     if let Value::Object(map) = &mut schema {
         map.insert("minProperties".to_owned(), json!(1));

@@ -8,6 +8,7 @@ mod config;
 pub mod node;
 mod read;
 mod route;
+mod tokens;
 mod values;
 
 #[cfg(test)]

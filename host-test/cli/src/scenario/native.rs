@@ -3,9 +3,10 @@
 //! **Invariant:** shows what the engine decides; reply header fields beside [`super::expect::ENGINE_FIELDS`] and the
 //! text of events are the plugin's, so this driver reports findings as `"stage":…,"reason":…` texts of the same form.
 
-use palisade_engine::engine::{Answer, Engine, Report, Verdict, Wait};
-use palisade_engine::env::{Cas, CounterStore, Env, MemoryStore, StoreError};
+use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict, Wait};
+use palisade_engine::env::{Cas, Connection, CounterStore, Env, MemoryStore, Outside, StoreError};
 use palisade_engine::request::{RequestHead, client_addr};
+use palisade_engine::stages::token::Memory;
 use palisade_engine::units::{Monotonic, UnixTime};
 use palisade_engine::verdict::{Denial, Edits};
 
@@ -24,6 +25,7 @@ pub struct Native;
 #[derive(Debug)]
 pub struct NativeSession {
     engine: Engine,
+    memory: Memory,
     store: FaultyStore,
     wall_ms: u64,
     monotonic_ms: u64,
@@ -46,8 +48,10 @@ impl Driver for Native {
                 bail!("the policy is refused:\n  {}", lines.join("\n  "));
             }
         };
+        let engine = Engine::new(policy);
         Ok(NativeSession {
-            engine: Engine::new(policy),
+            memory: engine.memory(),
+            engine,
             store: FaultyStore::default(),
             wall_ms: setup.wall.saturating_mul(1000),
             monotonic_ms: 3_600_000,
@@ -75,11 +79,19 @@ impl Session for NativeSession {
                 .iter()
                 .map(|(name, value)| (name.as_slice(), value.as_slice())),
         );
-        let peer = client_addr::parse_peer(message.peer.as_bytes());
+        let connection = Connection {
+            peer: client_addr::parse_peer(message.peer.as_bytes()),
+            certificate: None,
+        };
+        let memory = &mut self.memory;
         let mut edits = Edits::default();
-        let mut verdict = self
-            .engine
-            .decide_head(&head, peer, message.ends_with_head(), &mut env);
+        let mut verdict = self.engine.decide_head(
+            &head,
+            connection,
+            message.ends_with_head(),
+            memory,
+            &mut env,
+        );
         while let Verdict::Need(Wait::Body { max, .. }, mut suspended) = verdict {
             edits = suspended.take_edits();
             let body = message.body();
@@ -88,7 +100,12 @@ impl Session for NativeSession {
                 _ if body.len() > max => Answer::BodyTooLarge,
                 _ => Answer::Body(&body),
             };
-            verdict = self.engine.resume(suspended, answer, &mut env);
+            let resumed = Resumed {
+                answer,
+                head: suspended.needs_head().then_some(&head),
+                connection,
+            };
+            verdict = self.engine.resume(suspended, resumed, memory, &mut env);
         }
         let mut outcome = Outcome {
             events: Some(Vec::new()),
@@ -170,6 +187,8 @@ struct FaultyStore {
     store: MemoryStore,
     fault: Option<Fault>,
 }
+
+impl Outside for FaultyStore {}
 
 impl CounterStore for FaultyStore {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

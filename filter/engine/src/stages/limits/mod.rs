@@ -1,6 +1,6 @@
 //! Rate limits and bans: which limits a request meets, and what it is charged.
 //!
-//! **In:** facts of a request, the time, a [`CounterStore`]. **Out:** admitted (with [`Charges`] to settle by the
+//! **In:** facts of a request, the time, a counter store. **Out:** admitted (with [`Charges`] to settle by the
 //! response's status) or a [`Denial`] with the fields of `fields.rs`.
 //! **Invariant:** no client is admitted more often than a limit's quota in any span of its window, whoever else comes,
 //! while the shared data lives and the number of sets stays (a reload that changes it starts the counts afresh).
@@ -24,7 +24,7 @@ mod window;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::env::{CounterStore, Env, Note};
+use crate::env::{Env, Note, Outside};
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
 use crate::units::{Quota, Span};
@@ -188,7 +188,7 @@ impl LimitStage {
     /// # Errors
     /// `RateLimited`, `Banned` (with `retry-after`, `ratelimit`, `ratelimit-policy`), `CountersUnavailable`,
     /// `CountersContended`.
-    pub fn check<S: CounterStore>(
+    pub fn check<S: Outside>(
         &self,
         phase: Phase,
         facts: &Facts<'_>,
@@ -296,7 +296,7 @@ impl LimitStage {
 
     /// Gives back reservations that `status` does not count. A charge that has left its window is not looked for
     /// further; one that the store refuses to give back stays.
-    pub fn settle<S: CounterStore>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
+    pub fn settle<S: Outside>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
         let table = Table::new(self);
         for reservation in &charges.reserved {
             let counts = self
@@ -371,7 +371,7 @@ impl LimitStage {
 }
 
 #[cold]
-fn tell<S: CounterStore>(works: &[Work], listener: &mut S) {
+fn tell<S: Outside>(works: &[Work], listener: &mut S) {
     for work in works {
         let (wait_ms, banned) = match work.outcome {
             Outcome::Admitted { .. } => (0, false),

@@ -11,7 +11,7 @@ use super::bytes::MAX_TIME;
 use super::entry::{self, Change, Slot};
 use super::window::{Exhausted, Rule};
 use super::{Due, Limit, LimitStage, Penalty, Reservation};
-use crate::env::{CounterStore, Env};
+use crate::env::{Env, Outside};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::verdict::Reason;
 
@@ -85,7 +85,7 @@ impl<'p> Table<'p> {
     }
 
     /// Judges all of `due` that have `key`, and writes what they charge.
-    pub(super) fn visit<S: CounterStore>(
+    pub(super) fn visit<S: Outside>(
         self,
         due: &[Due<'p>],
         key: u64,
@@ -137,11 +137,7 @@ impl<'p> Table<'p> {
     }
 
     /// Takes back one charge, if it still counts. What the store refuses stays charged.
-    pub(super) fn give_back<S: CounterStore>(
-        self,
-        reservation: &Reservation,
-        env: &mut Env<'_, S>,
-    ) {
+    pub(super) fn give_back<S: Outside>(self, reservation: &Reservation, env: &mut Env<'_, S>) {
         let Some(limit) = self.stage.limits.get(reservation.limit) else {
             return;
         };

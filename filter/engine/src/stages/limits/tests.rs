@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::*;
-use crate::env::{Cas, MemoryStore, StoreError};
+use crate::env::{Cas, CounterStore, MemoryStore, StoreError};
 use crate::units::{Monotonic, UnixTime};
 
 /// xorshift64*: seeded, ours.
@@ -79,7 +79,7 @@ struct Done {
     found: Findings,
 }
 
-fn ask<S: CounterStore>(stage: &LimitStage, facts: &Facts<'_>, store: &mut S, now: u64) -> Done {
+fn ask<S: Outside>(stage: &LimitStage, facts: &Facts<'_>, store: &mut S, now: u64) -> Done {
     let mut charges = Charges::default();
     let mut found = Findings::default();
     let result = stage.check(
@@ -96,7 +96,7 @@ fn ask<S: CounterStore>(stage: &LimitStage, facts: &Facts<'_>, store: &mut S, no
     }
 }
 
-fn admits<S: CounterStore>(stage: &LimitStage, client: u32, store: &mut S, now: u64) -> bool {
+fn admits<S: Outside>(stage: &LimitStage, client: u32, store: &mut S, now: u64) -> bool {
     ask(stage, &facts(client), store, now).result.is_ok()
 }
 
@@ -280,6 +280,8 @@ impl<'a> Trouble<'a> {
         }
     }
 }
+
+impl Outside for Trouble<'_> {}
 
 impl CounterStore for Trouble<'_> {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

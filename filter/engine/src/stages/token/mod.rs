@@ -1,7 +1,7 @@
 //! Tokens: who asks, proved by the one credential a request may carry.
 //!
-//! **In:** the head, what the route asks, the client's address, the wall clock. **Out:** a [`Subject`], or a
-//! denial with a challenge; [`TokenStage::edit`] turns verified claims into headers.
+//! **In:** what the route asks, and an [`Ask`]: all a verifier may look at. **Out:** a [`Subject`], a denial with a
+//! challenge, or what is [`Awaited`] before either; [`TokenStage::edit`] turns verified claims into headers.
 //! **Invariant:** [`VerifiedClaims`] are made in this folder only, after a MAC held. A refusal has pushed a
 //! finding (provider and word, place, never the credential); the client learns the reason, not the rule.
 //! Clients' copies of forwarded headers are removed whatever the route asks.
@@ -13,17 +13,20 @@ mod claims;
 mod extract;
 pub mod jws;
 mod mac;
+mod memory;
 pub mod session;
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::budget::MAX_TOKEN_BYTES;
+use crate::env::{Connection, Env, Outside};
 use crate::finding::{Finding, Findings};
 use crate::json::Text;
 use crate::request::RequestHead;
-use crate::units::UnixTime;
 use crate::verdict::{Denial, Edits, Reason, Stage};
+
+pub use memory::Memory;
 
 pub use mac::{HmacAlgorithm, Key, Secret};
 
@@ -126,12 +129,24 @@ pub enum Need {
 }
 
 /// Who asks. `Verified` can be built by this stage only.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Subject {
     /// Nobody said.
+    #[default]
     Anonymous,
     /// A verified token.
     Verified(VerifiedClaims),
+}
+
+impl Subject {
+    /// Provider and `sub` of whoever was verified.
+    #[must_use]
+    pub fn known(&self) -> Option<(usize, &[u8])> {
+        match self {
+            Self::Verified(claims) => Some((claims.provider, &claims.subject)),
+            Self::Anonymous => None,
+        }
+    }
 }
 
 /// The claims of a verified token.
@@ -171,6 +186,49 @@ impl VerifiedClaims {
     }
 }
 
+/// All a verifier may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The head.
+    pub head: &'a RequestHead<'a>,
+    /// The client.
+    pub client: IpAddr,
+    /// Its connection.
+    pub connection: Connection<'a>,
+    /// The whole body, once it is there.
+    pub body: Option<&'a [u8]>,
+}
+
+/// What a verifier cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The whole body.
+    Body,
+}
+
+/// What became of the credentials of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Who asks.
+    Known(Subject),
+    /// Nothing can be said before this is there; then the stage is asked again.
+    Awaits(Awaited),
+}
+
+/// Why a verifier has no claims to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Failed(Failure),
+    #[expect(dead_code, reason = "no kind of provider reads a body yet")]
+    Awaits(Awaited),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// The compiled `tokens` section.
 #[derive(Debug, Clone, Default)]
 pub struct TokenStage {
@@ -194,14 +252,15 @@ impl TokenStage {
     /// # Errors
     /// `MultipleCredentials`, `TokenMissing`, `TokenInvalid`, `TokenExpired`, `TokenClaims`, `TokenNotBound`,
     /// each with `www-authenticate` (RFC 6750 §3) among the denial's headers.
-    pub fn verify(
+    pub fn verify<S: Outside>(
         &self,
         route: &RouteToken,
-        head: &RequestHead<'_>,
-        client: IpAddr,
-        now: UnixTime,
+        ask: &Ask<'_>,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
         found: &mut Findings,
-    ) -> Result<Subject, Denial> {
+    ) -> Result<Outcome, Denial> {
+        let head = ask.head;
         if route.need == Need::None {
             // Nobody here looks at a token, but the upstream may: which of two would it take?
             if extract::repeats_authorization(head) {
@@ -209,12 +268,12 @@ impl TokenStage {
                 found.push(Source::Bearer.place(Finding::new(Stage::Token, reason)));
                 return Err(refusal(Stage::Token, reason));
             }
-            return Ok(Subject::Anonymous);
+            return Ok(Outcome::Known(Subject::Anonymous));
         }
         let (token, source) = match extract::credential(&self.providers, route, head) {
             extract::Carried::One { token, source } => (token, source),
             extract::Carried::Nothing if route.need == Need::Optional => {
-                return Ok(Subject::Anonymous);
+                return Ok(Outcome::Known(Subject::Anonymous));
             }
             extract::Carried::Nothing => {
                 let mut accepted = route
@@ -242,9 +301,10 @@ impl TokenStage {
             if provider.from != *source {
                 continue;
             }
-            let failure = match provider.verify(*index, token, client, now) {
-                Ok(claims) => return Ok(Subject::Verified(claims)),
-                Err(failure) => failure,
+            let failure = match provider.verify(*index, token, ask, memory, env) {
+                Ok(claims) => return Ok(Outcome::Known(Subject::Verified(claims))),
+                Err(Stop::Awaits(awaited)) => return Ok(Outcome::Awaits(awaited)),
+                Err(Stop::Failed(failure)) => failure,
             };
             if closest.is_none_or(|(best, _)| failure.closeness() > best.closeness()) {
                 closest = Some((failure, provider));
@@ -316,20 +376,24 @@ impl TokenStage {
 }
 
 impl Provider {
-    fn verify(
+    fn verify<S: Outside>(
         &self,
         index: usize,
         token: &[u8],
-        client: IpAddr,
-        now: UnixTime,
-    ) -> Result<VerifiedClaims, Failure> {
+        ask: &Ask<'_>,
+        _memory: &mut Memory,
+        env: &mut Env<'_, S>,
+    ) -> Result<VerifiedClaims, Stop> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Failure::new(Reason::TokenInvalid, "size"));
+            return Err(Failure::new(Reason::TokenInvalid, "size").into());
         }
-        match &self.kind {
-            ProviderKind::Jwt(rules) => claims::verify(index, self, rules, token, now),
-            ProviderKind::Session(rules) => session::verify(index, self, rules, token, client, now),
-        }
+        let claims = match &self.kind {
+            ProviderKind::Jwt(rules) => claims::verify(index, self, rules, token, env.wall)?,
+            ProviderKind::Session(rules) => {
+                session::verify(index, self, rules, token, ask.client, env.wall)?
+            }
+        };
+        Ok(claims)
     }
 }
 

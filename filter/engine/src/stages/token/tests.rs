@@ -4,6 +4,8 @@ use alloc::string::{String, ToString};
 use alloc::{format, vec};
 
 use super::*;
+use crate::env::MemoryStore;
+use crate::units::{Monotonic, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const CLIENT: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -98,10 +100,44 @@ fn head<'a>(fields: &[(&'a str, &'a [u8])]) -> RequestHead<'a> {
     RequestHead::decode(fields.iter().map(|(name, value)| (name.as_bytes(), *value)))
 }
 
+/// The stage's word at `NOW` for `CLIENT`.
+fn judge(
+    stage: &TokenStage,
+    route: &RouteToken,
+    head: &RequestHead<'_>,
+    found: &mut Findings,
+) -> Result<Subject, Denial> {
+    let verdict = with_env(head, |ask, memory, env| {
+        stage.verify(route, ask, memory, env, found)
+    });
+    match verdict? {
+        Outcome::Known(subject) => Ok(subject),
+        Outcome::Awaits(awaited) => panic!("waits for {awaited:?}"),
+    }
+}
+
+fn with_env<T>(
+    head: &RequestHead<'_>,
+    look: impl FnOnce(&Ask<'_>, &mut Memory, &mut Env<'_, MemoryStore>) -> T,
+) -> T {
+    let ask = Ask {
+        head,
+        client: CLIENT,
+        connection: Connection::default(),
+        body: None,
+    };
+    let mut env = Env {
+        now: Monotonic(1_000),
+        wall: NOW,
+        counters: &mut MemoryStore::default(),
+    };
+    look(&ask, &mut Memory::default(), &mut env)
+}
+
 /// Subject or reason, and the rule and place of the finding.
 fn ask(stage: &TokenStage, route: &RouteToken, fields: &[(&str, &[u8])]) -> String {
     let mut found = Findings::default();
-    let verdict = stage.verify(route, &head(fields), CLIENT, NOW, &mut found);
+    let verdict = judge(stage, route, &head(fields), &mut found);
     match verdict {
         Ok(subject) => {
             assert_eq!(found.as_slice(), [], "nothing is found in what passes");
@@ -551,7 +587,7 @@ fn forwarded_headers_and_roles() {
         let value = app_token(&claims(changes));
         let mut found = Findings::default();
         let head = head(&[("authorization", &value)]);
-        let verdict = stage.verify(&route(Need::Required, &[0]), &head, CLIENT, NOW, &mut found);
+        let verdict = judge(&stage, &route(Need::Required, &[0]), &head, &mut found);
         let Ok(Subject::Verified(claims)) = &verdict else {
             assert_eq!(*headers, "", "{changes}: {verdict:?}");
             continue;
@@ -595,8 +631,7 @@ fn pointers() {
         let mut found = Findings::default();
         let head = head(&[("authorization", &value)]);
         let route = route(Need::Required, &[0]);
-        let Ok(Subject::Verified(claims)) = stage.verify(&route, &head, CLIENT, NOW, &mut found)
-        else {
+        let Ok(Subject::Verified(claims)) = judge(&stage, &route, &head, &mut found) else {
             panic!("{pointer}: {found:?}");
         };
         let roles: Vec<&[u8]> = claims.roles().collect();
@@ -613,9 +648,7 @@ fn roles_of_a_route() {
     let value = app_token(&claims(r#"{"roles":["user","ops"]}"#));
     let head = head(&[("authorization", &value)]);
     let mut found = Findings::default();
-    let subject = stage
-        .verify(&route, &head, CLIENT, NOW, &mut found)
-        .unwrap();
+    let subject = judge(&stage, &route, &head, &mut found).unwrap();
     for (asked, good) in [
         (&[][..], true),
         (&["user"], true),
@@ -815,7 +848,9 @@ fn sessions_cut_flipped_and_garbled() {
         assert!(ask_session(&stage, index, &token).ends_with(" bob"));
         let verdict = |bytes: &[u8]| {
             let provider = &stage.providers[index];
-            provider.verify(index, bytes, CLIENT, NOW).is_ok()
+            with_env(&head(&[]), |ask, memory, env| {
+                provider.verify(index, bytes, ask, memory, env).is_ok()
+            })
         };
         for cut in 0..token.len() {
             assert!(!verdict(&token.as_bytes()[..cut]), "{index}: cut at {cut}");
@@ -940,15 +975,13 @@ fn edits() {
 
     let value = app_token(&claims("{}"));
     let plain = head(&[("authorization", &value)]);
-    let mut subject = stage
-        .verify(
-            &route(Need::Required, &[0]),
-            &plain,
-            CLIENT,
-            NOW,
-            &mut Findings::default(),
-        )
-        .unwrap();
+    let mut subject = judge(
+        &stage,
+        &route(Need::Required, &[0]),
+        &plain,
+        &mut Findings::default(),
+    )
+    .unwrap();
     let mut edits = Edits::default();
     stage.edit(&plain, &mut subject, &mut edits);
     assert_eq!(edits.remove, Vec::<Vec<u8>>::new(), "nothing to remove");
