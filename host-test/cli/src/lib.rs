@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod envoy;
 pub mod explain;
+pub mod keys;
 pub mod mint;
 pub mod policy_file;
 pub mod scenario;

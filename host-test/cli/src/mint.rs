@@ -2,41 +2,42 @@
 //!
 //! **Invariant:** JWTs are made here, apart from the engine's code, so that a test does not ask the verifier to
 //! check itself; session formats are ours alone and are made by the engine.
-//! **Source:** RFC 7515 §3.1, RFC 7518 §3.2.
+//! **Source:** RFC 7515 §3.1, RFC 7518 §3, RFC 8037 §3.1.
 
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, bail};
-use hmac::{Hmac, KeyInit, Mac};
+use anyhow::{Context, Result};
 use palisade_engine::stages::token::{HmacAlgorithm, Key, Secret, session};
 use palisade_engine::units::UnixTime;
-use sha2::{Sha256, Sha384, Sha512};
 
-/// A JWT in compact form. `algorithm` chooses the MAC, whatever the header says; `none` leaves it empty.
+use crate::keys::{Private, base64url};
+
+/// A JWT in compact form, signed by the key in `key`: any bytes for HMAC, a private JWK or PEM else. `algorithm` chooses the
+/// signature, whatever the header says; `none` leaves it empty.
 ///
 /// # Errors
-/// Another algorithm.
+/// Another algorithm, or a key of another kind.
 pub fn jwt(algorithm: &str, key: &[u8], header: &str, claims: &str) -> Result<Vec<u8>> {
+    jws(
+        algorithm,
+        &Private::for_algorithm(algorithm, key)?,
+        header,
+        claims.as_bytes(),
+    )
+}
+
+/// Any header and payload in compact form.
+///
+/// # Errors
+/// The key does not sign with `algorithm`.
+pub fn jws(algorithm: &str, key: &Private, header: &str, payload: &[u8]) -> Result<Vec<u8>> {
     let mut token = base64url(header.as_bytes());
-    token.push(b'.');
-    token.extend(base64url(claims.as_bytes()));
-    macro_rules! sign {
-        ($hash:ty) => {{
-            let mut mac = Hmac::<$hash>::new_from_slice(key).context("key")?;
-            mac.update(&token);
-            mac.finalize().into_bytes().to_vec()
-        }};
-    }
-    let signature = match algorithm {
-        "HS256" => sign!(Sha256),
-        "HS384" => sign!(Sha384),
-        "HS512" => sign!(Sha512),
-        "none" => Vec::new(),
-        other => bail!("`{other}` is not one of HS256, HS384, HS512"),
-    };
-    token.push(b'.');
-    token.extend(base64url(&signature));
-    Ok(token)
+    token.push('.');
+    token.push_str(&base64url(payload));
+    let signature = key.sign(algorithm, token.as_bytes())?;
+    token.push('.');
+    token.push_str(&base64url(&signature));
+    Ok(token.into_bytes())
 }
 
 /// A `v1` session token.
@@ -86,22 +87,6 @@ fn session_key(key: &[u8], id: Option<&str>) -> Result<Key> {
         &Secret(key.to_vec()),
     )
     .context("the key is empty")
-}
-
-/// Unpadded base64url (RFC 4648 §5).
-fn base64url(bytes: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut out = Vec::new();
-    for chunk in bytes.chunks(3) {
-        let group = (0..3).fold(0_u32, |group, at| {
-            group << 8 | u32::from(chunk.get(at).copied().unwrap_or(0))
-        });
-        for at in 0..=chunk.len() {
-            let digit = usize::try_from(group >> (18 - 6 * at) & 63).unwrap_or(0);
-            out.extend(DIGITS.get(digit));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -209,6 +209,7 @@ pub fn scenario_cases(path: &Path) -> Result<Vec<Case>> {
         let env = file.env(case);
         let surroundings = Surroundings {
             env: &env,
+            folder: file.folder(),
             wall: file.wall,
         };
         let mut requests = Vec::new();

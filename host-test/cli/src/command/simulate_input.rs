@@ -30,6 +30,7 @@ pub(super) fn scenario_traffic(
     simulation.plugin_configuration = file.configuration_of(case)?;
     let surroundings = Surroundings {
         env: &env,
+        folder: file.folder(),
         wall: file.wall,
     };
     let mut traffic = Traffic::default();

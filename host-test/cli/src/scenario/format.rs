@@ -397,6 +397,12 @@ impl File {
             .map_or(0, |index| index + 1)
     }
 
+    /// Where its relative paths start.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or_else(|| Path::new(""))
+    }
+
     /// The policy of a case: it is a case of our own filter then. A configuration of the case comes before the file's policy.
     #[must_use]
     pub fn policy_of<'a>(&'a self, case: &'a Case) -> Option<&'a PolicySource> {
@@ -422,7 +428,7 @@ impl File {
     /// Where its module is, if it names one.
     #[must_use]
     pub fn module_path(&self) -> Option<PathBuf> {
-        let folder = self.path.parent().unwrap_or_else(|| Path::new(""));
+        let folder = self.folder();
         self.module.as_ref().map(|module| folder.join(module))
     }
 

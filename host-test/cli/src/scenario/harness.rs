@@ -61,6 +61,7 @@ impl Driver for Harness {
         let shared = palisade_host::Shared::new();
         let surroundings = Surroundings {
             env: setup.env,
+            folder: file.folder(),
             wall: setup.wall,
         };
         let script = Script::new(&case.callouts, surroundings)?;

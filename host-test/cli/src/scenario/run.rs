@@ -245,6 +245,7 @@ fn play<D: Driver>(
         let number = index + 1;
         let surroundings = |wall: u64| Surroundings {
             env: &env,
+            folder: file.folder(),
             wall: wall / 1000,
         };
         if let Some(kind) = request.step {

@@ -2,10 +2,12 @@
 //!
 //! **In:** a YAML scalar, a list (concatenation), or a mapping with one key. **Out:** bytes, rendered when the
 //! request is sent, because tokens are minted against the virtual clock.
-//! **Invariant:** rendering is deterministic: same recipe, same environment, same clock, same bytes.
+//! **Invariant:** rendering is deterministic: same recipe, same environment, same clock, same bytes; but for the
+//! salt of PS signatures.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -22,6 +24,8 @@ const MOST: usize = 64 << 20;
 pub struct Surroundings<'a> {
     /// Environment of the case: keys of the tokens.
     pub env: &'a BTreeMap<String, String>,
+    /// Where relative paths start: the scenario file's folder.
+    pub folder: &'a Path,
     /// Wall time, seconds since 1970.
     pub wall: u64,
 }
@@ -39,6 +43,8 @@ pub enum Value {
     Cut(Box<Self>, usize),
     /// With one byte changed; a negative index counts from the end.
     Flip(Box<Self>, i64),
+    /// The bytes of a file.
+    File(String),
     /// A JWT.
     Jwt(Box<JwtSpec>),
     /// A `v1` session token.
@@ -52,8 +58,12 @@ pub enum Value {
 #[serde(deny_unknown_fields)]
 pub struct JwtSpec {
     /// Environment variable that holds the key.
-    pub key: String,
-    /// `HS256`, `HS384`, `HS512`: what the signature is made with.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// File that holds it instead: a private JWK or PEM; any bytes for HMAC.
+    #[serde(default)]
+    pub key_file: Option<String>,
+    /// What the signature is made with: HS, RS, PS or ES with 256, 384 or 512; `EdDSA`; `none`.
     #[serde(default = "hs256")]
     pub algorithm: String,
     /// Members of the header that replace or join `alg` and `typ`; `null` removes one.
@@ -122,6 +132,10 @@ impl Value {
     /// # Errors
     /// A key that the environment does not hold, or a recipe that makes no sense.
     pub fn render(&self, context: Surroundings<'_>) -> Result<Vec<u8>> {
+        let file = |name: &str| {
+            let path = context.folder.join(name);
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
         let key = |name: &str| {
             context
                 .env
@@ -167,7 +181,13 @@ impl Value {
                 *byte = if *byte == b'A' { b'B' } else { b'A' };
                 bytes
             }
+            Self::File(name) => file(name)?,
             Self::Jwt(spec) => {
+                let (secret, place) = match (&spec.key, &spec.key_file) {
+                    (Some(name), None) => (key(name)?.to_vec(), name),
+                    (None, Some(name)) => (file(name)?, name),
+                    _ => bail!("jwt: write `key: VARIABLE` or `key_file: PATH`"),
+                };
                 let mut header = serde_json::Map::new();
                 header.insert("alg".to_owned(), spec.algorithm.clone().into());
                 header.insert("typ".to_owned(), "JWT".into());
@@ -190,10 +210,11 @@ impl Value {
                 }
                 mint::jwt(
                     &spec.algorithm,
-                    key(&spec.key)?,
+                    &secret,
                     &serde_json::Value::Object(header).to_string(),
                     &serde_json::Value::Object(claims).to_string(),
-                )?
+                )
+                .with_context(|| format!("jwt: the key in {place}"))?
             }
             Self::Session(spec) => mint::session(
                 key(&spec.key)?,
@@ -229,7 +250,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a list of values, or one of {hex, base64, range, repeat, cut, flip, json, jwt, session, colon}")
+        f.write_str("text, a list of values, or one of {hex, base64, range, repeat, cut, flip, json, file, jwt, session, colon}")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
@@ -291,6 +312,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
                     .to_string()
                     .into_bytes(),
             ),
+            "file" => Value::File(map.next_value()?),
             "jwt" => Value::Jwt(map.next_value()?),
             "session" => Value::Session(map.next_value()?),
             "colon" => Value::Colon(map.next_value()?),
@@ -298,8 +320,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
                 return Err(de::Error::unknown_field(
                     other,
                     &[
-                        "text", "hex", "base64", "range", "repeat", "cut", "flip", "json", "jwt",
-                        "session", "colon",
+                        "text", "hex", "base64", "range", "repeat", "cut", "flip", "json", "file",
+                        "jwt", "session", "colon",
                     ],
                 ));
             }
@@ -362,7 +384,11 @@ mod tests {
     #[test]
     fn values_render() {
         let env = BTreeMap::new();
-        let context = Surroundings { env: &env, wall: 0 };
+        let context = Surroundings {
+            env: &env,
+            folder: Path::new("."),
+            wall: 0,
+        };
         let cases: [(&str, &[u8]); 11] = [
             ("plain", b"plain"),
             ("7", b"7"),
@@ -397,5 +423,62 @@ mod tests {
         let nothing: Value =
             serde_saphyr::from_str("{repeat: ['', 18446744073709551615]}").expect("YAML");
         assert!(nothing.render(context).expect("nothing").is_empty());
+    }
+
+    /// Each algorithm signs with its test key, a key of another kind does not; a public key is a secret to HMAC.
+    #[test]
+    fn tokens_are_signed_with_key_files() {
+        let env = BTreeMap::new();
+        let folder = Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/corpora/verdicts"
+        ));
+        let context = Surroundings {
+            env: &env,
+            folder,
+            wall: 0,
+        };
+        let render = |file: &str, algorithm: &str| {
+            let text = format!(
+                "{{jwt: {{key_file: keys/{file}, algorithm: {algorithm}, claims: {{exp: +1h}}}}}}"
+            );
+            let value: Value = serde_saphyr::from_str(&text).expect("YAML");
+            value.render(context)
+        };
+        let signature = |token: &[u8]| token.rsplit(|byte| *byte == b'.').next().map(<[u8]>::len);
+        // Lengths in base64url of signatures of 256, 64, 96, 132 bytes (RFC 7518 section 3.4: fixed, not DER).
+        for (file, algorithms, length) in [
+            (
+                "test-rsa.pem",
+                &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..],
+                342,
+            ),
+            ("test-p256.pem", &["ES256"], 86),
+            ("test-p384.pem", &["ES384"], 128),
+            ("test-p521.pem", &["ES512"], 176),
+            ("test-ed25519.pem", &["EdDSA"], 86),
+            ("test-rsa.public.pem", &["HS256"], 43),
+        ] {
+            for algorithm in crate::keys::ALGORITHMS {
+                match render(file, algorithm) {
+                    Ok(token) if algorithms.contains(&algorithm) => {
+                        assert_eq!(signature(&token), Some(length), "{file} {algorithm}");
+                    }
+                    Ok(_) => assert!(algorithm.starts_with("HS"), "{file} {algorithm}"),
+                    Err(error) => {
+                        assert!(!algorithms.contains(&algorithm), "{error:#}");
+                        assert!(format!("{error:#}").contains(file), "{error:#}");
+                    }
+                }
+            }
+        }
+        assert!(render("absent.pem", "ES256").is_err());
+        let file: Value =
+            serde_saphyr::from_str("{file: keys/test-p256.public.pem}").expect("YAML");
+        assert!(
+            file.render(context)
+                .expect("a file")
+                .starts_with(b"-----BEGIN PUBLIC KEY")
+        );
     }
 }
