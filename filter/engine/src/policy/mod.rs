@@ -8,6 +8,7 @@ mod config;
 pub mod node;
 mod read;
 mod route;
+pub mod sealed;
 mod tokens;
 mod values;
 

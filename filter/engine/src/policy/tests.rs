@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use super::node::{MAX_DEPTH, Node};
 use super::{Policy, PolicyError};
 use crate::request::RequestHead;
-use crate::stages::token::{Need, ProviderKind, SessionFormat, Source};
+use crate::stages::token::{
+    HmacAlgorithm, Key, Need, ProviderKind, Secret, SessionFormat, Source, jws,
+};
 
 /// The JSON equivalent of `examples/policies/shop.yaml`.
 const SHOP: &str = r#"{
@@ -336,6 +338,97 @@ fn secrets_are_never_shown() {
         panic!("jwt")
     };
     assert!(jwt.keys.is_empty(), "an assumed key must verify nothing");
+}
+
+/// A sealed secret is the secret; what cannot be opened says which key of the policy is wrong, and shows nothing.
+#[test]
+fn sealed_secrets() {
+    use crate::policy::sealed::{SealKey, seal};
+    const OPENER: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
+    const SECRET: &[u8] = b"hunter2-hunter2-hunter2-hunter2-";
+    let opener = SealKey::parse(OPENER.as_bytes()).unwrap();
+    let sealed = |secret: &[u8]| seal(&opener, [7; 16], 0, secret);
+    let policy = |sealed: &str, more: &str| {
+        format!(
+            r#"{{"tokens": {{"a": {{"type": "jwt", "keys": [{{"algorithm": "HS256", "env": "POLICY_KEY", "sealed": "{sealed}"{more}}}]}},
+                "b": {{"type": "session", "from": {{"cookie": "sid"}}, "keys": [{{"env": "POLICY_KEY", "sealed": "{sealed}"{more}}}]}}}},
+                "routes": [{{"name": "r", "token": {{"any": ["a", "b"]}}}}]}}"#
+        )
+    };
+    let compile = |text: &str, opener: &str| {
+        let opener = opener.as_bytes().to_vec();
+        Policy::from_plugin_bytes(text.as_bytes(), &|name| {
+            (name == "POLICY_KEY").then(|| opener.clone())
+        })
+    };
+    let good = compile(&policy(&sealed(SECRET), ""), OPENER).unwrap();
+    assert_eq!(good.implied().env, ["POLICY_KEY"]);
+    let key = Key::new(None, HmacAlgorithm::Sha256, &Secret(SECRET.to_vec())).unwrap();
+    let token = jws::mint(&key, "{}");
+    let ProviderKind::Jwt(jwt) = &good.tokens.providers[0].kind else {
+        panic!("jwt")
+    };
+    assert!(jws::verify_compact(&jwt.keys, token.as_bytes()).is_ok());
+    let hex = b"68756e746572322d68756e746572322d68756e746572322d68756e746572322d";
+    assert!(compile(&policy(&sealed(hex), r#", "encoding": "hex""#), OPENER).is_ok());
+
+    let altered = sealed(SECRET).replace("gAAAAAAAAAAAB", "gAAAAAAAAAAAC");
+    let other = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let long = "g".repeat(20_000);
+    for (token, more, opener, path, said) in [
+        (
+            sealed(SECRET).as_str(),
+            "",
+            other,
+            "sealed",
+            "the key in `POLICY_KEY` does not open it",
+        ),
+        (&altered, "", OPENER, "sealed", "another key, or altered"),
+        (
+            &sealed(SECRET),
+            "",
+            "hunter2",
+            "env",
+            "not a key that opens sealed secrets",
+        ),
+        (
+            &sealed(b"hunter2"),
+            "",
+            OPENER,
+            "sealed",
+            "the key in `sealed` has 7 bytes",
+        ),
+        (
+            &sealed(b"hunter2!"),
+            r#", "encoding": "hex""#,
+            OPENER,
+            "sealed",
+            "the value of `sealed` is not in the encoding",
+        ),
+        ("gAAAA", "", OPENER, "sealed", "not a sealed secret"),
+        ("hunter2", "", OPENER, "sealed", "not a sealed secret"),
+        ("gAAAAhunter 2", "", OPENER, "sealed", "not a sealed secret"),
+        (&long, "", OPENER, "sealed", "not a sealed secret"),
+    ] {
+        let found = compile(&policy(token, more), opener).unwrap_err();
+        for provider in ["a", "b"] {
+            let path = format!("tokens.{provider}.keys[0].{path}");
+            let error = found.iter().find(|error| error.path == path);
+            let error = error.unwrap_or_else(|| panic!("{path}: {found:?}"));
+            assert!(error.problem.contains(said), "{said}: {error}");
+        }
+        let shown = format!("{found:?}");
+        assert!(
+            !shown.contains("hunter") && !shown.contains(opener),
+            "{shown}"
+        );
+    }
+    let missing = Policy::from_plugin_bytes(policy(&sealed(SECRET), "").as_bytes(), &|_| None);
+    assert!(
+        missing.unwrap_err()[0]
+            .problem
+            .contains("`POLICY_KEY` is not set")
+    );
 }
 
 #[test]

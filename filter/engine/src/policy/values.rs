@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::node::Node;
 use super::read::{Errors, FromNode, Path, keywords, texts};
+use super::sealed::MAX_SEALED;
 use super::{EventLog, Mode, RouteBody};
 use crate::pattern::Pattern;
 use crate::request::client_addr::Network;
@@ -192,6 +193,39 @@ impl FromNode for EnvName {
 
     fn help() -> String {
         "write the name of the variable that holds the key, such as `JWT_KEY`, never the key itself"
+            .to_owned()
+    }
+}
+
+/// A sealed secret. It is not shown: what does not look like one may be the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sealed(pub(crate) String);
+
+impl FromNode for Sealed {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let fits = |text: &str| {
+            text.len() <= MAX_SEALED
+                && text.starts_with("gAAAA")
+                && text
+                    .trim_end_matches('=')
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        if let Node::String(text) = node
+            && fits(text.trim())
+        {
+            return Some(Self(text.trim().to_owned()));
+        }
+        errors.push(at, "not a sealed secret (value not shown)", Self::help());
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^\\s*gAAAA[A-Za-z0-9_-]+={0,2}\\s*$", "maxLength": MAX_SEALED })
+    }
+
+    fn help() -> String {
+        "write what `palisade token seal` prints: URL-safe base64 that begins with `gAAAA`"
             .to_owned()
     }
 }

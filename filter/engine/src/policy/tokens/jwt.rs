@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use crate::policy::compile::{Compiler, bytes};
 use crate::policy::read::{Located, Named, Path, section};
-use crate::policy::tokens::From;
-use crate::policy::values::{Duration, Encoding, EnvName, JwtTag, Pointer, Text};
+use crate::policy::tokens::{From, Written};
+use crate::policy::values::{Duration, Encoding, EnvName, JwtTag, Pointer, Sealed, Text};
 use crate::stages::token::{HmacAlgorithm, Jwt, Provider, ProviderKind};
 
 section! {
@@ -42,11 +42,13 @@ section! {
     struct JwtKey {
         /// Algorithm of the key.
         algorithm: HmacAlgorithm,
-        /// Environment variable of the VM that holds the key.
+        /// Environment variable of the VM that holds the key; with `sealed`, the one that opens it.
         env: EnvName,
+        /// The key itself, sealed (Fernet): what `palisade token seal` prints.
+        sealed: Option<Sealed>,
         /// `kid` of the tokens it verifies.
         id: Option<Text>,
-        /// How the key is written in the variable.
+        /// How the key is written, in the variable or under the seal.
         encoding: Encoding = "raw",
     }
 }
@@ -77,8 +79,11 @@ impl Compiler<'_> {
                 &key.at,
                 id,
                 key.value.algorithm,
-                &key.value.env.0,
-                key.value.encoding,
+                Written {
+                    env: &key.value.env,
+                    sealed: key.value.sealed.as_ref(),
+                    encoding: key.value.encoding,
+                },
             ));
         }
         if config.keys.is_empty() {

@@ -1,7 +1,8 @@
 //! `tokens` and `routes[].token`: what all types of provider share. Each type has a file of its own beside this one.
 //!
 //! **In:** the sections as written. **Out:** [`TokenStage`] and [`RouteToken`], or errors with their key paths.
-//! **Invariant:** a secret comes from the environment of the VM only; an error names the variable, never its value.
+//! **Invariant:** a secret comes from the environment of the VM, or is opened with a key from there ([`Compiler::secret`]); an
+//! error names the variable, never its value.
 //! **Source:** RFC 7518 §3.2 (key length), RFC 9110 §7.6.1 (hop-by-hop fields), RFC 4648.
 
 mod jwt;
@@ -20,8 +21,30 @@ use super::compile::{Compiler, Secrets};
 use super::config::one_key;
 use super::node::Node;
 use super::read::{Errors, FromNode, Located, Named, Path, nearest, quoted, section};
-use super::values::{CookieName, Encoding, HeaderName, Pointer, Text, is_token};
+use super::sealed::{self, SealError, SealKey};
+use super::values::{CookieName, Encoding, EnvName, HeaderName, Pointer, Sealed, Text, is_token};
 use crate::stages::token::{HmacAlgorithm, Key, Need, RouteToken, Secret, Source, TokenStage};
+
+/// Where a secret is, as a section has it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Written<'c> {
+    /// Variable that holds it, or the key of what is sealed.
+    pub(in crate::policy) env: &'c EnvName,
+    /// It stands here, sealed.
+    pub(in crate::policy) sealed: Option<&'c Sealed>,
+    /// How it is written.
+    pub(in crate::policy) encoding: Encoding,
+}
+
+impl Written<'_> {
+    /// The policy's key that errors point at, and the place in words.
+    fn place(self) -> (&'static str, String) {
+        match self.sealed {
+            Some(_) => ("sealed", "`sealed`".to_owned()),
+            None => ("env", format!("`{}`", self.env.0)),
+        }
+    }
+}
 
 /// A token provider, told apart by `type`.
 #[derive(Debug, Clone)]
@@ -177,49 +200,22 @@ impl Compiler<'_> {
         }
     }
 
+    /// A key of an HMAC, long enough for it.
     pub(in crate::policy) fn key(
         &mut self,
         at: &Path,
         id: Option<Vec<u8>>,
         algorithm: HmacAlgorithm,
-        env: &str,
-        encoding: Encoding,
+        written: Written<'_>,
     ) -> Option<Key> {
-        self.implied.keys = self.implied.keys.saturating_add(1);
-        self.implied.env.push(env.to_owned());
-        let Secrets::Environment(lookup) = self.secrets else {
-            return None;
-        };
-        let at = at.key("env");
-        let Some(value) = lookup(env) else {
-            self.errors.push(
-                &at,
-                format!("`{env}` is not set in the environment of the VM"),
-                "name it in `environment_variables` of the Envoy configuration (`host_env_keys` or `key_values`)",
-            );
-            return None;
-        };
-        let decoded = match encoding {
-            Encoding::Raw => Some(value),
-            Encoding::Hex => decode_hex(&value),
-            Encoding::Base64 => decode_base64(&value),
-        };
-        let Some(secret) = decoded else {
-            self.errors.push(
-                &at,
-                format!(
-                    "the value of `{env}` is not in the encoding of this key (value not shown)"
-                ),
-                "set `encoding` to `raw`, `base64` or `hex`, as the value is written",
-            );
-            return None;
-        };
+        let secret = self.secret(at, written)?;
         let least = algorithm.mac_bytes();
         if secret.len() < least {
+            let (key, place) = written.place();
             self.errors.push(
-                &at,
+                &at.key(key),
                 format!(
-                    "the key in `{env}` has {} bytes, {} needs at least {least}",
+                    "the key in {place} has {} bytes, {} needs at least {least}",
                     secret.len(),
                     algorithm.name()
                 ),
@@ -228,6 +224,78 @@ impl Compiler<'_> {
             return None;
         }
         Key::new(id, algorithm, &Secret(secret))
+    }
+
+    /// A secret: the value of a variable, or what stands sealed in the policy and a variable's value opens. Every secret
+    /// of a policy is read here. `None` also when secrets are not looked at.
+    pub(in crate::policy) fn secret(&mut self, at: &Path, written: Written<'_>) -> Option<Vec<u8>> {
+        let Written {
+            env: EnvName(env),
+            sealed,
+            encoding,
+        } = written;
+        self.implied.keys = self.implied.keys.saturating_add(1);
+        self.implied.env.push(env.to_owned());
+        let Secrets::Environment(lookup) = self.secrets else {
+            return None;
+        };
+        let Some(mut value) = lookup(env) else {
+            self.errors.push(
+                &at.key("env"),
+                format!("`{env}` is not set in the environment of the VM"),
+                "name it in `environment_variables` of the Envoy configuration (`host_env_keys` or `key_values`)",
+            );
+            return None;
+        };
+        if let Some(Sealed(token)) = sealed {
+            let opened = SealKey::parse(&value).and_then(|key| sealed::open(&key, token));
+            value = match opened {
+                Ok(secret) => secret,
+                Err(error) => {
+                    self.unopened(at, env, error);
+                    return None;
+                }
+            };
+        }
+        let decoded = match encoding {
+            Encoding::Raw => Some(value),
+            Encoding::Hex => decode_hex(&value),
+            Encoding::Base64 => decode_base64(&value),
+        };
+        if decoded.is_none() {
+            let (key, place) = written.place();
+            self.errors.push(
+                &at.key(key),
+                format!(
+                    "the value of {place} is not in the encoding of this key (value not shown)"
+                ),
+                "set `encoding` to `raw`, `base64` or `hex`, as the value is written",
+            );
+        }
+        decoded
+    }
+
+    fn unopened(&mut self, at: &Path, env: &str, error: SealError) {
+        let (key, problem, help) = match error {
+            SealError::Key => (
+                "env",
+                format!(
+                    "the value of `{env}` is not a key that opens sealed secrets (value not shown)"
+                ),
+                "put the key there that `palisade token keygen --algorithm fernet` printed",
+            ),
+            SealError::Mac => (
+                "sealed",
+                format!("the key in `{env}` does not open it: {error} (value not shown)"),
+                "seal the secret again with this key (`palisade token seal`), or name the variable of the other key",
+            ),
+            SealError::Malformed | SealError::Padding => (
+                "sealed",
+                format!("{error} (value not shown)"),
+                "paste what `palisade token seal` prints, all of it",
+            ),
+        };
+        self.errors.push(&at.key(key), problem, help);
     }
 
     pub(in crate::policy) fn forward(
@@ -374,7 +442,7 @@ fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// RFC 4648 §4 or §5, with or without padding; bits beyond the last byte must be zero.
-fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::policy) fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii();
     let (body, padded) = match text {
         [body @ .., b'=', b'='] => (body, 2),

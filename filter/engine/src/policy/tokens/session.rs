@@ -4,8 +4,10 @@ use alloc::vec::Vec;
 
 use crate::policy::compile::Compiler;
 use crate::policy::read::{Located, Named, Path, section};
-use crate::policy::tokens::From;
-use crate::policy::values::{Binding, Duration, Encoding, EnvName, Pointer, SessionTag, Text};
+use crate::policy::tokens::{From, Written};
+use crate::policy::values::{
+    Binding, Duration, Encoding, EnvName, Pointer, Sealed, SessionTag, Text,
+};
 use crate::stages::token::{HmacAlgorithm, Provider, ProviderKind, Session, SessionFormat};
 
 section! {
@@ -35,11 +37,13 @@ section! {
 section! {
     /// A key of a session provider.
     struct SessionKey {
-        /// Environment variable of the VM that holds the key.
+        /// Environment variable of the VM that holds the key; with `sealed`, the one that opens it.
         env: EnvName,
+        /// The key itself, sealed (Fernet): what `palisade token seal` prints.
+        sealed: Option<Sealed>,
         /// Key id in the token.
         id: Option<Text>,
-        /// How the key is written in the variable.
+        /// How the key is written, in the variable or under the seal.
         encoding: Encoding = "raw",
     }
 }
@@ -61,8 +65,11 @@ impl Compiler<'_> {
                 &key.at,
                 id,
                 HmacAlgorithm::Sha256,
-                &key.value.env.0,
-                key.value.encoding,
+                Written {
+                    env: &key.value.env,
+                    sealed: key.value.sealed.as_ref(),
+                    encoding: key.value.encoding,
+                },
             ));
         }
         if config.keys.is_empty() {

@@ -88,7 +88,7 @@ pub(super) fn decode_vec(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Appends the encoding of `bytes`. For minting and tests.
-pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let mut push = |digit: u8| out.extend(ALPHABET.get(usize::from(digit & 0x3f)));
     for group in bytes.chunks(3) {
         let (a, b, c) = match group {

@@ -26,6 +26,7 @@ use crate::json::Text;
 use crate::request::RequestHead;
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
+pub(crate) use base64url::encode as encode_base64url;
 pub use memory::Memory;
 
 pub use mac::{HmacAlgorithm, Key, Secret};
