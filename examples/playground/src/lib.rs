@@ -5,7 +5,7 @@
 //! or `{"errors":[…]}`.
 //! **Invariant:** depends on the engine alone: this package fails to build when the engine stops being host-free.
 
-use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict};
+use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict, Wait};
 use palisade_engine::env::{Connection, Env, MemoryStore};
 use palisade_engine::policy::Policy;
 use palisade_engine::request::{RequestHead, client_addr};
@@ -77,9 +77,14 @@ fn judge(policy: &str, request: &Value) -> Value {
     let body = text("body").unwrap_or_default();
     let mut memory = engine.memory();
     let mut verdict = engine.decide_head(&head, connection, body.is_empty(), &mut memory, &mut env);
-    if let Verdict::Need(_, suspended) = verdict {
+    while let Verdict::Need(wait, suspended) = verdict {
         let resumed = Resumed {
-            answer: Answer::Body(body.as_bytes()),
+            answer: match wait {
+                Wait::Body { .. } => Answer::Body(body.as_bytes()),
+                // A page makes no call-outs.
+                Wait::Keys { .. } | Wait::Callout { .. } => Answer::Unanswered,
+            },
+            body: Some(body.as_bytes()),
             head: suspended.needs_head().then_some(&head),
             connection,
         };
@@ -99,8 +104,8 @@ fn judge(policy: &str, request: &Value) -> Value {
             let row = refusal.denial.reason.row();
             json!({ "verdict": "deny", "reason": row.code, "status": row.status, "findings": findings(&refusal.report) })
         }
-        // One answer was given to the one wait there is.
-        Verdict::Need(..) => json!({ "errors": ["the engine waits for more than a body"] }),
+        // All waits were answered.
+        Verdict::Need(..) => json!({ "errors": ["the engine still waits"] }),
     }
 }
 

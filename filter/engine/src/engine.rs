@@ -17,7 +17,9 @@ use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
 use crate::stages::limits::{Charges, Facts, Phase};
-use crate::stages::token::{Ask, Awaited, Memory, Outcome, Subject};
+use crate::stages::token::{
+    Ask, Awaited, Callout, MAX_ANSWER_BYTES, Memory, Outcome, Replied, Subject, Waited,
+};
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
 /// Decides requests under one policy.
@@ -28,12 +30,9 @@ pub struct Engine {
 
 /// What becomes of a request.
 #[derive(Debug)]
-#[cfg_attr(
-    target_pointer_width = "64",
-    expect(
-        clippy::large_enum_variant,
-        reason = "one per request, moved once; a box would cost it an allocation"
-    )
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, moved once; a box would cost it an allocation"
 )]
 pub enum Verdict {
     /// It goes on, with edits.
@@ -65,7 +64,7 @@ pub struct Refusal {
 }
 
 /// What must be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wait {
     /// The body, whole.
     Body {
@@ -74,6 +73,31 @@ pub enum Wait {
         /// Bytes at most; more is answered by [`Answer::BodyTooLarge`].
         max: usize,
     },
+    /// The keys of a provider, which its memory has noted as wanted.
+    Keys {
+        /// Index of the provider.
+        provider: usize,
+        /// Bytes of body at most that are collected meanwhile: the body may have to be judged, and the head goes nowhere
+        /// before. `None`: no body will hold this head.
+        body: Option<usize>,
+    },
+    /// The answer to a call-out.
+    Callout {
+        /// What to send.
+        callout: Callout,
+        /// As for keys.
+        body: Option<usize>,
+    },
+}
+
+impl Wait {
+    const fn provider(&self) -> Option<usize> {
+        match self {
+            Self::Body { .. } => None,
+            Self::Keys { provider, .. } => Some(*provider),
+            Self::Callout { callout, .. } => Some(callout.provider),
+        }
+    }
 }
 
 /// What a wait ended in.
@@ -85,6 +109,17 @@ pub enum Answer<'a> {
     BodyTooLarge,
     /// The host did not deliver it.
     BodyUnavailable,
+    /// The keys may have changed.
+    Keys,
+    /// The call-out was answered.
+    Replied {
+        /// HTTP status.
+        status: u16,
+        /// Body, whole.
+        body: &'a [u8],
+    },
+    /// No answer came in time, or none may be waited for.
+    Unanswered,
 }
 
 /// What happened to the body.
@@ -141,6 +176,9 @@ enum Next {
         route: usize,
         ends: bool,
         found: Findings,
+        /// Who waits; nobody: the body is awaited.
+        asking: Option<usize>,
+        waited: Vec<Waited>,
     },
     /// At its body.
     Body(Held),
@@ -161,6 +199,8 @@ struct Held {
 pub struct Resumed<'a> {
     /// What the wait ended in.
     pub answer: Answer<'a>,
+    /// The whole body, if it was collected during a wait for something else.
+    pub body: Option<&'a [u8]>,
     /// The head once more, when [`Suspended::needs_head`].
     pub head: Option<&'a RequestHead<'a>>,
     /// Its connection; looked at with the head only.
@@ -224,6 +264,7 @@ impl Engine {
                 client,
                 connection,
                 body: ends.then_some(&[]),
+                waited: &[],
             },
             ends,
         };
@@ -320,16 +361,42 @@ impl Engine {
         let found = &mut seen.found;
 
         env.enter(Step::Token);
-        let ask = &asked.ask;
-        let verified = policy.tokens.verify(&route.token, ask, memory, env, found);
-        let subject = match gate(mode, verified)? {
-            Some(Outcome::Awaits(Awaited::Body)) => {
-                let hold = mode == Mode::Enforce;
-                let wait = gate(mode, self.body_of_credentials(route, head, hold, found))?;
-                return Ok(wait.map_or(Judged::Passed, Judged::AwaitsForToken));
+        let subject = loop {
+            let ask = Ask {
+                waited: &seen.waited,
+                ..asked.ask
+            };
+            let verified = policy.tokens.verify(&route.token, &ask, memory, env, found);
+            let awaited = match gate(mode, verified)? {
+                Some(Outcome::Awaits(awaited)) => awaited,
+                Some(Outcome::Known(subject)) => break Some(subject),
+                None => break None,
+            };
+            // A request is not held to be watched: asked again, the verifier says what it lacks.
+            if mode == Mode::Monitor
+                && let Some(provider) = awaited.provider()
+            {
+                seen.waited.push(Waited {
+                    provider,
+                    replied: None,
+                });
+                continue;
             }
-            Some(Outcome::Known(subject)) => Some(subject),
-            None => None,
+            let wait = match awaited {
+                Awaited::Body => {
+                    let hold = mode == Mode::Enforce;
+                    gate(mode, self.body_of_credentials(route, head, hold, found))?
+                }
+                Awaited::Keys { provider } => Some(Wait::Keys {
+                    provider,
+                    body: self.body_to_collect(route, asked),
+                }),
+                Awaited::Callout(callout) => Some(Wait::Callout {
+                    callout,
+                    body: self.body_to_collect(route, asked),
+                }),
+            };
+            return Ok(wait.map_or(Judged::Passed, Judged::AwaitsForToken));
         };
         if let Some(subject) = subject {
             seen.subject = subject;
@@ -363,16 +430,9 @@ impl Engine {
         }
 
         env.enter(Step::Body);
-        let by_injection = policy
-            .injection
-            .as_ref()
-            .is_some_and(|stage| stage.inspect.body);
-        let by_limits = policy
-            .limits
-            .concerns(Phase::Field, head.method, &head.path);
-        if !by_injection && !by_limits {
+        let Some(hold) = self.reads_body(mode, head) else {
             return Ok(Judged::Passed);
-        }
+        };
         if asked.ends {
             env.enter(Step::FieldLimits);
             gate(
@@ -387,8 +447,6 @@ impl Engine {
             seen.body = BodySeen::Streamed;
             return Ok(Judged::Passed);
         }
-        let hold = (by_injection && injection_mode == Mode::Enforce)
-            || (by_limits && limits_mode == Mode::Enforce);
         let mode = if hold { Mode::Enforce } else { Mode::Monitor };
         if body::is_coded(head) {
             let reason = Reason::ContentTypeNotAllowed;
@@ -409,6 +467,37 @@ impl Engine {
         }
         Ok(gate(mode, self.body_within_bound(head, hold, found))?
             .map_or(Judged::Passed, Judged::AwaitsBody))
+    }
+
+    /// Whether a stage looks at the body of such a request, and then whether the head is held for it. `mode` is the
+    /// route's.
+    fn reads_body(&self, mode: Mode, head: &RequestHead<'_>) -> Option<bool> {
+        let policy = &self.policy;
+        let by_injection = policy
+            .injection
+            .as_ref()
+            .is_some_and(|stage| stage.inspect.body);
+        let by_limits = policy
+            .limits
+            .concerns(Phase::Field, head.method, &head.path);
+        if !by_injection && !by_limits {
+            return None;
+        }
+        let enforces = |stage| narrower(mode, stage) == Mode::Enforce;
+        let modes = &policy.stage_modes;
+        Some((by_injection && enforces(modes.injection)) || (by_limits && enforces(modes.limits)))
+    }
+
+    /// The bound of a body that must be collected while its head waits for something else, as it may have to be judged
+    /// before the head goes on. It is judged in no more cases than this tells: the host could not give it any more.
+    fn body_to_collect(&self, route: &Route, asked: &Asked<'_>) -> Option<usize> {
+        let Ask { head, body, .. } = asked.ask;
+        if body.is_some() || route.body == RouteBody::Stream || body::is_streaming(head) {
+            return None;
+        }
+        let mode = narrower(self.policy.mode, route.mode);
+        let holds = self.reads_body(mode, head) == Some(true) && !body::is_coded(head);
+        (holds || self.policy.tokens.reads_body(&route.token)).then_some(self.policy.body_max)
     }
 
     /// A wait for the body, unless its declared length is over the bound already.
@@ -458,33 +547,55 @@ impl Engine {
         } = suspended;
         match next {
             Next::Body(held) => self.resume_body(held, resumed.answer, pass, charges, report, env),
-            Next::Token { route, ends, found } => {
-                self.resume_token((route, ends, found), resumed, charges, report, memory, env)
+            Next::Token {
+                route,
+                ends,
+                found,
+                asking,
+                waited,
+            } => {
+                let seen = Seen {
+                    route: Some(route),
+                    found,
+                    waited,
+                    ..Seen::default()
+                };
+                let next = (route, ends, asking);
+                self.resume_token(next, seen, resumed, charges, report, memory, env)
             }
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one suspended request; a struct for them would have one user"
+    )]
     fn resume_token<S: Outside>(
         &self,
-        (route, ends, found): (usize, bool, Findings),
+        (route, ends, asking): (usize, bool, Option<usize>),
+        mut seen: Seen,
         resumed: Resumed<'_>,
         mut charges: Charges,
         mut report: Report,
         memory: &mut Memory,
         env: &mut Env<'_, S>,
     ) -> Verdict {
-        let mut seen = Seen {
-            route: Some(route),
-            found,
-            ..Seen::default()
+        let collected = if ends { Some(&[][..]) } else { resumed.body };
+        let (body, replied) = match resumed.answer {
+            Answer::Body(bytes) => (Ok(Some(bytes)), None),
+            Answer::BodyTooLarge => (Err(Reason::BodyTooLarge), None),
+            Answer::BodyUnavailable => (Err(Reason::BodyUnavailable), None),
+            Answer::Replied { status, body } if body.len() <= MAX_ANSWER_BYTES => {
+                let body = cut(body, MAX_ANSWER_BYTES);
+                (Ok(collected), Some(Replied { status, body }))
+            }
+            Answer::Keys | Answer::Replied { .. } | Answer::Unanswered => (Ok(collected), None),
         };
-        let body = match (resumed.answer, resumed.head) {
-            (Answer::Body(bytes), Some(_)) => Ok(Some(bytes)),
-            (Answer::BodyTooLarge, _) => Err(Reason::BodyTooLarge),
-            // Without the head there is nothing to go on with.
-            (Answer::Body(_) | Answer::BodyUnavailable, _) => Err(Reason::BodyUnavailable),
-        };
+        if let Some(provider) = asking {
+            seen.waited.push(Waited { provider, replied });
+        }
         let (Ok(body), Some(head)) = (body, resumed.head) else {
+            // Without the head there is nothing to go on with.
             let reason = body.err().unwrap_or(Reason::BodyUnavailable);
             seen.found.push(Finding::new(Stage::Body, reason));
             report.findings = seen.found;
@@ -499,6 +610,7 @@ impl Engine {
                 client: report.client,
                 connection: resumed.connection,
                 body,
+                waited: &[],
             },
             ends,
         };
@@ -540,10 +652,14 @@ impl Engine {
                     found,
                 )
             }
-            Answer::BodyTooLarge | Answer::BodyUnavailable => {
-                let reason = match answer {
+            other => {
+                let reason = match other {
                     Answer::BodyTooLarge => Reason::BodyTooLarge,
-                    Answer::Body(_) | Answer::BodyUnavailable => Reason::BodyUnavailable,
+                    Answer::Body(_)
+                    | Answer::BodyUnavailable
+                    | Answer::Keys
+                    | Answer::Replied { .. }
+                    | Answer::Unanswered => Reason::BodyUnavailable,
                 };
                 report.findings.push(Finding::new(Stage::Body, reason));
                 let mode = self.policy.routes.get(held.route);
@@ -703,6 +819,8 @@ impl Engine {
                     route,
                     ends: asked.ends,
                     found: core::mem::take(&mut seen.found),
+                    asking: wait.provider(),
+                    waited: core::mem::take(&mut seen.waited),
                 };
                 Some((wait, next))
             }
@@ -792,6 +910,7 @@ struct Seen {
     subject: Subject,
     body: BodySeen,
     found: Findings,
+    waited: Vec<Waited>,
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).

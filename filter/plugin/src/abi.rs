@@ -21,14 +21,18 @@ use crate::root::Plugin;
 /// Which header map.
 #[derive(Clone, Copy)]
 pub(crate) enum Map {
-    RequestHeaders = 0,
-    ResponseHeaders = 2,
+    Request = 0,
+    Response = 2,
+    /// Of the call-out whose callback runs.
+    Callout = 6,
 }
 
 /// Which buffer.
 #[derive(Clone, Copy)]
 pub(crate) enum Buffer {
     RequestBody = 0,
+    /// Of the call-out whose callback runs.
+    CalloutBody = 4,
     PluginConfiguration = 7,
 }
 
@@ -44,7 +48,10 @@ pub(crate) enum Level {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Continue = 0,
+    /// Body callbacks come, if the host's flag is set.
     Pause = 1,
+    /// Nothing comes before the stream is continued; the client is slowed down. From headers only.
+    Stop = 4,
 }
 
 /// A hostcall that did not do what was asked.
@@ -180,6 +187,41 @@ impl Host {
                 grpc,
             )
         })
+    }
+
+    /// Lets a held request go on.
+    pub(crate) fn continue_request(&self) -> Result<(), HostError> {
+        // 0 is the request side. SAFETY: no pointers.
+        status(unsafe { proxy_continue_stream(0) })
+    }
+
+    /// Sends a request to a cluster; its token comes back with the answer. `headers` is an encoded map.
+    pub(crate) fn http_call(
+        &self,
+        cluster: &[u8],
+        headers: &[u8],
+        body: &[u8],
+        timeout_ms: u32,
+    ) -> Result<u32, HostError> {
+        // An encoded map without pairs.
+        const NO_TRAILERS: [u8; 4] = [0; 4];
+        let mut token = 0_u32;
+        // SAFETY: all slices and the out-pointer are valid for the call.
+        status(unsafe {
+            proxy_http_call(
+                cluster.as_ptr(),
+                cluster.len(),
+                headers.as_ptr(),
+                headers.len(),
+                body.as_ptr(),
+                body.len(),
+                NO_TRAILERS.as_ptr(),
+                NO_TRAILERS.len(),
+                timeout_ms,
+                &raw mut token,
+            )
+        })?;
+        Ok(token)
     }
 
     /// Ends the request's stream without an answer.
@@ -349,7 +391,20 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: u32,
     ) -> u32;
+    fn proxy_continue_stream(stream_type: u32) -> u32;
     fn proxy_close_stream(stream_type: u32) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
@@ -643,6 +698,19 @@ extern "C" fn proxy_on_request_trailers(context: u32, _trailers: u32) -> u32 {
 extern "C" fn proxy_on_response_headers(context: u32, _headers: u32, _end: u32) -> u32 {
     enter((), |plugin, host| plugin.response_headers(host, context));
     Action::Continue as u32
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(
+    _context: u32,
+    token: u32,
+    headers: u32,
+    body_size: usize,
+    _trailers: u32,
+) {
+    enter((), |plugin, host| {
+        plugin.callout_answered(host, token, headers > 0, body_size);
+    });
 }
 
 #[unsafe(no_mangle)]

@@ -24,3 +24,5 @@ mod counters;
 mod root;
 #[cfg(target_arch = "wasm32")]
 mod stream;
+#[cfg(target_arch = "wasm32")]
+mod waits;

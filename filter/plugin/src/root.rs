@@ -12,6 +12,7 @@ use crate::abi::{Buffer, Host, HostError, Level};
 use crate::metrics::{self, Meters};
 use crate::stream::Stream;
 use crate::table::Table;
+use crate::waits::Waits;
 
 /// All state of a VM.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(crate) struct Plugin {
     pub(crate) engines: Vec<Option<Slot>>,
     pub(crate) streams: Table<Stream>,
     pub(crate) meters: Meters,
+    pub(crate) waits: Waits,
     /// Ids in the order of [`metrics::names`]; empty until defined.
     metrics: Vec<u32>,
 }
@@ -64,6 +66,7 @@ impl Plugin {
     /// `proxy_on_delete`: of a stream or a root.
     pub(crate) fn delete(&mut self, host: &Host, id: u32) {
         if let Some(stream) = self.streams.remove(id) {
+            self.waits.forget(&stream);
             if let Some(index) = stream.engine() {
                 if let Some(slot) = self.slot(index) {
                     slot.streams = slot.streams.saturating_sub(1);

@@ -21,15 +21,16 @@ use crate::pairs::Pairs;
 use crate::root::{Plugin, Slot};
 use crate::telemetry::{self, Outcome};
 use crate::trace::{self, Said};
+use crate::waits::{Asking, Gathered, Waits};
 
 /// One request and its response.
 pub(crate) struct Stream {
     engine: Option<usize>,
-    phase: Phase,
+    pub(crate) phase: Phase,
 }
 
 /// Where a stream is.
-enum Phase {
+pub(crate) enum Phase {
     /// Nothing was judged.
     New,
     /// Nothing more to do.
@@ -38,20 +39,22 @@ enum Phase {
     Refused,
     /// Its head waits for the body.
     Held(Box<Waiting>),
+    /// It waits for what its credentials need.
+    Asking(Box<Asking>),
     /// Its head went on; a copy of the body is judged for the report.
     Watched(Box<Watching>),
     /// Its response settles these.
     Settling(Charges),
 }
 
-struct Waiting {
+pub(crate) struct Waiting {
     suspended: Suspended,
     max: usize,
     since_ms: u64,
     body_seen: bool,
 }
 
-struct Watching {
+pub(crate) struct Watching {
     suspended: Suspended,
     max: usize,
     copy: Vec<u8>,
@@ -80,21 +83,26 @@ impl Stream {
 }
 
 /// A stream with its engine, for one callback.
-struct Turn<'p> {
-    slot: &'p mut Slot,
-    phase: &'p mut Phase,
-    meters: &'p mut Meters,
-    host: &'p Host,
+pub(crate) struct Turn<'p> {
+    /// Context id of the stream.
+    pub(crate) id: u32,
+    pub(crate) slot: &'p mut Slot,
+    pub(crate) phase: &'p mut Phase,
+    pub(crate) meters: &'p mut Meters,
+    pub(crate) waits: &'p mut Waits,
+    pub(crate) host: &'p Host,
 }
 
 impl Plugin {
-    fn turn<'p>(&'p mut self, host: &'p Host, id: u32) -> Option<Turn<'p>> {
+    pub(crate) fn turn<'p>(&'p mut self, host: &'p Host, id: u32) -> Option<Turn<'p>> {
         let stream = self.streams.get_mut(id)?;
         let slot = self.engines.get_mut(stream.engine?)?.as_mut()?;
         Some(Turn {
+            id,
             slot,
             phase: &mut stream.phase,
             meters: &mut self.meters,
+            waits: &mut self.waits,
             host,
         })
     }
@@ -131,16 +139,13 @@ impl Plugin {
         }
     }
 
-    /// Answers held streams whose body does not come.
+    /// Answers streams that wait in vain: for a body, or for an answer.
     pub(crate) fn look_after_held(&mut self, host: &Host) {
         let Ok(now) = host.monotonic_ns() else {
             return;
         };
         let now_ms = now / NS_PER_MS;
         for (id, stream) in self.streams.iter_mut() {
-            let Phase::Held(waiting) = &stream.phase else {
-                continue;
-            };
             let Some(Some(slot)) = stream.engine.and_then(|index| self.engines.get_mut(index))
             else {
                 continue;
@@ -150,22 +155,30 @@ impl Plugin {
             } else {
                 FLAG_MISSING_MS
             };
-            if waiting.body_seen || now_ms.saturating_sub(waiting.since_ms) < patience {
-                continue;
-            }
-            if !slot.bodies_arrive {
+            // No body callback since then.
+            let silent = |since_ms: u64| now_ms.saturating_sub(since_ms) >= patience;
+            let (bodiless, answer) = match &stream.phase {
+                Phase::Held(waiting) if !waiting.body_seen && silent(waiting.since_ms) => {
+                    (true, Answer::BodyUnavailable)
+                }
+                Phase::Asking(asking) if asking.until_ms <= now_ms => (false, Answer::Unanswered),
+                _ => continue,
+            };
+            if bodiless && !slot.bodies_arrive {
                 host.log(Level::Error, FLAG_MISSING);
             }
             if host.act_on(id).is_err() {
                 continue;
             }
             let mut turn = Turn {
+                id,
                 slot,
                 phase: &mut stream.phase,
                 meters: &mut self.meters,
+                waits: &mut self.waits,
                 host,
             };
-            let _ = turn.finish_held(Answer::BodyUnavailable);
+            turn.finish_outside(answer);
         }
     }
 }
@@ -173,7 +186,7 @@ impl Plugin {
 const FLAG_MISSING: &[u8] =
     b"palisade: a held request was given no body for a second and is answered 503 \
     body_unavailable; set `allow_on_headers_stop_iteration: true` in the filter's PluginConfig";
-const NS_PER_MS: u64 = 1_000_000;
+pub(crate) const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
 impl Turn<'_> {
@@ -201,38 +214,98 @@ impl Turn<'_> {
             let seen = engine.explain_head(&head);
             tell_trace(engine, host, &mut counters, &verdict, &seen);
         }
-        self.carry_out(verdict, now_ms)
+        self.carry_out(verdict, now_ms, Gathered::Open)
     }
 
-    /// The effects of a head's verdict.
-    fn carry_out(&mut self, verdict: Verdict, now_ms: Option<u64>) -> Result<Action, HostError> {
-        match verdict {
-            Verdict::Allow(pass) => self.let_pass(pass),
-            Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
-            Verdict::Need(Wait::Body { hold: true, max }, suspended) => {
-                let since_ms = match now_ms {
-                    Some(now) => now,
-                    None => self.host.monotonic_ns()? / NS_PER_MS,
-                };
-                *self.phase = Phase::Held(Box::new(Waiting {
-                    suspended,
-                    max,
-                    since_ms,
-                    body_seen: false,
-                }));
-                Ok(Action::Pause)
-            }
-            Verdict::Need(Wait::Body { hold: false, max }, mut suspended) => {
-                self.edit(&suspended.take_edits())?;
-                *self.phase = Phase::Watched(Box::new(Watching {
-                    suspended,
-                    max,
-                    copy: Vec::new(),
-                    too_large: false,
-                }));
-                Ok(Action::Continue)
-            }
+    /// The effects of a verdict. A wait that is over at once is followed by the next verdict; each provider waits once, so
+    /// there are few.
+    pub(crate) fn carry_out(
+        &mut self,
+        mut verdict: Verdict,
+        now_ms: Option<u64>,
+        gathered: Gathered,
+    ) -> Result<Action, HostError> {
+        loop {
+            verdict = match verdict {
+                Verdict::Allow(pass) => return self.let_pass(pass),
+                Verdict::Deny(refusal) => return Ok(self.refuse(refusal)),
+                Verdict::Need(Wait::Body { hold, max }, suspended) => match gathered {
+                    Gathered::Whole { size, .. } => {
+                        let body = self.collected(size)?;
+                        if body.len() > max {
+                            self.go_on(suspended, Answer::BodyTooLarge, None)?
+                        } else {
+                            self.go_on(suspended, Answer::Body(body), None)?
+                        }
+                    }
+                    Gathered::Coming { seen, .. } => {
+                        return self.hold(suspended, max, seen, now_ms);
+                    }
+                    Gathered::Open if hold => return self.hold(suspended, max, false, now_ms),
+                    // The host was told to keep the body to itself: it would pass unseen.
+                    Gathered::Gone if hold => return Err(HostError::BadResult),
+                    Gathered::Open | Gathered::Gone => return self.watch(suspended, max),
+                },
+                Verdict::Need(Wait::Keys { body, .. }, suspended) => {
+                    let _ = body;
+                    self.go_on(suspended, Answer::Unanswered, self.body_of(gathered)?)?
+                }
+                Verdict::Need(Wait::Callout { callout, body }, suspended) => {
+                    match self.call_out(&callout, now_ms) {
+                        Ok((token, until_ms)) => {
+                            return Ok(self.ask(suspended, token, until_ms, body, gathered));
+                        }
+                        // The host does not know the cluster, or has no room: nobody answers.
+                        Err(_) => {
+                            self.go_on(suspended, Answer::Unanswered, self.body_of(gathered)?)?
+                        }
+                    }
+                }
+            };
         }
+    }
+
+    /// Holds the head until its body is there.
+    fn hold(
+        &mut self,
+        suspended: Suspended,
+        max: usize,
+        body_seen: bool,
+        now_ms: Option<u64>,
+    ) -> Result<Action, HostError> {
+        let since_ms = match now_ms {
+            Some(now) => now,
+            None => self.host.monotonic_ns()? / NS_PER_MS,
+        };
+        *self.phase = Phase::Held(Box::new(Waiting {
+            suspended,
+            max,
+            since_ms,
+            body_seen,
+        }));
+        Ok(Action::Pause)
+    }
+
+    /// Lets the head go on and looks at a copy of the body as it passes.
+    fn watch(&mut self, mut suspended: Suspended, max: usize) -> Result<Action, HostError> {
+        self.edit(&suspended.take_edits())?;
+        *self.phase = Phase::Watched(Box::new(Watching {
+            suspended,
+            max,
+            copy: Vec::new(),
+            too_large: false,
+        }));
+        Ok(Action::Continue)
+    }
+
+    /// Goes on with the answer to a wait, to the next verdict.
+    pub(crate) fn go_on(
+        &mut self,
+        suspended: Suspended,
+        answer: Answer<'_>,
+        body: Option<&[u8]>,
+    ) -> Result<Verdict, HostError> {
+        resume(self.slot, self.host, suspended, answer, body)
     }
 
     /// Writes the edits of an allowed request and lets it go on.
@@ -267,6 +340,7 @@ impl Turn<'_> {
                 }
                 self.whole_body(size)
             }
+            Phase::Asking(_) => self.asking_body(size, ends),
             Phase::Watched(watching) => {
                 // The buffer is the chunk: nothing is held.
                 let room = watching.max.saturating_sub(watching.copy.len());
@@ -295,6 +369,7 @@ impl Turn<'_> {
                 let size = waiting.max.saturating_add(1);
                 self.whole_body(size)
             }
+            Phase::Asking(_) => self.asking_trailers(),
             Phase::Watched(_) => {
                 self.finish_watched();
                 Action::Continue
@@ -309,17 +384,27 @@ impl Turn<'_> {
         let Phase::Held(waiting) = &*self.phase else {
             return Action::Pause;
         };
-        let host = self.host;
-        let bytes = match size {
-            0 => Ok(&[][..]),
-            _ => host.buffer(Buffer::RequestBody, size),
-        };
-        match bytes {
-            Ok(bytes) if bytes.len() > waiting.max => self.finish_held(Answer::BodyTooLarge),
+        let max = waiting.max;
+        match self.collected(size) {
+            Ok(bytes) if bytes.len() > max => self.finish_held(Answer::BodyTooLarge),
             Ok(bytes) => self.finish_held(Answer::Body(bytes)),
-            // A host without a buffer for a body that ended: nothing was sent.
-            Err(HostError::NotFound) => self.finish_held(Answer::Body(&[])),
             Err(_) => self.finish_held(Answer::BodyUnavailable),
+        }
+    }
+
+    /// The body the host holds.
+    pub(crate) fn collected<'h>(&self, size: usize) -> Result<&'h [u8], HostError>
+    where
+        Self: 'h,
+    {
+        let host: &'h Host = self.host;
+        match size {
+            0 => Ok(&[]),
+            _ => match host.buffer(Buffer::RequestBody, size) {
+                // A host without a buffer for a body that ended: nothing was sent.
+                Err(HostError::NotFound) => Ok(&[]),
+                other => other,
+            },
         }
     }
 
@@ -335,12 +420,28 @@ impl Turn<'_> {
         let Phase::Held(waiting) = phase else {
             return Ok(Action::Pause);
         };
-        let Waiting { suspended, .. } = *waiting;
-        match resume(self.slot, self.host, suspended, answer)? {
-            Verdict::Allow(pass) => self.let_pass(pass),
-            Verdict::Deny(refusal) => Ok(self.refuse(refusal)),
-            // No wait follows a body.
-            Verdict::Need(..) => Err(HostError::BadResult),
+        let Waiting { suspended, max, .. } = *waiting;
+        let gathered = match answer {
+            // One more than the bound tells "full" from "too large".
+            Answer::Body(_) => Gathered::Whole {
+                size: max.saturating_add(1),
+                max,
+            },
+            _ => Gathered::Gone,
+        };
+        let verdict = self.go_on(suspended, answer, None)?;
+        self.carry_out(verdict, None, gathered)
+    }
+
+    /// Ends a wait outside the stream's own callbacks: what goes on must be told so.
+    pub(crate) fn finish_outside(&mut self, answer: Answer<'_>) {
+        let action = match self.phase {
+            Phase::Asking(_) => self.finish_asking(answer),
+            _ => self.finish_held(answer),
+        };
+        if action == Action::Continue && self.host.continue_request().is_err() {
+            self.meters.add(Count::HostFailure);
+            let _ = self.host.close_stream();
         }
     }
 
@@ -361,7 +462,7 @@ impl Turn<'_> {
         } else {
             Answer::Body(&copy)
         };
-        let Ok(verdict) = resume(self.slot, self.host, suspended, answer) else {
+        let Ok(verdict) = self.go_on(suspended, answer, None) else {
             self.meters.add(Count::HostFailure);
             return;
         };
@@ -386,7 +487,7 @@ impl Turn<'_> {
                 let host = self.host;
                 // Without a status the charges stay: an attacker gains nothing from a reply that cannot be read.
                 let Some(status) = host
-                    .header(Map::ResponseHeaders, b":status")
+                    .header(Map::Response, b":status")
                     .ok()
                     .and_then(parse_status)
                 else {
@@ -405,10 +506,10 @@ impl Turn<'_> {
     /// Writes edits: first the removals, then what is set.
     fn edit(&self, edits: &Edits) -> Result<(), HostError> {
         for name in &edits.remove {
-            self.host.remove_header(Map::RequestHeaders, name)?;
+            self.host.remove_header(Map::Request, name)?;
         }
         for (name, value) in &edits.set {
-            self.host.replace_header(Map::RequestHeaders, name, value)?;
+            self.host.replace_header(Map::Request, name, value)?;
         }
         Ok(())
     }
@@ -466,7 +567,7 @@ impl Turn<'_> {
 
     /// A hostcall the verdict needs has failed: fail closed, unless the policy monitors.
     #[cold]
-    fn host_failed(&mut self) -> Action {
+    pub(crate) fn host_failed(&mut self) -> Action {
         self.meters.add(Count::HostFailure);
         let policy = self.slot.engine.policy();
         self.host.log(
@@ -486,7 +587,7 @@ impl Turn<'_> {
 
 /// The request's head; in one hostcall.
 fn head(host: &Host) -> Result<RequestHead<'_>, HostError> {
-    let bytes = host.header_pairs(Map::RequestHeaders)?;
+    let bytes = host.header_pairs(Map::Request)?;
     let pairs = Pairs::parse(bytes).ok_or(HostError::BadResult)?;
     Ok(RequestHead::decode(pairs))
 }
@@ -510,6 +611,7 @@ fn resume(
     host: &Host,
     suspended: Suspended,
     answer: Answer<'_>,
+    body: Option<&[u8]>,
 ) -> Result<Verdict, HostError> {
     let engine = &slot.engine;
     let mut counters = counters(engine, host);
@@ -527,6 +629,7 @@ fn resume(
     let (mut env, _) = env(engine, host, &mut counters)?;
     let resumed = Resumed {
         answer,
+        body,
         head: head.as_ref(),
         connection,
     };
@@ -597,7 +700,7 @@ fn env<'e, 'h>(
     Ok((env, now))
 }
 
-fn parse_status(text: &[u8]) -> Option<u16> {
+pub(crate) fn parse_status(text: &[u8]) -> Option<u16> {
     match text {
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
             let digit = |byte: &u8| u16::from(byte.wrapping_sub(b'0'));

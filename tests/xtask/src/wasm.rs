@@ -17,10 +17,11 @@ const MAX_MODULE: usize = 1_200_000;
 const MAX_CODE: usize = 700_000;
 
 /// What a host calls on behalf of a request; `configure` and `vm_start` are the operator's.
-const ROOTS: [&str; 8] = [
+const ROOTS: [&str; 9] = [
     "malloc",
     "proxy_on_context_create",
     "proxy_on_delete",
+    "proxy_on_http_call_response",
     "proxy_on_request_body",
     "proxy_on_request_headers",
     "proxy_on_request_trailers",

@@ -46,6 +46,7 @@ fn ask(
     let verdict = match (verdict, body) {
         (Verdict::Need(_, suspended), Some(body)) => {
             let resumed = Resumed {
+                body: None,
                 answer: Answer::Body(body),
                 head: None,
                 connection,

@@ -92,16 +92,19 @@ impl Session for NativeSession {
             memory,
             &mut env,
         );
-        while let Verdict::Need(Wait::Body { max, .. }, mut suspended) = verdict {
+        while let Verdict::Need(wait, mut suspended) = verdict {
             edits = suspended.take_edits();
             let body = message.body();
-            let answer = match message.fault {
-                Some(Fault::BodyNever) => Answer::BodyUnavailable,
-                _ if body.len() > max => Answer::BodyTooLarge,
-                _ => Answer::Body(&body),
+            let answer = match (wait, message.fault) {
+                // Nobody answers call-outs here.
+                (Wait::Keys { .. } | Wait::Callout { .. }, _) => Answer::Unanswered,
+                (Wait::Body { .. }, Some(Fault::BodyNever)) => Answer::BodyUnavailable,
+                (Wait::Body { max, .. }, _) if body.len() > max => Answer::BodyTooLarge,
+                (Wait::Body { .. }, _) => Answer::Body(&body),
             };
             let resumed = Resumed {
                 answer,
+                body: None,
                 head: suspended.needs_head().then_some(&head),
                 connection,
             };

@@ -9,6 +9,7 @@
 //! **Cost:** linear in the head; MACs are bounded by accepted providers times [`jws::MAX_KEYS_TRIED`].
 
 mod base64url;
+mod callout;
 mod claims;
 mod extract;
 pub mod jws;
@@ -29,6 +30,7 @@ use crate::verdict::{Denial, Edits, Reason, Stage};
 pub(crate) use base64url::encode as encode_base64url;
 pub use memory::Memory;
 
+pub use callout::{Callout, MAX_ANSWER_BYTES, Replied, Waited};
 pub use mac::{HmacAlgorithm, Key, Secret};
 
 /// Where a credential is carried.
@@ -198,13 +200,49 @@ pub struct Ask<'a> {
     pub connection: Connection<'a>,
     /// The whole body, once it is there.
     pub body: Option<&'a [u8]>,
+    /// Waits that are over, one for each provider that waited.
+    pub waited: &'a [Waited],
+}
+
+impl Ask<'_> {
+    /// What the wait of a provider ended in; `None`: it has not waited yet.
+    #[must_use]
+    pub fn waited(&self, provider: usize) -> Option<&Waited> {
+        self.waited.iter().find(|wait| wait.provider == provider)
+    }
+
+    fn lacks(&self, awaited: &Awaited) -> bool {
+        match awaited.provider() {
+            Some(provider) => self.waited(provider).is_none(),
+            None => self.body.is_none(),
+        }
+    }
 }
 
 /// What a verifier cannot do without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Awaited {
     /// The whole body.
     Body,
+    /// The keys of the provider, which the memory has noted as wanted.
+    Keys {
+        /// Its index.
+        provider: usize,
+    },
+    /// The answer to a call-out.
+    Callout(Callout),
+}
+
+impl Awaited {
+    /// The provider that waits for somebody beside the client.
+    #[must_use]
+    pub const fn provider(&self) -> Option<usize> {
+        match self {
+            Self::Body => None,
+            Self::Keys { provider } => Some(*provider),
+            Self::Callout(callout) => Some(callout.provider),
+        }
+    }
 }
 
 /// What became of the credentials of a request.
@@ -217,10 +255,10 @@ pub enum Outcome {
 }
 
 /// Why a verifier has no claims to give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Stop {
     Failed(Failure),
-    #[expect(dead_code, reason = "no kind of provider reads a body yet")]
+    #[expect(dead_code, reason = "no kind of provider waits yet")]
     Awaits(Awaited),
 }
 
@@ -244,6 +282,18 @@ impl TokenStage {
         self.providers.iter().any(|provider| match provider.kind {
             ProviderKind::Jwt(_) | ProviderKind::Session(_) => false,
         })
+    }
+
+    /// Whether a provider that the route accepts may need the body to judge.
+    #[must_use]
+    pub fn reads_body(&self, route: &RouteToken) -> bool {
+        route
+            .any
+            .iter()
+            .filter_map(|index| self.providers.get(*index))
+            .any(|provider| match provider.kind {
+                ProviderKind::Jwt(_) | ProviderKind::Session(_) => false,
+            })
     }
 
     /// Verifies the one credential of the request: by the accepted providers of the place it was found in, in
@@ -304,7 +354,11 @@ impl TokenStage {
             }
             let failure = match provider.verify(*index, token, ask, memory, env) {
                 Ok(claims) => return Ok(Outcome::Known(Subject::Verified(claims))),
-                Err(Stop::Awaits(awaited)) => return Ok(Outcome::Awaits(awaited)),
+                Err(Stop::Awaits(awaited)) if ask.lacks(&awaited) => {
+                    return Ok(Outcome::Awaits(awaited));
+                }
+                // It has what it asks for: who waited must judge.
+                Err(Stop::Awaits(_)) => Failure::new(Reason::TokenInvalid, "waited"),
                 Err(Stop::Failed(failure)) => failure,
             };
             if closest.is_none_or(|(best, _)| failure.closeness() > best.closeness()) {

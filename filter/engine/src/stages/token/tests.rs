@@ -125,6 +125,7 @@ fn with_env<T>(
         client: CLIENT,
         connection: Connection::default(),
         body: None,
+        waited: &[],
     };
     let mut env = Env {
         now: Monotonic(1_000),
