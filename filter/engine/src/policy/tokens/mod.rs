@@ -5,6 +5,7 @@
 //! error names the variable, never its value.
 //! **Source:** RFC 7518 §3.2 (key length), RFC 9110 §7.6.1 (hop-by-hop fields), RFC 4648.
 
+mod hmac;
 mod jwt;
 mod session;
 
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
+use self::hmac::HmacConfig;
 use self::jwt::JwtConfig;
 use self::session::SessionConfig;
 use super::compile::{Compiler, Secrets};
@@ -49,6 +51,7 @@ impl Written<'_> {
 /// A token provider, told apart by `type`.
 #[derive(Debug, Clone)]
 pub(crate) enum Token {
+    Hmac(HmacConfig),
     Jwt(JwtConfig),
     Session(SessionConfig),
 }
@@ -57,6 +60,7 @@ impl FromNode for Token {
     fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
         super::read::entries(node, at, errors)?;
         match node.entry("type").map(|tag| (tag, tag.as_text())) {
+            Some((_, Some("hmac"))) => HmacConfig::read(node, at, errors).map(Self::Hmac),
             Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
             Some((_, Some("session"))) => SessionConfig::read(node, at, errors).map(Self::Session),
             Some((tag, _)) => {
@@ -71,11 +75,11 @@ impl FromNode for Token {
     }
 
     fn schema() -> Value {
-        json!({ "oneOf": [JwtConfig::schema(), SessionConfig::schema()] })
+        json!({ "oneOf": [HmacConfig::schema(), JwtConfig::schema(), SessionConfig::schema()] })
     }
 
     fn help() -> String {
-        "write one of `jwt`, `session`".to_owned()
+        "write one of `hmac`, `jwt`, `session`".to_owned()
     }
 }
 
@@ -171,6 +175,7 @@ impl Compiler<'_> {
             self.name(&entry.at, &entry.name);
             let name = entry.name.into_bytes();
             match entry.value {
+                Some(Token::Hmac(config)) => providers.push(self.hmac(&entry.at, name, config)),
                 Some(Token::Jwt(config)) => providers.push(self.jwt(&entry.at, name, config)),
                 Some(Token::Session(config)) => {
                     providers.push(self.session(&entry.at, name, config))
