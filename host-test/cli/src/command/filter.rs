@@ -175,7 +175,7 @@ pub(crate) fn check(path: &Path, document: &Document) -> Result<Policy, BadPolic
 }
 
 /// The engine's advice on a missing secret is for Envoy; here there are flags.
-fn in_our_words(error: &str) -> String {
+pub(crate) fn in_our_words(error: &str) -> String {
     match error.split_once("; name it in `environment_variables`") {
         Some((problem, _)) => {
             let name = problem.split('`').nth(1).unwrap_or("NAME");

@@ -1,4 +1,14 @@
-//! `palisade token`: tokens for trying a policy by hand.
+//! `palisade token`: tokens for trying a policy by hand, the keys and secrets of a policy, and what is wrong with a token.
+//!
+//! **Invariant:** secrets come from environment variables, files and the terminal, never from arguments, which other users of the
+//! machine can read; a private key is printed only where that was asked for. Errors name the place, never the secret.
+
+mod anatomy;
+mod diagnosis;
+mod jwt;
+mod keygen;
+mod secrets;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,10 +16,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use palisade_cli::mint;
-use palisade_cli::scenario::time::{Moment, Step};
-use serde_json::{Map, Value};
+use palisade_cli::scenario::time::Moment;
+use serde_json::{Value, json};
 
-/// Mint a token to try a policy with; its key comes from an environment variable.
+/// Mint and verify tokens; make keys, API keys, passwords; seal and open the secrets of a policy.
+///
+/// Exit code 0: done, or the token is valid; 1: it is refused, or a sealed secret does not open; 2: wrong use.
 #[derive(Debug, Args)]
 pub(crate) struct Token {
     #[command(subcommand)]
@@ -18,38 +30,18 @@ pub(crate) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum Kind {
-    /// A JWT.
-    Jwt(Jwt),
-    /// A session token.
+    Jwt(Box<jwt::Jwt>),
+    /// Mint a session token.
     Session(Session),
-}
-
-#[derive(Debug, Args)]
-struct Jwt {
-    /// Environment variable that holds the key.
-    #[arg(long, value_name = "NAME")]
-    env_key: String,
-    /// Subject.
-    #[arg(long)]
-    sub: String,
-    /// A role; may be repeated.
-    #[arg(long = "role")]
-    roles: Vec<String>,
-    /// How long it holds; negative: it has expired.
-    #[arg(long, default_value = "1h", allow_hyphen_values = true)]
-    exp: String,
-    /// Issuer.
-    #[arg(long)]
-    iss: Option<String>,
-    /// Audience.
-    #[arg(long)]
-    aud: Option<String>,
-    /// Key id.
-    #[arg(long)]
-    kid: Option<String>,
-    /// HS256, HS384 or HS512.
-    #[arg(long, default_value = "HS256")]
-    algorithm: String,
+    Verify(Box<verify::Verify>),
+    Decode(verify::Decode),
+    Keygen(keygen::Keygen),
+    Jwks(keygen::Jwks),
+    ApiKey(secrets::ApiKey),
+    Password(secrets::Password),
+    Hash(secrets::Hash),
+    Seal(secrets::Seal),
+    Open(secrets::Open),
 }
 
 #[derive(Debug, Args)]
@@ -78,48 +70,32 @@ struct Session {
     /// When it was issued: `-10m`, or seconds since 1970.
     #[arg(long, default_value = "-0s", allow_hyphen_values = true)]
     issued: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Token {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .context("the clock is before 1970")?
-            .as_secs();
-        let token = match self.kind {
-            Kind::Jwt(jwt) => jwt.mint(now)?,
-            Kind::Session(session) => session.mint(now)?,
-        };
-        say!("{}", String::from_utf8_lossy(&token));
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Jwt {
-    fn mint(self, now: u64) -> Result<Vec<u8>> {
-        let mut header = Map::new();
-        header.insert("alg".to_owned(), self.algorithm.clone().into());
-        header.insert("typ".to_owned(), "JWT".into());
-        header.extend(self.kid.map(|kid| ("kid".to_owned(), kid.into())));
-        let mut claims = Map::new();
-        claims.insert("sub".to_owned(), self.sub.into());
-        claims.insert("iat".to_owned(), now.into());
-        claims.insert(
-            "exp".to_owned(),
-            now.saturating_add_signed(Step::parse(&self.exp)?.ms / 1000)
-                .into(),
-        );
-        claims.extend(self.iss.map(|iss| ("iss".to_owned(), iss.into())));
-        claims.extend(self.aud.map(|aud| ("aud".to_owned(), aud.into())));
-        if !self.roles.is_empty() {
-            claims.insert("roles".to_owned(), self.roles.into());
+        match self.kind {
+            Kind::Jwt(jwt) => jwt.run(),
+            Kind::Session(session) => {
+                let json = session.json;
+                let token = session.mint(now()?)?;
+                let token = String::from_utf8_lossy(&token);
+                tell(json, &json!({ "token": token }), &token);
+                Ok(ExitCode::SUCCESS)
+            }
+            Kind::Verify(verify) => verify.run(),
+            Kind::Decode(decode) => decode.run(),
+            Kind::Keygen(keygen) => keygen.run(),
+            Kind::Jwks(jwks) => jwks.run(),
+            Kind::ApiKey(key) => key.run(),
+            Kind::Password(password) => password.run(),
+            Kind::Hash(hash) => hash.run(),
+            Kind::Seal(seal) => seal.run(),
+            Kind::Open(open) => open.run(),
         }
-        mint::jwt(
-            &self.algorithm,
-            key(&self.env_key)?.as_bytes(),
-            &Value::Object(header).to_string(),
-            &Value::Object(claims).to_string(),
-        )
     }
 }
 
@@ -143,6 +119,22 @@ impl Session {
     }
 }
 
+/// Seconds since 1970.
+fn now() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Ok(since.context("the clock is before 1970")?.as_secs())
+}
+
+/// Prints one of the two forms.
+fn tell(json: bool, value: &Value, human: &str) {
+    if json {
+        say!("{value:#}");
+    } else {
+        say!("{human}");
+    }
+}
+
+/// What a variable holds; its value is never shown.
 fn key(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("the key's environment variable {name} is not set"))
 }
