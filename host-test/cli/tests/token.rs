@@ -752,3 +752,39 @@ fn decode_reads_aloud_and_verifies_nothing() {
         );
     }
 }
+
+/// A signed request: its header, its body, and what is wrong with another body.
+#[test]
+fn verify_takes_a_whole_request() {
+    let policy = policy(
+        "hook",
+        "tokens: { hook: { type: hmac, scheme: github, keys: [{ env: HOOK_KEY }] } }\ntable: { marks: 64, clients: 4096 }\n\
+         routes: [{ name: hook, match: { path: /hook }, token: { any: [hook] } }]\n",
+    );
+    let secret = "a secret of the sender's choice";
+    let body = folder("body").join("body.json");
+    let key = palisade_cli::keys::Private::Secret(secret.as_bytes().to_vec());
+    let mac = key.sign("HS256", b"{}").expect("HS256");
+    let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let header = format!("x-hub-signature-256: sha256={hex}");
+    let body_path = body.display().to_string();
+    for (sent, code, said) in [
+        ("{}", 0, "VALID on route `hook`"),
+        ("{ }", 1, "signature_invalid"),
+    ] {
+        std::fs::write(&body, sent).expect("written");
+        let arguments = [
+            "verify", "--policy", &policy, "--path", "/hook", "--method", "POST", "-H", &header,
+            "--body", &body_path,
+        ];
+        let done = run_with(&arguments, &[("HOOK_KEY", secret)], "");
+        let told = text(&done.stdout);
+        assert_eq!(
+            done.status.code(),
+            Some(code),
+            "{told}{}",
+            text(&done.stderr)
+        );
+        assert!(told.contains(said) && !told.contains(&hex), "{told}");
+    }
+}

@@ -19,6 +19,14 @@ pub(super) struct Anatomy {
 impl Anatomy {
     pub(super) fn of(token: &str, now: u64) -> Self {
         let mut notes = Vec::new();
+        if token.is_empty() {
+            return Self {
+                form: "no token that could be read",
+                header: None,
+                claims: None,
+                notes,
+            };
+        }
         let parts: Vec<&str> = token.split('.').collect();
         let (form, header, claims) = match parts.as_slice() {
             ["v1", payload, _] => ("session token, format v1", None, part(payload)),

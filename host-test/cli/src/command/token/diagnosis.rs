@@ -44,8 +44,42 @@ pub(super) fn explain(
             "the provider asks a service about the token, and nobody is asked here",
             "try it on a gateway: `palisade serve --clusters NAME=URL`",
         ),
-        ("token_revoked", _) => own("it was revoked", "log in anew"),
+        ("token_revoked", _) => own(
+            "it was revoked: it is on the policy's list, or was revoked while the gateway ran",
+            "log in anew",
+        ),
         ("replayed", _) => own("it was used before", "make a new one for each request"),
+        ("credentials_invalid", _) => own(
+            "no key or user of this provider has this secret",
+            "compare with what `palisade token api-key` or `palisade token hash` made for the policy; spaces and line breaks count",
+        ),
+        ("certificate_invalid", _) => own(
+            "the client certificate fits no rule of this provider",
+            "compare its subject, URI, DNS name and hash with the rules; certificates are seen on a gateway only",
+        ),
+        ("csrf_failed", _) => own(
+            "an unsafe method needs the session's CSRF token, and must come from the same site",
+            "send the CSRF token in its header, with an `origin` of the site",
+        ),
+        ("signature_expired", _) => own(
+            &format!(
+                "the time that is signed is too far from now ({})",
+                if check == "future" { "ahead" } else { "behind" }
+            ),
+            "sign at the time of sending; set the clocks right, or widen the window",
+        ),
+        ("digest_mismatch", _) => own(
+            "the body is not the one whose digest was signed",
+            "send the body as it was signed, byte for byte (--body FILE here)",
+        ),
+        ("signature_invalid", _) => own(
+            &format!("the signature does not hold over what this provider signs (`{check}`)"),
+            "sign the bytes that are sent, with a key of the provider (--body FILE here)",
+        ),
+        ("dpop_invalid", _) => own(
+            &format!("the DPoP proof does not belong to this request and token (`{check}`)"),
+            "make a proof for this method, this address and this token",
+        ),
         (_, "key") | ("token_key_unknown", _) if algorithm.eq_ignore_ascii_case("none") => own(
             "it is not signed (`alg` is `none`): an attempt to pass without a key, or a test token",
             "sign it; no setting of the policy accepts unsigned tokens",
@@ -105,6 +139,14 @@ pub(super) fn explain(
             ),
             "log in again".to_owned(),
         ),
+        ("token_expired", "expires") => own(
+            "the policy's entry for it has ended (`expires`)",
+            "give its owner a new one",
+        ),
+        (_, "max_age" | "max_lifetime") => (
+            format!("it was issued for longer, or longer ago, than the provider allows ({check} {})", setting(check)),
+            "get a fresh token; have the issuer make shorter ones".to_owned(),
+        ),
         (_, "exp") => own(
             "it has no usable `exp`, and this provider asks for one",
             "have the issuer set `exp`, or set `require_exp: false` (a token then holds for ever)",
@@ -160,11 +202,6 @@ pub(super) fn explain_demand(reason: &str, demand: &Value) -> (String, String) {
         "missing_scope" => (
             format!("the token lacks a scope of {}", asked("scopes")),
             "ask the issuer for a token with these scopes".to_owned(),
-        ),
-        "csrf_failed" => (
-            "an unsafe method needs the session's CSRF token, and a request of the same site"
-                .to_owned(),
-            "send the CSRF token with the request".to_owned(),
         ),
         other => (
             format!("the route's demand is not met ({other})"),

@@ -485,7 +485,7 @@ impl Judged {
 /// The policy's providers with one route for everything.
 fn narrowed(policy: &Value, route: &str, demand: &Value) -> Value {
     let mut narrow = Map::new();
-    for section in ["client", "tokens"] {
+    for section in ["client", "tokens", "table"] {
         if let Some(value) = policy.get(section) {
             narrow.insert(section.to_owned(), value.clone());
         }
