@@ -265,7 +265,6 @@ impl Engine {
                 connection,
                 body: ends.then_some(&[]),
                 waited: &[],
-                marks: &self.policy.marks,
             },
             ends,
         };
@@ -612,7 +611,6 @@ impl Engine {
                 connection: resumed.connection,
                 body,
                 waited: &[],
-                marks: &self.policy.marks,
             },
             ends,
         };

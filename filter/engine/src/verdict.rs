@@ -36,12 +36,16 @@ pub enum Reason {
     BodyTooLarge,
     /// The body never came (host configuration); answered by the tick.
     BodyUnavailable,
+    /// The client's certificate stands for nobody the policy knows.
+    CertificateInvalid,
     /// The content type is not on the list.
     ContentTypeNotAllowed,
     /// The shared counters could not be read or written.
     CountersUnavailable,
     /// The shared counters were contended beyond the retry bound.
     CountersContended,
+    /// The API key, or the user name and password, are not right.
+    CredentialsInvalid,
     /// A forbidden header was sent.
     ForbiddenHeader,
     /// Framing is ambiguous (several lengths, length and chunked, …).
@@ -72,16 +76,8 @@ pub enum Reason {
     RateLimited,
     /// A header that must be single was repeated.
     RepeatedHeader,
-    /// The table of marks cannot tell whether the message came before.
-    ReplayCapacity,
-    /// The message was accepted before.
-    Replayed,
     /// No route of the policy takes this request.
     RouteNotFound,
-    /// The signed request is outside of its window of time.
-    SignatureExpired,
-    /// The request's signature does not verify, or does not cover what it must.
-    SignatureInvalid,
     /// The request target or its parameters are over their bounds.
     TargetTooLarge,
     /// The token's times, issuer, audience or claims do not hold.
@@ -120,14 +116,16 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 31] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
         Self::BodyUnavailable,
+        Self::CertificateInvalid,
         Self::ContentTypeNotAllowed,
         Self::CountersUnavailable,
         Self::CountersContended,
+        Self::CredentialsInvalid,
         Self::ForbiddenHeader,
         Self::FramingAmbiguous,
         Self::HeadersTooLarge,
@@ -143,11 +141,7 @@ impl Reason {
         Self::MultipleCredentials,
         Self::RateLimited,
         Self::RepeatedHeader,
-        Self::ReplayCapacity,
-        Self::Replayed,
         Self::RouteNotFound,
-        Self::SignatureExpired,
-        Self::SignatureInvalid,
         Self::TargetTooLarge,
         Self::TokenClaims,
         Self::TokenExpired,
@@ -155,6 +149,19 @@ impl Reason {
         Self::TokenMissing,
         Self::TokenNotBound,
     ];
+
+    /// Whether it says that somebody tried a credential that is not right: what limits with `count: { failures:
+    /// authentication }` count. What was right once (expired), elsewhere (audience) or cannot be told is no guess.
+    #[must_use]
+    pub const fn is_failed_authentication(self) -> bool {
+        matches!(
+            self,
+            Self::CertificateInvalid
+                | Self::CredentialsInvalid
+                | Self::TokenInvalid
+                | Self::TokenNotBound
+        )
+    }
 
     /// The one table: exhaustive, no wildcard.
     #[must_use]
@@ -164,6 +171,7 @@ impl Reason {
             Self::Banned => row(429, "banned", "Too Many Requests", 8),
             Self::BodyTooLarge => row(413, "body_too_large", "Content Too Large", 8),
             Self::BodyUnavailable => row(503, "body_unavailable", "Service Unavailable", 14),
+            Self::CertificateInvalid => row(403, "certificate_invalid", "Forbidden", 7),
             Self::ContentTypeNotAllowed => {
                 row(415, "content_type_not_allowed", "Unsupported Media Type", 3)
             }
@@ -171,6 +179,7 @@ impl Reason {
                 row(503, "counters_unavailable", "Service Unavailable", 14)
             }
             Self::CountersContended => row(503, "counters_contended", "Service Unavailable", 14),
+            Self::CredentialsInvalid => row(401, "credentials_invalid", "Unauthorized", 16),
             Self::ForbiddenHeader => row(400, "forbidden_header", "Bad Request", 3),
             Self::FramingAmbiguous => row(400, "framing_ambiguous", "Bad Request", 3),
             Self::HeadersTooLarge => row(
@@ -191,10 +200,6 @@ impl Reason {
             Self::MultipleCredentials => row(400, "multiple_credentials", "Bad Request", 16),
             Self::RateLimited => row(429, "rate_limited", "Too Many Requests", 8),
             Self::RepeatedHeader => row(400, "repeated_header", "Bad Request", 3),
-            Self::ReplayCapacity => row(503, "replay_capacity", "Service Unavailable", 14),
-            Self::Replayed => row(401, "replayed", "Unauthorized", 16),
-            Self::SignatureExpired => row(401, "signature_expired", "Unauthorized", 16),
-            Self::SignatureInvalid => row(401, "signature_invalid", "Unauthorized", 16),
             Self::RouteNotFound => row(404, "route_not_found", "Not Found", 5),
             Self::TargetTooLarge => row(414, "target_too_large", "URI Too Long", 3),
             Self::TokenClaims => row(401, "token_claims", "Unauthorized", 16),

@@ -7,6 +7,7 @@
 use palisade_engine::engine::Engine;
 use palisade_engine::policy::Policy;
 use palisade_engine::stages::token::Memory;
+use palisade_engine::stages::token::certificate::CertificateParts;
 
 use crate::abi::{Buffer, Host, HostError, Level};
 use crate::metrics::{self, Meters};
@@ -35,6 +36,8 @@ struct Root {
 /// An engine and who still needs it. Counted by hand: `Rc` aborts on overflow, which would be a trap.
 pub(crate) struct Slot {
     pub(crate) engine: Engine,
+    /// What its policy looks at in client certificates.
+    pub(crate) certificate: CertificateParts,
     /// What this worker remembers under the engine's policy.
     pub(crate) memory: Memory,
     streams: u32,
@@ -121,6 +124,7 @@ impl Plugin {
         let engine = Engine::new(policy);
         let slot = Some(Slot {
             memory: engine.memory(),
+            certificate: engine.policy().tokens.certificate_parts(),
             engine,
             streams: 0,
             current: true,

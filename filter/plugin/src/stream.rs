@@ -6,7 +6,7 @@
 //! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
 
 use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Resumed, Suspended, Verdict, Wait};
-use palisade_engine::env::{Connection, Env, Step};
+use palisade_engine::env::{Certificate, Connection, Env, Step};
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::injection::Explained;
 use palisade_engine::stages::limits::Charges;
@@ -66,6 +66,13 @@ const FLAG_MISSING_MS: u64 = 1_000;
 /// The same, when bodies are known to arrive: a client that sends its head and no body.
 const SLOW_BODY_MS: u64 = 30_000;
 const SOURCE_ADDRESS: &[u8] = b"source\0address";
+/// Whether the peer has a certificate, a byte; then what Envoy says of it: of several names the first.
+const MTLS: &[u8] = b"connection\0mtls";
+const MTLS_YES: &[u8] = &[1];
+const PEER_SUBJECT: &[u8] = b"connection\0subject_peer_certificate";
+const PEER_URI: &[u8] = b"connection\0uri_san_peer_certificate";
+const PEER_DNS: &[u8] = b"connection\0dns_san_peer_certificate";
+const PEER_SHA256: &[u8] = b"connection\0sha256_peer_certificate_digest";
 /// Read as `wasm.verdict` in filter state.
 const VERDICT: &[u8] = b"verdict";
 
@@ -205,7 +212,7 @@ impl Turn<'_> {
             host.log(Level::Info, trace::marker(Step::Request));
         }
         let head = head(host)?;
-        let connection = connection(host)?;
+        let connection = connection(host, self.slot)?;
         let engine = &self.slot.engine;
         let mut counters = counters(engine, host);
         let (mut env, now_ms) = env(engine, host, &mut counters)?;
@@ -593,16 +600,36 @@ fn head(host: &Host) -> Result<RequestHead<'_>, HostError> {
 }
 
 /// What the policy asks of the request's connection.
-fn connection(host: &Host) -> Result<Connection<'_>, HostError> {
+fn connection<'h>(host: &'h Host, slot: &Slot) -> Result<Connection<'h>, HostError> {
     let peer = match host.property(SOURCE_ADDRESS) {
         Ok(text) => client_addr::parse_peer(text),
         Err(HostError::NotFound) => None,
         Err(error) => return Err(error),
     };
-    Ok(Connection {
-        peer,
-        certificate: None,
-    })
+    let parts = slot.certificate;
+    let certificate = if parts.any() && found(host, MTLS)? == MTLS_YES {
+        let part = |wanted: bool, path: &[u8]| match wanted {
+            true => found(host, path),
+            false => Ok(&[][..]),
+        };
+        Some(Certificate {
+            subject: part(parts.subject, PEER_SUBJECT)?,
+            uri_san: part(parts.uri, PEER_URI)?,
+            dns_san: part(parts.dns, PEER_DNS)?,
+            sha256: part(parts.sha256, PEER_SHA256)?,
+        })
+    } else {
+        None
+    };
+    Ok(Connection { peer, certificate })
+}
+
+/// A property; nothing where there is none.
+fn found<'h>(host: &'h Host, path: &[u8]) -> Result<&'h [u8], HostError> {
+    match host.property(path) {
+        Err(HostError::NotFound) => Ok(&[]),
+        result => result,
+    }
 }
 
 /// Goes on with the answer to a wait.
@@ -622,7 +649,7 @@ fn resume(
         _ => Explained::default(),
     };
     let (head, connection) = if suspended.needs_head() {
-        (Some(head(host)?), connection(host)?)
+        (Some(head(host)?), connection(host, slot)?)
     } else {
         (None, Connection::default())
     };

@@ -120,6 +120,14 @@ impl Compiler<'_> {
             .map(|entry| entry.name.clone())
             .collect();
         let tokens = self.tokens(config.tokens);
+        // Where a credential is carried, nothing is shown, whatever a list says.
+        let mut redact = bytes(config.events.redact, |it| it.0);
+        for name in tokens.providers.iter().filter_map(|it| it.from.name()) {
+            let name = name.to_ascii_lowercase();
+            if !redact.contains(&name) {
+                redact.push(name);
+            }
+        }
         let limits = self.limits(config.limits, config.table.clients.0);
         let marks = self.marks(&tokens, config.table.marks.0);
         let routes = self.routes(config.routes, &names);
@@ -159,7 +167,7 @@ impl Compiler<'_> {
             },
             events: Events {
                 log: config.events.log,
-                redact: bytes(config.events.redact, |it| it.0),
+                redact,
             },
             trace: config.debug.trace,
             implied: core::mem::take(&mut self.implied),

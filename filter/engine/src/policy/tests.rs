@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::node::{MAX_DEPTH, Node};
+use super::read::{Errors, FromNode, Path};
 use super::{Policy, PolicyError};
 use crate::request::RequestHead;
 use crate::stages::token::{
@@ -213,7 +214,7 @@ fn every_error_is_found_in_document_order() {
         "heders: unknown key; did you mean `headers`?",
         "tokens.app.keys[0].algorithm: `none` is not a supported algorithm; write one of `HS256`, `HS384`, `HS512`",
         "tokens.app.keys[1].env: the key in `K` has 32 bytes, HS512 needs at least 64; use a longer random key (RFC 7518 section 3.2)",
-        "tokens.old.from: a map is not a place for a credential; write `bearer`, `{ header: NAME }` or `{ cookie: NAME }`",
+        "tokens.old.from: a map is not a place for a credential; write `bearer`, `{ header: NAME }`, `{ cookie: NAME }` or `{ query: NAME }`",
         "tokens.old.keys[0].env: not the name of an environment variable (value not shown); write the name of the variable that holds the key, such as `JWT_KEY`, never the key itself",
         "tokens.sid.bind: the format `colon` cannot be bound; use the format `v1`, or leave `bind` out",
         "tokens.sid.forward.X-User: `X-User` is not a lower-case header name; write a name such as `x-user`",
@@ -540,4 +541,235 @@ fn the_schema_is_current() {
         "stale schema: run the test with PALISADE_UPDATE=1"
     );
     assert!(compile("{}").is_ok());
+}
+
+/// Credentials that the policy lists: each refusal says what to write instead, and never shows what is stored.
+#[test]
+fn faults_of_listed_credentials() {
+    const HEX: &str = "869a511c65e22199acdeaf0893906e2935eb6862d16c0c4c304653edd4e0e90e";
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    const STORED: &str =
+        "pbkdf2-sha256$4096$c2FsdC1vZi1hbGljZS0wMA==$VJsqdRBetNEGICxy9aKLAGOcVQDunTM282Y5TGgnT+0=";
+    let policy = |token: &str| {
+        format!(
+            r#"{{ "tokens": {{ "t": {token} }}, "routes": [{{ "name": "all", "token": {{ "any": ["t"] }} }}] }}"#
+        )
+    };
+    let keys = |key: &str| {
+        policy(&format!(
+            r#"{{ "type": "api_key", "from": {{ "header": "x-key" }}, "keys": [{key}], "forward": {{ "x-a": "/sub" }} }}"#
+        ))
+    };
+    let user = |password: &str| {
+        policy(&format!(
+            r#"{{ "type": "basic", "users": [{{ "name": "a", "password": "{password}" }}] }}"#
+        ))
+    };
+    let rule = |rule: &str| {
+        policy(&format!(
+            r#"{{ "type": "certificate", "rules": [{rule}] }}"#
+        ))
+    };
+    let pbkdf2 =
+        |count: &str, salt: &str, hash: &str| user(&format!("pbkdf2-sha256${count}${salt}${hash}"));
+    const SALT: &str = "c2FsdC1vZi1hbGljZS0wMA==";
+    const HASH: &str = "VJsqdRBetNEGICxy9aKLAGOcVQDunTM282Y5TGgnT+0=";
+    let cases = [
+        (
+            keys(&format!(r#"{{ "id": "a", "sha256": "{EMPTY}" }}"#)),
+            "tokens.t.keys[0].sha256: the hash of ``, which everybody tries",
+        ),
+        (
+            keys(&format!(r#"{{ "id": "a", "sha256": "{SECRET}" }}"#)),
+            "tokens.t.keys[0].sha256: the hash of `secret`, which everybody tries",
+        ),
+        (
+            keys(r#"{ "id": "a", "sha256": "acme-key" }"#),
+            "tokens.t.keys[0].sha256: not a SHA-256 (value not shown)",
+        ),
+        (
+            keys(&format!(
+                r#"{{ "id": "a", "sha256": "{HEX}" }}, {{ "id": "b", "sha256": "{}" }}"#,
+                HEX.to_uppercase()
+            )),
+            "tokens.t.keys[1].sha256: the hash of an earlier key",
+        ),
+        (
+            keys(&format!(
+                r#"{{ "id": "a", "sha256": "{HEX}", "expires": "2027-02-29" }}"#
+            )),
+            "tokens.t.keys[0].expires: `2027-02-29` is not a day or a time",
+        ),
+        (
+            keys(&format!(r#"{{ "id": " a", "sha256": "{HEX}" }}"#)),
+            "tokens.t.keys[0]: what `forward` takes of it cannot stand in a header",
+        ),
+        (
+            keys(&format!(
+                r#"{{ "id": "a", "sha256": "{HEX}", "scopes": ["a b"] }}"#
+            )),
+            "tokens.t.keys[0].scopes: a scope with a blank in it",
+        ),
+        (keys(""), "tokens.t.keys: an empty list"),
+        (
+            policy(r#"{ "type": "basic" }"#),
+            "tokens.t.users: an empty list",
+        ),
+        (
+            user("$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC"),
+            "tokens.t.users[0].password: `$2y$` is not accepted (value not shown); it is made to be slow",
+        ),
+        (
+            user("$argon2id$v=19$m=1,t=1,p=1$YQ$YQ"),
+            "tokens.t.users[0].password: `$argon2id$` is not accepted (value not shown); it is made to be slow",
+        ),
+        (
+            user("{SHA}tESsBmE/yNY3lb6a0L6vVQEZNqw="),
+            "tokens.t.users[0].password: `{SHA}` is not accepted (value not shown); SHA-1 is broken",
+        ),
+        (
+            user("$apr1$0vAnUTEB$4EJJr0GR3y48WF2AiieWs."),
+            "tokens.t.users[0].password: `$apr1$` is not accepted (value not shown); MD5 is broken",
+        ),
+        (
+            user("hunter2"),
+            "tokens.t.users[0].password: not a stored password (value not shown)",
+        ),
+        (
+            user(&format!("sha256:{SECRET}")),
+            "tokens.t.users[0].password: the hash of `secret`, which everybody tries",
+        ),
+        (
+            pbkdf2("100000", SALT, HASH),
+            "tokens.t.users[0].password: `100000` iterations are out of range; write 1000 to 10000: a check holds its worker",
+        ),
+        (
+            pbkdf2("999", SALT, HASH),
+            "tokens.t.users[0].password: `999` iterations are out of range",
+        ),
+        (
+            pbkdf2("+1000", SALT, HASH),
+            "tokens.t.users[0].password: the iterations are not a number",
+        ),
+        (
+            pbkdf2("1000", "c2FsdA==", HASH),
+            "tokens.t.users[0].password: the salt is not 8 to 48 bytes",
+        ),
+        (
+            pbkdf2("1000", SALT, "YQ=="),
+            "tokens.t.users[0].password: the hash is not 32 bytes",
+        ),
+        (
+            policy(&format!(
+                r#"{{ "type": "basic", "users": [{{ "name": "a", "password": "{STORED}" }}], "htpasswd": "a:{STORED}" }}"#
+            )),
+            "tokens.t.htpasswd: `a` is written twice",
+        ),
+        (
+            policy(r#"{ "type": "basic", "htpasswd": "\n# x\nuser1{SHA}x" }"#),
+            "tokens.t.htpasswd: line 3: has no colon",
+        ),
+        (
+            policy(r#"{ "type": "basic", "htpasswd": ":{SHA256}x" }"#),
+            "tokens.t.htpasswd: line 1: names nobody",
+        ),
+        (
+            policy(&format!(
+                r#"{{ "type": "basic", "realm": "a\"b", "htpasswd": "a:{STORED}" }}"#
+            )),
+            "tokens.t.realm: `a\"b` is not a realm",
+        ),
+        (
+            policy(&format!(
+                r#"{{ "type": "basic", "cache": "2h", "htpasswd": "a:{STORED}" }}"#
+            )),
+            "tokens.t.cache: `7200000ms` is out of range",
+        ),
+        (
+            rule(r#"{ "match": {} }"#),
+            "tokens.t.rules[0].match: fits every certificate",
+        ),
+        (
+            rule(r#"{ "match": { "uri": "spiffe://*/web" } }"#),
+            "tokens.t.rules[0].match.uri: `spiffe://*/web` is not a URI",
+        ),
+        (
+            rule(r#"{ "match": { "uri": "spiffe://td/we*" } }"#),
+            "tokens.t.rules[0].match.uri: `spiffe://td/we*` is not a URI",
+        ),
+        (
+            rule(r#"{ "match": { "dns": "*.com" } }"#),
+            "tokens.t.rules[0].match.dns: `*.com` is not a DNS name",
+        ),
+        (
+            rule(r#"{ "match": { "dns": "a.*.com" } }"#),
+            "tokens.t.rules[0].match.dns: `a.*.com` is not a DNS name",
+        ),
+        (
+            rule(r#"{ "match": { "sha256": "ab" } }"#),
+            "tokens.t.rules[0].match.sha256: `ab` is not a SHA-256 in hex",
+        ),
+    ];
+    for (text, expected) in &cases {
+        let found = errors(text);
+        assert!(
+            found
+                .first()
+                .is_some_and(|first| first.starts_with(expected)),
+            "{expected}: {found:#?}"
+        );
+        let shown = found.join("\n");
+        for hidden in ["hunter2", "acme-key", HASH, SALT, "0BRqC", "tESsBmE"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+    for good in [
+        keys(&format!(
+            r#"{{ "id": "a", "sha256": "{HEX}", "expires": "2028-02-29T23:59:60.5-01:30" }}"#
+        )),
+        user(STORED),
+        rule(r#"{ "match": { "uri": "spiffe://td/ns/*/sa/*", "dns": "*.a.b" } }"#),
+    ] {
+        let policy = compile(&good).unwrap();
+        let shown = format!("{policy:?}");
+        for hidden in [HASH, "84, 155, 42", "134, 154, 81"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn days_and_times() {
+    let read = |text: &str| {
+        let mut errors = Errors::default();
+        let node = Node::String(text.to_owned());
+        super::values::Time::read(&node, &Path::default(), &mut errors).map(|time| time.0)
+    };
+    for (text, seconds) in [
+        ("1970-01-01", Some(0)),
+        ("2000-02-29", Some(951_782_400)),
+        ("2000-03-01", Some(951_868_800)),
+        ("2027-01-01", Some(1_798_761_600)),
+        ("2100-03-01", Some(4_107_542_400)),
+        ("9999-12-31T23:59:59Z", Some(253_402_300_799)),
+        ("2027-01-01T01:30:00+01:30", Some(1_798_761_600)),
+        ("2026-12-31t22:30:00.999-01:30", Some(1_798_761_600)),
+        ("2027-01-01 00:00:01z", Some(1_798_761_601)),
+        ("2100-02-29", None),
+        ("2027-13-01", None),
+        ("2027-00-01", None),
+        ("2027-1-1", None),
+        ("2027-01-01T00:00:00", None),
+        ("2027-01-01T24:00:00Z", None),
+        ("2027-01-01T00:00:00.Z", None),
+        ("2027-01-01T00:00:00+1:30", None),
+        ("2027-01-01Z", None),
+        ("1969-12-31", None),
+        ("+027-01-01", None),
+        ("next year", None),
+        ("", None),
+    ] {
+        assert_eq!(read(text), seconds, "{text}");
+    }
 }

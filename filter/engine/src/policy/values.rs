@@ -59,6 +59,18 @@ pub(crate) enum SecurityHeaders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JwtTag;
 
+/// The tag of a provider of API keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ApiKeyTag;
+
+/// The tag of a provider of users with passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BasicTag;
+
+/// The tag of a provider of client certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CertificateTag;
+
 /// The tag of a session provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionTag;
@@ -81,6 +93,9 @@ keywords!(SecurityHeaders, "a choice", { "strict" => Self::Strict, "off" => Self
 keywords!(RouteBody, "a choice", { "inspect" => Self::Inspect, "stream" => Self::Stream });
 keywords!(EventLog, "a choice", { "denied" => Self::Denied, "all" => Self::All, "none" => Self::None });
 keywords!(JwtTag, "a JWT", { "jwt" => Self });
+keywords!(ApiKeyTag, "API keys", { "api_key" => Self });
+keywords!(BasicTag, "users with passwords", { "basic" => Self });
+keywords!(CertificateTag, "client certificates", { "certificate" => Self });
 keywords!(SessionTag, "a session token", { "session" => Self });
 
 texts! {
@@ -121,6 +136,20 @@ texts! {
     /// A size in bytes.
     Size(ByteSize): "a size", "write a number and a unit such as `512B`, `32KiB` or `1MiB`", "^[0-9]+(B|KiB|MiB)?$",
         |text| ByteSize::parse(text.strip_suffix(".0").unwrap_or(text));
+    /// A day or a time.
+    Time(u64): "a day or a time", "write a day such as `2027-01-01` or a time such as `2027-01-01T12:00:00Z`",
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$", time;
+    /// A user's name.
+    UserName(Vec<u8>): "a user's name", "write 1 to 256 bytes without a colon and control characters",
+        "^[^:\\x00-\\x1f]{1,256}$", user_name;
+    /// What a browser shows when it asks for a password.
+    Realm(Vec<u8>): "a realm", "write letters, digits, blanks and `-_.`, at most 64", "^[A-Za-z0-9 ._-]{1,64}$", realm;
+    /// URI of a certificate.
+    CertificateUri(Vec<u8>): "a URI", "write a URI such as `spiffe://example.org/ns/*/sa/web`; `*` is one whole segment after the authority",
+        "^[A-Za-z][A-Za-z0-9+.-]*:[^ ?#\\x00-\\x1f]{1,2000}$", certificate_uri;
+    /// DNS name of a certificate.
+    CertificateDns(Vec<u8>): "a DNS name", "write a name such as `web.example.com` or `*.clients.example.com`; `*` is one whole label, the first",
+        "^(\\*\\.)?[A-Za-z0-9._-]{1,253}$", certificate_dns;
     /// An address or a network.
     Cidr(Network): "an address or network", "write an address such as `203.0.113.7` or a network such as `203.0.113.0/24`",
         "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", network;
@@ -158,6 +187,64 @@ impl<const LEAST: u32, const MOST: u32> FromNode for Count<LEAST, MOST> {
 
     fn help() -> String {
         format!("write a whole number from {LEAST} to {MOST}")
+    }
+}
+
+/// SHA-256 of a secret, never shown: a fast hash of a weak secret is the secret.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Digest(pub(crate) [u8; 32]);
+
+impl core::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Digest(redacted)")
+    }
+}
+
+impl FromNode for Digest {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let text = node.as_text().unwrap_or_default().trim().as_bytes();
+        let bytes = if text.len() == 64 {
+            super::tokens::decode_hex(text)
+        } else {
+            super::tokens::decode_base64(text)
+        };
+        let digest = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        if digest.is_none() {
+            errors.push(at, "not a SHA-256 (value not shown)", Self::help());
+        }
+        digest.map(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^([0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)$" })
+    }
+
+    fn help() -> String {
+        "write the SHA-256 of the key in 64 hex digits or in base64, never the key itself"
+            .to_owned()
+    }
+}
+
+/// SHA-256 of a certificate; public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CertificateDigest(pub(crate) Vec<u8>);
+
+impl FromNode for CertificateDigest {
+    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
+        let text = node.as_text().unwrap_or_default().replace(':', "");
+        let digest = crate::stages::token::certificate::digest_text(text.as_bytes());
+        if digest.is_none() {
+            errors.wrong(at, node, "a SHA-256 in hex", Self::help());
+        }
+        digest.map(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[0-9A-Fa-f:]{64,95}$" })
+    }
+
+    fn help() -> String {
+        "write 64 hex digits, as `openssl x509 -noout -fingerprint -sha256` prints them (colons may stay)".to_owned()
     }
 }
 
@@ -296,6 +383,138 @@ fn whole(text: &str) -> Option<u64> {
         return None;
     }
     digits.parse().ok()
+}
+
+/// Seconds since 1970 of a day's start in UTC, or of an RFC 3339 time; a fraction is cut off.
+fn time(text: &str) -> Option<u64> {
+    let number = |text: &str, least: u64, most: u64| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u64 = text.parse().ok().filter(|_| digits)?;
+        (least..=most).contains(&number).then_some(number)
+    };
+    let (year, rest) = text.split_at_checked(4)?;
+    let (month, rest) = rest.strip_prefix('-')?.split_at_checked(2)?;
+    let (day, rest) = rest.strip_prefix('-')?.split_at_checked(2)?;
+    let (year, month) = (number(year, 1970, 9999)?, number(month, 1, 12)?);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let lengths: [u64; 12] = [
+        31,
+        if leap { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
+    let before = usize::try_from(month).ok()?.checked_sub(1)?;
+    let day = number(day, 1, *lengths.get(before)?)?;
+    // Leap days of the years before this one.
+    let past = year.checked_sub(1)?;
+    let leaps = (past / 4)
+        .checked_sub(past / 100)?
+        .checked_add(past / 400)?
+        .checked_sub(477)?;
+    let days = year
+        .checked_sub(1970)?
+        .checked_mul(365)?
+        .checked_add(leaps)?
+        .checked_add(lengths.iter().take(before).sum())?
+        .checked_add(day)?
+        .checked_sub(1)?;
+    let start = days.checked_mul(86_400)?;
+    if rest.is_empty() {
+        return Some(start);
+    }
+    let (hour, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(2)?;
+    let (minute, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;
+    let (second, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;
+    let within = number(hour, 0, 23)?
+        .checked_mul(3600)?
+        .checked_add(number(minute, 0, 59)?.checked_mul(60)?)?
+        .checked_add(number(second, 0, 60)?)?;
+    let local = start.checked_add(within)?;
+    let zone = match rest.strip_prefix('.') {
+        Some(rest) => {
+            let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            (zone.len() < rest.len()).then_some(zone)?
+        }
+        None => rest,
+    };
+    if zone.eq_ignore_ascii_case("z") {
+        return Some(local);
+    }
+    let (sign, zone) = zone.split_at_checked(1)?;
+    let (hours, minutes) = zone.split_once(':')?;
+    if hours.len() != 2 || minutes.len() != 2 {
+        return None;
+    }
+    let offset = number(hours, 0, 23)?
+        .checked_mul(3600)?
+        .checked_add(number(minutes, 0, 59)?.checked_mul(60)?)?;
+    match sign {
+        "+" => local.checked_sub(offset),
+        "-" => local.checked_add(offset),
+        _ => None,
+    }
+}
+
+/// RFC 7617 §2: no colon, no control characters.
+pub(crate) fn user_name(text: &str) -> Option<Vec<u8>> {
+    let fits = (1..=256).contains(&text.len())
+        && !text.contains(':')
+        && !text.chars().any(char::is_control);
+    fits.then(|| text.as_bytes().to_vec())
+}
+
+fn realm(text: &str) -> Option<Vec<u8>> {
+    let fits = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b" ._-".contains(&byte));
+    fits.then(|| text.as_bytes().to_vec())
+}
+
+fn certificate_uri(text: &str) -> Option<Vec<u8>> {
+    let (scheme, rest) = text.split_once(':')?;
+    let named = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
+    // A star stands for a whole segment of the path, and never for whose name space it is.
+    let stars = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            !authority.contains('*')
+                && path
+                    .split('/')
+                    .all(|piece| piece == "*" || !piece.contains('*'))
+        }
+        None => !rest.contains('*'),
+    };
+    let fits = text.len() <= 2048
+        && !rest.is_empty()
+        && !text.contains(['?', '#', ' '])
+        && !text.chars().any(char::is_control);
+    (named && stars && fits).then(|| text.as_bytes().to_vec())
+}
+
+fn certificate_dns(text: &str) -> Option<Vec<u8>> {
+    let bare = text.strip_prefix("*.").unwrap_or(text);
+    let fits = (1..=253).contains(&bare.len())
+        && bare.split('.').all(|label| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        });
+    // `*.com` would be everybody.
+    let wide = text.len() > bare.len() && !bare.contains('.');
+    (fits && !wide).then(|| text.as_bytes().to_vec())
 }
 
 fn plain(text: &str, most: usize) -> Option<Vec<u8>> {

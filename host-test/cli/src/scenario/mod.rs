@@ -13,7 +13,6 @@ pub mod harness;
 pub mod native;
 pub mod run;
 pub mod script;
-pub mod signature;
 pub mod time;
 pub mod value;
 

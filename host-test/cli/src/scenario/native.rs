@@ -4,7 +4,9 @@
 //! text of events are the plugin's, so this driver reports findings as `"stage":…,"reason":…` texts of the same form.
 
 use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict, Wait};
-use palisade_engine::env::{Cas, Connection, CounterStore, Env, MemoryStore, Outside, StoreError};
+use palisade_engine::env::{
+    Cas, Certificate, Connection, CounterStore, Env, MemoryStore, Outside, StoreError,
+};
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::token::Memory;
 use palisade_engine::units::{Monotonic, UnixTime};
@@ -81,7 +83,7 @@ impl Session for NativeSession {
         );
         let connection = Connection {
             peer: client_addr::parse_peer(message.peer.as_bytes()),
-            certificate: None,
+            certificate: certificate(&message.properties),
         };
         let memory = &mut self.memory;
         let mut edits = Edits::default();
@@ -144,6 +146,30 @@ impl Session for NativeSession {
         self.store.fault = None;
         Ok(outcome)
     }
+}
+
+/// Properties that tell the engine of a client certificate.
+const CERTIFICATE: [&str; 5] = [
+    "connection.mtls",
+    "connection.subject_peer_certificate",
+    "connection.uri_san_peer_certificate",
+    "connection.dns_san_peer_certificate",
+    "connection.sha256_peer_certificate_digest",
+];
+
+fn certificate(properties: &[(String, Vec<u8>)]) -> Option<Certificate<'_>> {
+    let [mtls, subject, uri_san, dns_san, sha256] = CERTIFICATE.map(|name| {
+        properties
+            .iter()
+            .find(|(set, _)| set == name)
+            .map_or(&[][..], |(_, value)| value)
+    });
+    (mtls == [1]).then_some(Certificate {
+        subject,
+        uri_san,
+        dns_san,
+        sha256,
+    })
 }
 
 fn apply(edits: &Edits, outcome: &mut Outcome, message: &Message) {

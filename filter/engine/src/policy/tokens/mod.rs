@@ -5,7 +5,9 @@
 //! error names the variable, never its value.
 //! **Source:** RFC 7518 §3.2 (key length), RFC 9110 §7.6.1 (hop-by-hop fields), RFC 4648.
 
-mod hmac;
+mod api_key;
+mod basic;
+mod certificate;
 mod jwt;
 mod session;
 
@@ -16,7 +18,9 @@ use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
-use self::hmac::HmacConfig;
+use self::api_key::ApiKeyConfig;
+use self::basic::BasicConfig;
+use self::certificate::CertificateConfig;
 use self::jwt::JwtConfig;
 use self::session::SessionConfig;
 use super::compile::{Compiler, Secrets};
@@ -51,7 +55,9 @@ impl Written<'_> {
 /// A token provider, told apart by `type`.
 #[derive(Debug, Clone)]
 pub(crate) enum Token {
-    Hmac(HmacConfig),
+    ApiKey(ApiKeyConfig),
+    Basic(BasicConfig),
+    Certificate(CertificateConfig),
     Jwt(JwtConfig),
     Session(SessionConfig),
 }
@@ -60,7 +66,11 @@ impl FromNode for Token {
     fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
         super::read::entries(node, at, errors)?;
         match node.entry("type").map(|tag| (tag, tag.as_text())) {
-            Some((_, Some("hmac"))) => HmacConfig::read(node, at, errors).map(Self::Hmac),
+            Some((_, Some("api_key"))) => ApiKeyConfig::read(node, at, errors).map(Self::ApiKey),
+            Some((_, Some("basic"))) => BasicConfig::read(node, at, errors).map(Self::Basic),
+            Some((_, Some("certificate"))) => {
+                CertificateConfig::read(node, at, errors).map(Self::Certificate)
+            }
             Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
             Some((_, Some("session"))) => SessionConfig::read(node, at, errors).map(Self::Session),
             Some((tag, _)) => {
@@ -75,11 +85,14 @@ impl FromNode for Token {
     }
 
     fn schema() -> Value {
-        json!({ "oneOf": [HmacConfig::schema(), JwtConfig::schema(), SessionConfig::schema()] })
+        json!({ "oneOf": [
+            ApiKeyConfig::schema(), BasicConfig::schema(), CertificateConfig::schema(),
+            JwtConfig::schema(), SessionConfig::schema()
+        ] })
     }
 
     fn help() -> String {
-        "write one of `hmac`, `jwt`, `session`".to_owned()
+        "write one of `api_key`, `basic`, `certificate`, `jwt`, `session`".to_owned()
     }
 }
 
@@ -88,12 +101,14 @@ impl FromNode for Token {
 pub(crate) struct From(pub(crate) Source);
 
 section! {
-    /// A header or a cookie that carries the credential.
+    /// A header, cookie or query parameter that carries the credential.
     struct Carrier {
         /// Header name; its whole value is the credential.
         header: Option<HeaderName>,
         /// Cookie name.
         cookie: Option<CookieName>,
+        /// Query parameter; it stands in logs and histories: the last resort.
+        query: Option<CookieName>,
     }
 }
 
@@ -103,16 +118,16 @@ impl FromNode for From {
             return Some(Self(Source::Bearer));
         }
         if let Node::Map(_) = node {
-            match Carrier::read(node, at, errors)? {
-                Carrier {
-                    header: Some(name),
-                    cookie: None,
-                } => return Some(Self(Source::Header(name.0))),
-                Carrier {
-                    header: None,
-                    cookie: Some(name),
-                } => return Some(Self(Source::Cookie(name.0))),
-                Carrier { .. } => {}
+            let Carrier {
+                header,
+                cookie,
+                query,
+            } = Carrier::read(node, at, errors)?;
+            match (header, cookie, query) {
+                (Some(name), None, None) => return Some(Self(Source::Header(name.0))),
+                (None, Some(name), None) => return Some(Self(Source::Cookie(name.0))),
+                (None, None, Some(name)) => return Some(Self(Source::Query(name.0))),
+                _ => {}
             }
         }
         errors.wrong(at, node, "a place for a credential", Self::help());
@@ -124,7 +139,7 @@ impl FromNode for From {
     }
 
     fn help() -> String {
-        "write `bearer`, `{ header: NAME }` or `{ cookie: NAME }`".to_owned()
+        "write `bearer`, `{ header: NAME }`, `{ cookie: NAME }` or `{ query: NAME }`".to_owned()
     }
 }
 
@@ -175,7 +190,15 @@ impl Compiler<'_> {
             self.name(&entry.at, &entry.name);
             let name = entry.name.into_bytes();
             match entry.value {
-                Some(Token::Hmac(config)) => providers.push(self.hmac(&entry.at, name, config)),
+                Some(Token::ApiKey(config)) => {
+                    providers.push(self.api_key(&entry.at, name, config));
+                }
+                Some(Token::Basic(config)) => {
+                    providers.extend(self.basic(&entry.at, name, config));
+                }
+                Some(Token::Certificate(config)) => {
+                    providers.push(self.certificate(&entry.at, name, config));
+                }
                 Some(Token::Jwt(config)) => providers.push(self.jwt(&entry.at, name, config)),
                 Some(Token::Session(config)) => {
                     providers.push(self.session(&entry.at, name, config))
@@ -430,7 +453,7 @@ pub(in crate::policy) const fn no_token() -> RouteToken {
     }
 }
 
-fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::policy) fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.trim_ascii();
     let digit = |byte: u8| {
         char::from(byte)

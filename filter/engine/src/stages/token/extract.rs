@@ -1,13 +1,15 @@
 //! Where credentials are: exactly one over all sources a route accepts.
 //!
-//! **In:** the head and the accepted providers. **Out:** the one credential, none, or a refusal.
+//! **In:** the head, the accepted providers, whether the connection has a certificate. **Out:** the one credential, none, or a refusal.
 //! **Invariant:** every occurrence of every source is looked at. Two `authorization` fields are two credentials
 //! whatever their schemes; a source named by several providers counts once. An empty cookie or header value
-//! carries nothing; a `Bearer` without a token is a (bad) credential; another scheme is no bearer token.
+//! carries nothing; a `Bearer` without a token is a (bad) credential; another scheme is no bearer token. A certificate is
+//! presented with every request of its connection: it counts where a request carries no other credential.
 //! **Source:** RFC 6750 §2 ("clients MUST NOT use more than one method"), RFC 9110 §11.4, §11.6.2.
 
 use super::{Provider, RouteToken, Source};
 use crate::request::RequestHead;
+use crate::request::body::decode_form;
 
 /// What a request carries.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +34,9 @@ pub(super) fn credential<'a, 'p>(
     providers: &'p [Provider],
     route: &RouteToken,
     head: &RequestHead<'a>,
+    certified: bool,
 ) -> Carried<'a, 'p> {
+    let mut certificate = None;
     let mut carried = Carried::Nothing;
     if repeats_authorization(head) {
         return Carried::Several(&Source::Bearer);
@@ -55,14 +59,30 @@ pub(super) fn credential<'a, 'p>(
             continue;
         }
         let found = match source {
-            Source::Bearer => match head.first(AUTHORIZATION).and_then(bearer) {
+            Source::Basic => match head.first(AUTHORIZATION).and_then(|it| after(b"basic", it)) {
+                Some(pair) => Found::One(pair),
+                None => Found::Nothing,
+            },
+            Source::Bearer => match head
+                .first(AUTHORIZATION)
+                .and_then(|it| after(b"bearer", it))
+            {
                 Some(token) => Found::One(token),
                 None => Found::Nothing,
             },
+            Source::Certificate => {
+                certificate = certified.then_some(source);
+                Found::Nothing
+            }
             Source::Header(name) => single(head.all(name)),
             Source::Cookie(name) => single(
                 head.cookies()
                     .filter(|(cookie, _)| cookie == name)
+                    .map(|(_, value)| value),
+            ),
+            Source::Query(name) => single(
+                head.params()
+                    .filter(|(param, _)| param == name || decode_form(param) == *name)
                     .map(|(_, value)| value),
             ),
         };
@@ -72,7 +92,10 @@ pub(super) fn credential<'a, 'p>(
             (Found::One(_) | Found::Several, _) => return Carried::Several(source),
         }
     }
-    carried
+    match (carried, certificate) {
+        (Carried::Nothing, Some(source)) => Carried::One { token: b"", source },
+        (carried, _) => carried,
+    }
 }
 
 /// Whether there is more than one `authorization` field (RFC 9110 §11.6.2: it is no list).
@@ -95,11 +118,11 @@ fn single<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Found<'a> {
     }
 }
 
-/// The token of `Bearer TOKEN`; `None` for another scheme.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+/// The token of `SCHEME TOKEN`; `None` for another scheme. `scheme` is in lower case.
+fn after<'a>(scheme: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
     let value = value.trim_ascii();
-    let (scheme, rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
+    let (given, rest) = value.split_at_checked(scheme.len())?;
+    if !given.eq_ignore_ascii_case(scheme) {
         return None;
     }
     match rest.first() {

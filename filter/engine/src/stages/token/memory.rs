@@ -5,4 +5,7 @@
 
 /// The memory of one worker.
 #[derive(Debug, Default)]
-pub struct Memory {}
+pub struct Memory {
+    /// Right passwords of late.
+    pub(super) passwords: super::basic::Remembered,
+}

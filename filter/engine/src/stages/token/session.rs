@@ -133,6 +133,13 @@ fn verify_colon(
     })
 }
 
+/// The subject that a token in `colon` format claims, right or not.
+pub(super) fn claimed(token: &[u8]) -> Option<Vec<u8>> {
+    let (signed, _) = split_last(token, b':')?;
+    let (subject, _) = split_last(signed, b':')?;
+    (!subject.is_empty()).then(|| copy(subject))
+}
+
 impl Session {
     /// The key whose MAC of `signed` is `mac`.
     fn key_of(&self, signed: &[u8], mac: &[u8]) -> Result<&Key, Failure> {
@@ -174,7 +181,7 @@ fn with_octets<T>(address: IpAddr, look: impl FnOnce(&[u8]) -> T) -> T {
 }
 
 /// Hex digits of either case; `None` when one is not, or `out` is too short.
-pub(super) fn unhex<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+fn unhex<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
     let (pairs, rest) = text.as_chunks::<2>();
     if !rest.is_empty() {
         return None;
