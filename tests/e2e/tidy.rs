@@ -144,12 +144,13 @@ fn every_reason_is_documented_and_has_a_case() {
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     // Cannot be caused by a request in a scenario: a failing store, a host that delivers no body, an exhausted
-    // step budget, a contended counter. Each has a test of its own, named here.
+    // step budget, a contended counter, a table of marks full of messages. Each has a test of its own, named here.
     let elsewhere = [
         "counters_unavailable",
         "counters_contended",
         "body_unavailable",
         "inspection_budget",
+        "replay_capacity",
     ];
     for reason in Reason::ALL {
         let row = reason.row();

@@ -265,6 +265,7 @@ impl Engine {
                 connection,
                 body: ends.then_some(&[]),
                 waited: &[],
+                marks: &self.policy.marks,
             },
             ends,
         };
@@ -611,6 +612,7 @@ impl Engine {
                 connection: resumed.connection,
                 body,
                 waited: &[],
+                marks: &self.policy.marks,
             },
             ends,
         };

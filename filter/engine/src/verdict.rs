@@ -76,8 +76,16 @@ pub enum Reason {
     RateLimited,
     /// A header that must be single was repeated.
     RepeatedHeader,
+    /// The table of marks cannot tell whether the message came before.
+    ReplayCapacity,
+    /// The message was accepted before.
+    Replayed,
     /// No route of the policy takes this request.
     RouteNotFound,
+    /// The signed request is outside of its window of time.
+    SignatureExpired,
+    /// The request's signature does not verify, or does not cover what it must.
+    SignatureInvalid,
     /// The request target or its parameters are over their bounds.
     TargetTooLarge,
     /// The token's times, issuer, audience or claims do not hold.
@@ -116,7 +124,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -141,7 +149,11 @@ impl Reason {
         Self::MultipleCredentials,
         Self::RateLimited,
         Self::RepeatedHeader,
+        Self::ReplayCapacity,
+        Self::Replayed,
         Self::RouteNotFound,
+        Self::SignatureExpired,
+        Self::SignatureInvalid,
         Self::TargetTooLarge,
         Self::TokenClaims,
         Self::TokenExpired,
@@ -158,6 +170,8 @@ impl Reason {
             self,
             Self::CertificateInvalid
                 | Self::CredentialsInvalid
+                | Self::Replayed
+                | Self::SignatureInvalid
                 | Self::TokenInvalid
                 | Self::TokenNotBound
         )
@@ -200,6 +214,10 @@ impl Reason {
             Self::MultipleCredentials => row(400, "multiple_credentials", "Bad Request", 16),
             Self::RateLimited => row(429, "rate_limited", "Too Many Requests", 8),
             Self::RepeatedHeader => row(400, "repeated_header", "Bad Request", 3),
+            Self::ReplayCapacity => row(503, "replay_capacity", "Service Unavailable", 14),
+            Self::Replayed => row(401, "replayed", "Unauthorized", 16),
+            Self::SignatureExpired => row(401, "signature_expired", "Unauthorized", 16),
+            Self::SignatureInvalid => row(401, "signature_invalid", "Unauthorized", 16),
             Self::RouteNotFound => row(404, "route_not_found", "Not Found", 5),
             Self::TargetTooLarge => row(414, "target_too_large", "URI Too Long", 3),
             Self::TokenClaims => row(401, "token_claims", "Unauthorized", 16),

@@ -48,7 +48,7 @@ fn ask(
             let resumed = Resumed {
                 body: None,
                 answer: Answer::Body(body),
-                head: None,
+                head: Some(&head),
                 connection,
             };
             engine.resume(suspended, resumed, &mut memory, &mut env)
@@ -165,4 +165,71 @@ fn a_long_path_does_not_leave_a_field_limit() {
     let mut ask = || reason(&ask(&engine, &mut store, &pairs, Some(b"username=a")));
     assert_eq!(ask(), None);
     assert_eq!(ask(), Some(Reason::RateLimited));
+}
+
+/// The table promises 64 marks and has room for 256: what finds its set full is refused or told of, what is held
+/// stays exact, and nobody without the key can fill it.
+#[test]
+fn a_full_table_of_marks_refuses_or_tells() {
+    use crate::stages::token::{HmacAlgorithm, Key, Secret};
+    const SECRET: &[u8] = b"a key of thirty-two bytes or more";
+    let text = br#"{
+        "tokens": {
+            "strict": { "type": "hmac", "scheme": "github", "keys": [{ "env": "K" }] },
+            "eager": { "type": "hmac", "scheme": "github", "keys": [{ "env": "K" }], "replay": { "on_full": "allow" } } },
+        "table": { "marks": 64 },
+        "routes": [
+            { "name": "strict", "match": { "path": "/strict" }, "token": { "any": ["strict"] } },
+            { "name": "eager", "match": { "path": "/eager" }, "token": { "any": ["eager"] } }]
+    }"#;
+    let policy = Policy::from_plugin_bytes(text, &|_| Some(SECRET.to_vec())).unwrap();
+    assert_eq!((policy.marks.sets, policy.implied().marks), (4, 96));
+    let engine = Engine::new(policy);
+    let key = Key::new(None, HmacAlgorithm::Sha256, &Secret(SECRET.to_vec())).unwrap();
+    let mut store = MemoryStore::default();
+    let mut post = |path: &str, body: u32, forged: bool| {
+        let body = body.to_le_bytes();
+        let mac = key.with_mac(&[&body], <[u8]>::to_vec);
+        let mut field = String::from("sha256=");
+        for byte in mac {
+            field.push_str(&alloc::format!("{byte:02x}"));
+        }
+        if forged {
+            field.replace_range(7..9, "zz");
+        }
+        let pairs = [
+            (":method", "POST"),
+            (":path", path),
+            (":authority", "a"),
+            ("x-hub-signature-256", field.as_str()),
+        ];
+        reason(&ask(&engine, &mut store, &pairs, Some(&body)))
+    };
+    for body in 0..1000 {
+        assert_eq!(
+            post("/strict", body, true),
+            Some(Reason::SignatureInvalid),
+            "{body}"
+        );
+    }
+    assert_eq!(post("/strict", 0, false), None);
+    let mut fresh = Vec::new();
+    for body in 0..2000 {
+        assert_eq!(post("/eager", body, false), None, "{body}");
+        fresh.push(body);
+    }
+    assert_eq!(post("/strict", 0, false), Some(Reason::Replayed));
+    assert_eq!(post("/eager", 0, false), Some(Reason::Replayed));
+    for body in 2000..2100 {
+        assert_eq!(post("/strict", body, false), Some(Reason::ReplayCapacity));
+    }
+    let replayed = fresh
+        .iter()
+        .filter(|body| post("/eager", **body, false) == Some(Reason::Replayed))
+        .count();
+    assert_eq!(
+        replayed, 255,
+        "four sets of 64, one mark of `strict` among them"
+    );
+    assert_eq!(store.len(), 4);
 }

@@ -13,6 +13,7 @@ pub mod harness;
 pub mod native;
 pub mod run;
 pub mod script;
+pub mod signature;
 pub mod time;
 pub mod value;
 

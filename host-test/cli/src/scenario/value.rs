@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::signature::{HashSpec, SignatureSpec};
 use super::time::Moment;
 use crate::mint;
 
@@ -45,6 +46,12 @@ pub enum Value {
     Flip(Box<Self>, i64),
     /// The bytes of a file.
     File(String),
+    /// A digest.
+    Hash(Box<HashSpec>),
+    /// A signature or an HMAC.
+    Signature(Box<SignatureSpec>),
+    /// A time, in seconds since 1970.
+    Time(Moment),
     /// A JWT.
     Jwt(Box<JwtSpec>),
     /// A `v1` session token.
@@ -182,6 +189,9 @@ impl Value {
                 bytes
             }
             Self::File(name) => file(name)?,
+            Self::Hash(spec) => spec.render(context)?,
+            Self::Signature(spec) => spec.render(context)?,
+            Self::Time(moment) => moment.at(context.wall).to_string().into_bytes(),
             Self::Jwt(spec) => {
                 let (secret, place) = match (&spec.key, &spec.key_file) {
                     (Some(name), None) => (key(name)?.to_vec(), name),
@@ -250,7 +260,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a list of values, or one of {hex, base64, range, repeat, cut, flip, json, file, jwt, session, colon}")
+        f.write_str("text, a list of values, or one of {hex, base64, range, repeat, cut, flip, json, file, hash, signature, time, jwt, session, colon}")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
@@ -313,6 +323,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
                     .into_bytes(),
             ),
             "file" => Value::File(map.next_value()?),
+            "hash" => Value::Hash(map.next_value()?),
+            "signature" => Value::Signature(map.next_value()?),
+            "time" => Value::Time(map.next_value()?),
             "jwt" => Value::Jwt(map.next_value()?),
             "session" => Value::Session(map.next_value()?),
             "colon" => Value::Colon(map.next_value()?),
@@ -320,8 +333,21 @@ impl<'de> Visitor<'de> for ValueVisitor {
                 return Err(de::Error::unknown_field(
                     other,
                     &[
-                        "text", "hex", "base64", "range", "repeat", "cut", "flip", "json", "file",
-                        "jwt", "session", "colon",
+                        "text",
+                        "hex",
+                        "base64",
+                        "range",
+                        "repeat",
+                        "cut",
+                        "flip",
+                        "json",
+                        "file",
+                        "hash",
+                        "signature",
+                        "time",
+                        "jwt",
+                        "session",
+                        "colon",
                     ],
                 ));
             }

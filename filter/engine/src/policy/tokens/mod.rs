@@ -8,6 +8,7 @@
 mod api_key;
 mod basic;
 mod certificate;
+mod hmac;
 mod jwt;
 mod session;
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use self::api_key::ApiKeyConfig;
 use self::basic::BasicConfig;
 use self::certificate::CertificateConfig;
+use self::hmac::HmacConfig;
 use self::jwt::JwtConfig;
 use self::session::SessionConfig;
 use super::compile::{Compiler, Secrets};
@@ -58,6 +60,7 @@ pub(crate) enum Token {
     ApiKey(ApiKeyConfig),
     Basic(BasicConfig),
     Certificate(CertificateConfig),
+    Hmac(HmacConfig),
     Jwt(JwtConfig),
     Session(SessionConfig),
 }
@@ -71,6 +74,7 @@ impl FromNode for Token {
             Some((_, Some("certificate"))) => {
                 CertificateConfig::read(node, at, errors).map(Self::Certificate)
             }
+            Some((_, Some("hmac"))) => HmacConfig::read(node, at, errors).map(Self::Hmac),
             Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
             Some((_, Some("session"))) => SessionConfig::read(node, at, errors).map(Self::Session),
             Some((tag, _)) => {
@@ -87,12 +91,12 @@ impl FromNode for Token {
     fn schema() -> Value {
         json!({ "oneOf": [
             ApiKeyConfig::schema(), BasicConfig::schema(), CertificateConfig::schema(),
-            JwtConfig::schema(), SessionConfig::schema()
+            HmacConfig::schema(), JwtConfig::schema(), SessionConfig::schema()
         ] })
     }
 
     fn help() -> String {
-        "write one of `api_key`, `basic`, `certificate`, `jwt`, `session`".to_owned()
+        "write one of `api_key`, `basic`, `certificate`, `hmac`, `jwt`, `session`".to_owned()
     }
 }
 
@@ -199,6 +203,7 @@ impl Compiler<'_> {
                 Some(Token::Certificate(config)) => {
                     providers.push(self.certificate(&entry.at, name, config));
                 }
+                Some(Token::Hmac(config)) => providers.push(self.hmac(&entry.at, name, config)),
                 Some(Token::Jwt(config)) => providers.push(self.jwt(&entry.at, name, config)),
                 Some(Token::Session(config)) => {
                     providers.push(self.session(&entry.at, name, config))

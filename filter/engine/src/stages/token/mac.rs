@@ -149,7 +149,7 @@ impl Key {
     }
 
     /// Calls `look` with the MAC of the concatenated `parts`.
-    pub(super) fn with_mac<T>(&self, parts: &[&[u8]], look: impl FnOnce(&[u8]) -> T) -> T {
+    pub(crate) fn with_mac<T>(&self, parts: &[&[u8]], look: impl FnOnce(&[u8]) -> T) -> T {
         match &self.state {
             State::Sha256(state) => look(&finish(state.clone(), parts)),
             State::Sha384(state) => look(&finish(state.clone(), parts)),
@@ -175,7 +175,7 @@ fn finish<M: Mac>(mut mac: M, parts: &[&[u8]]) -> hmac::digest::Output<M> {
 }
 
 /// In constant time for equal lengths; a word at a time, as `subtle` hides each comparison from the optimiser.
-fn equal(expected: &[u8], given: &[u8]) -> bool {
+pub(super) fn equal(expected: &[u8], given: &[u8]) -> bool {
     if expected.len() != given.len() {
         return false;
     }

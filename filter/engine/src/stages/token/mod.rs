@@ -20,6 +20,7 @@ pub mod jws;
 mod mac;
 mod memory;
 pub mod session;
+pub mod signed;
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -28,6 +29,7 @@ use crate::budget::MAX_TOKEN_BYTES;
 use crate::env::{Connection, Env, Outside};
 use crate::finding::{Finding, Findings};
 use crate::json::Text;
+use crate::marks::Marks;
 use crate::request::RequestHead;
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
@@ -35,6 +37,8 @@ pub(crate) use base64url::encode as encode_base64url;
 pub use memory::Memory;
 
 pub use callout::{Callout, MAX_ANSWER_BYTES, Replied, Waited};
+pub use signed::SignedBody;
+
 pub use mac::{HmacAlgorithm, Key, Secret};
 
 /// Where a credential is carried.
@@ -82,6 +86,8 @@ pub enum ProviderKind {
     Jwt(Jwt),
     /// A session token.
     Session(Session),
+    /// A body signed with an HMAC.
+    SignedBody(SignedBody),
 }
 
 /// JWT rules (RFC 7519, RFC 8725).
@@ -218,6 +224,8 @@ pub struct Ask<'a> {
     pub body: Option<&'a [u8]>,
     /// Waits that are over, one for each provider that waited.
     pub waited: &'a [Waited],
+    /// Marks of what was used once or revoked.
+    pub marks: &'a Marks,
 }
 
 impl Ask<'_> {
@@ -285,7 +293,6 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stop {
     Failed(Failure),
-    #[expect(dead_code, reason = "no kind of provider waits yet")]
     Awaits(Awaited),
 }
 
@@ -306,12 +313,13 @@ impl TokenStage {
     /// Whether a provider marks what it accepted, or looks up what was revoked.
     #[must_use]
     pub fn uses_marks(&self) -> bool {
-        self.providers.iter().any(|provider| match provider.kind {
+        self.providers.iter().any(|provider| match &provider.kind {
             ProviderKind::ApiKey(_)
             | ProviderKind::Basic(_)
             | ProviderKind::Certificate(_)
             | ProviderKind::Jwt(_)
             | ProviderKind::Session(_) => false,
+            ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
         })
     }
 
@@ -328,16 +336,18 @@ impl TokenStage {
                 | ProviderKind::Certificate(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::Session(_) => false,
+                ProviderKind::SignedBody(_) => true,
             })
     }
 
     /// Verifies the one credential of the request: by the accepted providers of the place it was found in, in
     /// the route's order; the first that verifies it wins. When none does, the reason is the one that came
-    /// closest: expired, then claims, then not bound, then invalid. A certificate is looked at where no other credential is
-    /// carried.
+    /// closest: replayed, then expired, then claims, then not bound, then invalid. A certificate is looked at where no
+    /// other credential is carried.
     ///
     /// # Errors
     /// `MultipleCredentials`, `TokenMissing`, `TokenInvalid`, `TokenExpired`, `TokenClaims`, `TokenNotBound`,
+    /// `SignatureInvalid`, `SignatureExpired`, `Replayed`, `ReplayCapacity`, and those of the counters,
     /// each with `www-authenticate` (RFC 6750 §3) among the denial's headers.
     pub fn verify<S: Outside>(
         &self,
@@ -385,7 +395,7 @@ impl TokenStage {
             if provider.from != *source {
                 continue;
             }
-            let failure = match provider.verify(*index, token, ask, memory, env) {
+            let failure = match provider.verify(*index, token, ask, memory, env, found) {
                 Ok(claims) => return Ok(Outcome::Known(Subject::Verified(claims))),
                 Err(Stop::Awaits(awaited)) if ask.lacks(&awaited) => {
                     return Ok(Outcome::Awaits(awaited));
@@ -429,7 +439,8 @@ impl TokenStage {
                 ProviderKind::ApiKey(_)
                 | ProviderKind::Certificate(_)
                 | ProviderKind::Jwt(_)
-                | ProviderKind::Session(_) => None,
+                | ProviderKind::Session(_)
+                | ProviderKind::SignedBody(_) => None,
             };
             if let Some(account) = account {
                 return Claimed::Account(account);
@@ -448,7 +459,8 @@ impl TokenStage {
                 ProviderKind::ApiKey(_)
                 | ProviderKind::Basic(_)
                 | ProviderKind::Jwt(_)
-                | ProviderKind::Session(_) => parts,
+                | ProviderKind::Session(_)
+                | ProviderKind::SignedBody(_) => parts,
             },
         )
     }
@@ -552,6 +564,7 @@ impl Provider {
         ask: &Ask<'_>,
         memory: &mut Memory,
         env: &mut Env<'_, S>,
+        found: &mut Findings,
     ) -> Result<VerifiedClaims, Stop> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Failure::new(self.kind.invalid(), "size").into());
@@ -569,6 +582,9 @@ impl Provider {
             ProviderKind::Session(rules) => {
                 session::verify(index, self, rules, token, ask.client, env.wall)?
             }
+            ProviderKind::SignedBody(rules) => {
+                signed::verify_body(index, self, rules, token, ask, env, found)?
+            }
         };
         Ok(claims)
     }
@@ -581,6 +597,7 @@ impl ProviderKind {
             Self::ApiKey(_) | Self::Basic(_) => Reason::CredentialsInvalid,
             Self::Certificate(_) => Reason::CertificateInvalid,
             Self::Jwt(_) | Self::Session(_) => Reason::TokenInvalid,
+            Self::SignedBody(_) => Reason::SignatureInvalid,
         }
     }
 }
@@ -626,7 +643,11 @@ impl Failure {
     /// How far the token got: a MAC that held says more than one that did not.
     const fn closeness(self) -> u8 {
         match self.reason {
-            Reason::TokenExpired => 3,
+            Reason::CountersContended
+            | Reason::CountersUnavailable
+            | Reason::ReplayCapacity
+            | Reason::Replayed => 4,
+            Reason::SignatureExpired | Reason::TokenExpired => 3,
             Reason::TokenClaims => 2,
             Reason::TokenNotBound => 1,
             _ => 0,
@@ -638,6 +659,13 @@ impl Failure {
 /// texts depend on the reason only.
 fn refusal(stage: Stage, reason: Reason) -> Denial {
     let challenge: &[u8] = match reason {
+        Reason::CountersContended | Reason::CountersUnavailable | Reason::ReplayCapacity => {
+            // Nothing a client could answer.
+            return Denial::new(stage, reason);
+        }
+        Reason::Replayed | Reason::SignatureExpired | Reason::SignatureInvalid => {
+            b"Signature realm=\"palisade\""
+        }
         Reason::TokenMissing | Reason::CertificateInvalid => b"Bearer realm=\"palisade\"",
         Reason::MissingRole => b"Bearer realm=\"palisade\", error=\"insufficient_scope\"",
         Reason::MultipleCredentials => {

@@ -181,7 +181,7 @@ fn with_octets<T>(address: IpAddr, look: impl FnOnce(&[u8]) -> T) -> T {
 }
 
 /// Hex digits of either case; `None` when one is not, or `out` is too short.
-fn unhex<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+pub(super) fn unhex<'o>(text: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
     let (pairs, rest) = text.as_chunks::<2>();
     if !rest.is_empty() {
         return None;

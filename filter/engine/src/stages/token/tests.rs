@@ -126,6 +126,7 @@ fn with_env<T>(
         connection: Connection::default(),
         body: None,
         waited: &[],
+        marks: &Marks::default(),
     };
     let mut env = Env {
         now: Monotonic(1_000),
@@ -850,7 +851,10 @@ fn sessions_cut_flipped_and_garbled() {
         let verdict = |bytes: &[u8]| {
             let provider = &stage.providers[index];
             with_env(&head(&[]), |ask, memory, env| {
-                provider.verify(index, bytes, ask, memory, env).is_ok()
+                let found = &mut Findings::default();
+                provider
+                    .verify(index, bytes, ask, memory, env, found)
+                    .is_ok()
             })
         };
         for cut in 0..token.len() {

@@ -1,0 +1,178 @@
+//! Signed requests: the credential is a signature over the request, good for a while and for once.
+//!
+//! **In:** an [`Ask`], the field with the signature. **Out:** [`VerifiedClaims`] of whoever holds the key.
+//! **Invariant:** time is judged on both sides of the window before anything is computed; a mark is set when all else
+//! held, over what was signed, never over the signature (which may have several spellings), so that nobody without a key
+//! can fill the table. Full means refused, unless the policy says otherwise, and then the event says so.
+
+mod base64;
+pub mod body;
+
+use alloc::vec::Vec;
+
+use super::{Ask, Awaited, Failure, Key, Provider, Stop, VerifiedClaims, copy};
+use crate::env::{Env, Outside};
+use crate::finding::{Finding, Findings};
+use crate::marks::{Marked, Purpose};
+use crate::units::UnixTime;
+use crate::verdict::{Reason, Stage};
+
+/// What all signed requests have in common.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// Seconds a signature is good for, before and after its time.
+    pub window: u64,
+    /// What is done about messages that come again.
+    pub replay: Replay,
+    /// Who signs; `None`: the id of the key.
+    pub subject: Option<Vec<u8>>,
+    /// Roles, each followed by a NUL.
+    pub roles: Vec<u8>,
+}
+
+/// What is done about messages that come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// They are refused; when the table cannot tell, let pass.
+    AllowWhenFull,
+    /// They are refused; when the table cannot tell, too.
+    DenyWhenFull,
+    /// They pass.
+    Ignore,
+}
+
+/// A body signed with an HMAC.
+#[derive(Debug, Clone)]
+pub struct SignedBody {
+    /// Keys; all verify.
+    pub keys: Vec<Key>,
+    /// How it is signed.
+    pub layout: body::Layout,
+    /// The rest.
+    pub rules: Signed,
+}
+
+/// Judges a signed body.
+pub(super) fn verify_body<S: Outside>(
+    index: usize,
+    provider: &Provider,
+    signed: &SignedBody,
+    field: &[u8],
+    ask: &Ask<'_>,
+    env: &mut Env<'_, S>,
+    found: &mut Findings,
+) -> Result<VerifiedClaims, Stop> {
+    let window = Window::new(env.wall, signed.rules.window);
+    let announced = signed.layout.announced(ask.head, field, window)?;
+    let Some(body) = ask.body else {
+        return Err(Stop::Awaits(Awaited::Body));
+    };
+    let mut named: Vec<&[u8]> = Vec::new();
+    named.push(&provider.name);
+    signed.layout.text(ask.head, &announced, body, &mut named)?;
+    let text = named.get(1..).unwrap_or_default();
+    if !announced.is_signed(&signed.keys, text) {
+        return Err(Failure::new(Reason::SignatureInvalid, "signature").into());
+    }
+    let rules = &signed.rules;
+    rules.accept_once(
+        Purpose::SignedBody,
+        provider,
+        &named,
+        announced.until,
+        ask,
+        env,
+        found,
+    )?;
+    Ok(rules.claims(index, provider, b""))
+}
+
+impl Signed {
+    /// Marks what was accepted. `named` tells it from everything else.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "facts of one request; a struct for them would have one user"
+    )]
+    fn accept_once<S: Outside>(
+        &self,
+        purpose: Purpose,
+        provider: &Provider,
+        named: &[&[u8]],
+        until: u64,
+        ask: &Ask<'_>,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> Result<(), Failure> {
+        if self.replay == Replay::Ignore {
+            return Ok(());
+        }
+        match ask.marks.mark(purpose, named, UnixTime(until), env) {
+            Ok(Marked::Fresh) => Ok(()),
+            Ok(Marked::Seen) => Err(Failure::new(Reason::Replayed, "replayed")),
+            Ok(Marked::Full) if self.replay == Replay::AllowWhenFull => {
+                let finding = Finding::new(Stage::Token, Reason::ReplayCapacity);
+                found.push(finding.rule(&provider.name));
+                Ok(())
+            }
+            Ok(Marked::Full) => Err(Failure::new(Reason::ReplayCapacity, "full")),
+            Err(reason) => Err(Failure::new(reason, "marks")),
+        }
+    }
+
+    /// Who signed.
+    fn claims(&self, index: usize, provider: &Provider, key_id: &[u8]) -> VerifiedClaims {
+        let subject = self.subject.as_deref().unwrap_or(key_id);
+        let mut forward = Vec::new();
+        for (name, _) in &provider.forward {
+            forward.push((copy(name), copy(subject)));
+        }
+        VerifiedClaims {
+            provider: index,
+            subject: copy(subject),
+            roles: copy(&self.roles),
+            forward,
+        }
+    }
+}
+
+/// When a signature is good.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    now: u64,
+    seconds: u64,
+}
+
+impl Window {
+    const fn new(now: UnixTime, seconds: u64) -> Self {
+        let UnixTime(now) = now;
+        Self { now, seconds }
+    }
+
+    /// The last second in which what was signed at `time` is accepted, if it is accepted now.
+    const fn judge(self, time: u64) -> Result<u64, Failure> {
+        let until = time.saturating_add(self.seconds);
+        if until < self.now {
+            return Err(Failure::new(Reason::SignatureExpired, "old"));
+        }
+        if time > self.now.saturating_add(self.seconds) {
+            return Err(Failure::new(Reason::SignatureExpired, "future"));
+        }
+        Ok(until)
+    }
+
+    /// For what carries no time: how long it is remembered.
+    const fn end(self) -> u64 {
+        self.now.saturating_add(self.seconds)
+    }
+}
+
+/// Seconds since 1970 in digits.
+fn seconds(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 12 {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        Some(number.saturating_mul(10).saturating_add(u64::from(digit)))
+    })
+}
