@@ -788,3 +788,60 @@ fn verify_takes_a_whole_request() {
         assert!(told.contains(said) && !told.contains(&hex), "{told}");
     }
 }
+
+/// What the command makes for a policy is what a policy takes: an API key, and a password under both hashes.
+#[test]
+fn made_secrets_open_their_policies() {
+    let made = json(&[
+        "api-key",
+        "--id",
+        "acme",
+        "--role",
+        "partner",
+        "--expires",
+        "2099-01-01",
+    ]);
+    let secret = json(&["password"]);
+    for (name, kind, users, credential, wrong) in [
+        (
+            "api-key",
+            "api_key, from: { header: x-api-key }, keys",
+            made["policy"].to_string(),
+            made["key"].as_str().expect("a key").to_owned(),
+            format!("{}x", made["key"].as_str().expect("a key")),
+        ),
+        (
+            "pbkdf2",
+            "basic, users",
+            serde_json::json!({ "name": "bob", "password": secret["hashes"]["pbkdf2"] })
+                .to_string(),
+            format!("bob:{}", secret["password"].as_str().expect("a password")),
+            "bob:hunter2".to_owned(),
+        ),
+        (
+            "sha256",
+            "basic, users",
+            serde_json::json!({ "name": "bob", "password": secret["hashes"]["sha256"] })
+                .to_string(),
+            format!("bob:{}", secret["password"].as_str().expect("a password")),
+            "eve:hunter2".to_owned(),
+        ),
+    ] {
+        let policy = policy(
+            &format!("made-{name}"),
+            &format!(
+                "tokens: {{ it: {{ type: {kind}: [{users}] }} }}\nroutes: [{{ name: all, token: {{ any: [it] }} }}]\n"
+            ),
+        );
+        let told = json(&["verify", "--policy", &policy, "--token", &credential]);
+        assert_eq!(told["valid"], true, "{name}: {told:#}");
+        let shown = told.to_string();
+        let hidden = credential.rsplit(':').next().expect("a part");
+        assert!(!shown.contains(hidden), "{name}: {shown}");
+        let told = json(&["verify", "--policy", &policy, "--token", &wrong]);
+        assert_eq!(
+            told["providers"][0]["reason"], "credentials_invalid",
+            "{name}: {told:#}"
+        );
+    }
+}

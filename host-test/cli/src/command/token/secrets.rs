@@ -7,13 +7,17 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::keys::{random_bytes, sha256_hex};
 use palisade_engine::policy::sealed::{self, SealError, SealKey};
+use palisade_engine::stages::token::basic;
 use serde_json::json;
 use sha2::Sha256;
 
 use super::{key, now, tell};
 
-/// Iterations of PBKDF2 unless said otherwise: what a policy accepts at most, because the filter computes them.
-const ITERATIONS: u32 = 10_000;
+/// Iterations of PBKDF2 unless said otherwise: as many as a policy accepts, because the filter computes them.
+const ITERATIONS: u32 = basic::MAX_ITERATIONS;
+/// What a policy accepts.
+const BOUNDS: std::ops::RangeInclusive<i64> =
+    basic::MIN_ITERATIONS as i64..=basic::MAX_ITERATIONS as i64;
 /// Longest secret that is read.
 const LONGEST: u64 = 12 * 1024;
 
@@ -46,7 +50,7 @@ pub(super) struct Password {
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(12..=128))]
     length: u16,
     /// Iterations of PBKDF2.
-    #[arg(long, default_value_t = ITERATIONS, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    #[arg(long, default_value_t = ITERATIONS, value_parser = clap::value_parser!(u32).range(BOUNDS))]
     iterations: u32,
     /// Print JSON.
     #[arg(long)]
@@ -57,7 +61,7 @@ pub(super) struct Password {
 #[derive(Debug, Args)]
 pub(super) struct Hash {
     /// Iterations of PBKDF2.
-    #[arg(long, default_value_t = ITERATIONS, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    #[arg(long, default_value_t = ITERATIONS, value_parser = clap::value_parser!(u32).range(BOUNDS))]
     iterations: u32,
     /// Print JSON.
     #[arg(long)]
