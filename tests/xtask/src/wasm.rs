@@ -1,8 +1,11 @@
 //! `cargo xtask wasm`: builds the filter, proves that no request can reach a panic, weighs it, strips it.
 //!
+//! What [`boundary`] names is counted instead.
+//!
 //! **In:** the `palisade-filter` package. **Out:** `target/palisade.wasm`; exit 1 with the shortest call paths when the
 //! walk ([`walk`]) finds a panic, or when the module is over its limits.
 
+mod boundary;
 mod walk;
 
 use std::fmt::Write as _;
@@ -12,9 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// Largest shipped module.
-const MAX_MODULE: usize = 1_200_000;
+const MAX_MODULE: usize = 1_300_000;
 /// Largest code section: what V8 compiles before the filter is ready.
-const MAX_CODE: usize = 800_000;
+const MAX_CODE: usize = 1_060_000;
 
 /// What a host calls on behalf of a request; `configure` and `vm_start` are the operator's.
 const ROOTS: [&str; 9] = [
@@ -75,11 +78,30 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf> {
 
 /// What a shipped module must hold: no way from a request into a panic, and its limits.
 fn prove(module: &[u8], stripped: &[u8], code: usize) -> Result<()> {
-    let report = walk::walk(module, &ROOTS)?;
+    let report = walk::walk(module, &ROOTS, &boundary::BOUNDARIES)?;
     println!(
         "walk: {} of {} functions reachable from a request",
         report.reached, report.functions
     );
+    for behind in &report.behind {
+        let (_, name) = behind.function.rsplit_once(':').unwrap_or_default();
+        let reached = if behind.reached {
+            ""
+        } else {
+            " (by no request)"
+        };
+        let ways: usize = behind.panics.values().sum();
+        let owners: Vec<String> = behind
+            .panics
+            .iter()
+            .map(|(owner, ways)| format!("{owner} {ways}"))
+            .collect();
+        println!(
+            "  behind {name}{reached}: {} functions, {ways} ways into a panic: {}",
+            behind.functions,
+            owners.join(", ")
+        );
+    }
     if !report.findings.is_empty() {
         bail!(
             "a request can reach a panic:\n{}",

@@ -189,7 +189,7 @@ fn a_full_table_of_marks_refuses_or_tells() {
     let mut store = MemoryStore::default();
     let mut post = |path: &str, body: u32, forged: bool| {
         let body = body.to_le_bytes();
-        let mac = key.with_mac(&[&body], <[u8]>::to_vec);
+        let mac = key.with_mac(&[&body], <[u8]>::to_vec).unwrap();
         let mut field = String::from("sha256=");
         for byte in mac {
             field.push_str(&alloc::format!("{byte:02x}"));

@@ -369,7 +369,14 @@ fn sealed_secrets() {
     let ProviderKind::Jwt(jwt) = &good.tokens.providers[0].kind else {
         panic!("jwt")
     };
-    assert!(jws::verify_compact(&jwt.keys, token.as_bytes()).is_ok());
+    assert!(
+        jws::verify_compact(
+            &jwt.keys,
+            &mut crate::env::MemoryStore::default(),
+            token.as_bytes()
+        )
+        .is_ok()
+    );
     let hex = b"68756e746572322d68756e746572322d68756e746572322d68756e746572322d";
     assert!(compile(&policy(&sealed(hex), r#", "encoding": "hex""#), OPENER).is_ok());
 

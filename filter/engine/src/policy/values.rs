@@ -22,7 +22,7 @@ use crate::request::target::PathPattern;
 use crate::stages::headers::EscapedSlash;
 use crate::stages::injection::Class;
 use crate::stages::limits::Algorithm;
-use crate::stages::token::{HmacAlgorithm, SessionFormat};
+use crate::stages::token::{Algorithm as JoseAlgorithm, HmacAlgorithm, SessionFormat};
 use crate::units::{ByteSize, Quota, Span};
 
 /// How a key is written in its environment variable.
@@ -79,6 +79,13 @@ keywords!(Mode, "a mode", { "enforce" => Self::Enforce, "monitor" => Self::Monit
 keywords!(EscapedSlash, "a choice", { "deny" => Self::Deny, "keep" => Self::Keep });
 keywords!(Algorithm, "an algorithm of limits", { "sliding_window" => Self::SlidingWindow, "exact_log" => Self::ExactLog });
 keywords!(HmacAlgorithm, "a supported algorithm", { "HS256" => Self::Sha256, "HS384" => Self::Sha384, "HS512" => Self::Sha512 });
+keywords!(JoseAlgorithm, "a supported algorithm", {
+    "HS256" => Self::Hs256, "HS384" => Self::Hs384, "HS512" => Self::Hs512,
+    "RS256" => Self::Rs256, "RS384" => Self::Rs384, "RS512" => Self::Rs512,
+    "PS256" => Self::Ps256, "PS384" => Self::Ps384, "PS512" => Self::Ps512,
+    "ES256" => Self::Es256, "ES384" => Self::Es384, "ES512" => Self::Es512,
+    "EdDSA" => Self::EdDsa,
+});
 keywords!(SessionFormat, "a session format", { "v1" => Self::V1, "colon" => Self::Colon });
 keywords!(Encoding, "an encoding", { "raw" => Self::Raw, "base64" => Self::Base64, "hex" => Self::Hex });
 keywords!(Part, "a part of a request", {

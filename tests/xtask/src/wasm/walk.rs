@@ -4,7 +4,9 @@
 //! Edges are direct calls, and for each indirect call every table element of its type. A forbidden function is
 //! a panic entry of `core`, `alloc` or `std` by name; a live `unreachable` instruction in a reached function is
 //! forbidden too. Code after a call that provably never returns is dead, so its `unreachable` does not count.
-//! **Invariant:** allocation failure is the one trap let through ([`ALLOWED`]).
+//! Functions named as a [`Boundary`] are not entered: what lies behind each is walked on its own and counted.
+//! **Invariant:** allocation failure is the one trap let through ([`ALLOWED`]); a panic behind a boundary belongs to
+//! the crates the boundary names, and there are no more of them than it says.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -53,71 +55,186 @@ const FORBIDDEN: [&str; 24] = [
     "panic_const",
 ];
 
+/// A function of ours that the walk does not enter.
+pub(crate) struct Boundary {
+    /// Its demangled name.
+    pub(crate) function: &'static str,
+    /// Crates that the ways into a panic behind it may belong to.
+    pub(crate) crates: &'static [&'static str],
+    /// The most of those ways that there may be.
+    pub(crate) most: usize,
+}
+
+/// What lies behind a boundary.
+pub(crate) struct Behind {
+    /// The boundary's name.
+    pub(crate) function: &'static str,
+    /// Functions behind it, itself among them.
+    pub(crate) functions: usize,
+    /// Whether a root reaches it.
+    pub(crate) reached: bool,
+    /// Ways into a panic, by the crate that takes them.
+    pub(crate) panics: BTreeMap<String, usize>,
+}
+
 /// What the walk found.
 pub(crate) struct Report {
     /// Functions with code.
     pub(crate) functions: usize,
     /// Those a root can reach.
     pub(crate) reached: usize,
-    /// A shortest call path each, root first.
+    /// What lies behind the boundaries, in their order.
+    pub(crate) behind: Vec<Behind>,
+    /// A shortest call path each, root first; then what boundaries do not keep.
     pub(crate) findings: Vec<String>,
 }
 
 /// Walks `module` from the exported functions named in `roots`.
 ///
 /// # Errors
-/// The module cannot be read, or a root is missing.
-pub(crate) fn walk(module: &[u8], roots: &[&str]) -> Result<Report> {
+/// The module cannot be read, or a root or a boundary is missing.
+pub(crate) fn walk(module: &[u8], roots: &[&str], boundaries: &[Boundary]) -> Result<Report> {
     let graph = Graph::read(module)?;
     let never = graph.never_returning();
-    let mut parent: BTreeMap<u32, Option<u32>> = BTreeMap::new();
-    let mut queue = VecDeque::new();
+    let mut from = Vec::new();
     for root in roots {
-        let function = *graph
-            .exports
-            .get(*root)
-            .with_context(|| format!("the module does not export `{root}`"))?;
-        if parent.insert(function, None).is_none() {
-            queue.push_back(function);
-        }
+        let function = graph.exports.get(*root);
+        from.push(*function.with_context(|| format!("the module does not export `{root}`"))?);
     }
-    let mut findings = BTreeSet::new();
-    let mut reached = 0;
-    while let Some(function) = queue.pop_front() {
-        let Some(body) = graph.bodies.get(&function) else {
-            continue; // an import: the host's own affair
-        };
-        reached += 1;
-        let flow = flow(body, &never);
-        if flow.traps {
+    let mut cut = BTreeSet::new();
+    for boundary in boundaries {
+        let found = graph
+            .names
+            .iter()
+            .find(|(_, name)| *name == boundary.function);
+        let (function, _) =
+            found.with_context(|| format!("the module has no function `{}`", boundary.function))?;
+        cut.insert(*function);
+    }
+    let reach = graph.reach(&never, &from, &cut);
+    let mut findings: BTreeSet<String> = reach
+        .ways
+        .iter()
+        .map(|(function, end)| graph.way(&reach, *function, end))
+        .collect();
+    let mut behind = Vec::new();
+    for boundary in boundaries {
+        let start = graph
+            .names
+            .iter()
+            .find(|(_, name)| *name == boundary.function);
+        let start = start
+            .map(|(function, _)| *function)
+            .context("a name got lost")?;
+        let inside = graph.reach(&never, &[start], &BTreeSet::new());
+        let mut panics = BTreeMap::new();
+        for (function, end) in &inside.ways {
+            let mut owner = crate_of(&graph.name(*function));
+            if *function == start {
+                // What was inlined into it: it has no code of its own but the call.
+                owner = INLINED.to_owned();
+            } else if !boundary.crates.contains(&owner.as_str()) {
+                findings.insert(graph.way(&inside, *function, end));
+            }
+            *panics.entry(owner).or_insert(0) += 1;
+        }
+        if inside.ways.len() > boundary.most {
             findings.insert(format!(
-                "{} ▸ an `unreachable` instruction",
-                graph.path(&parent, function)
+                "{} ▸ {} ways into a panic, {} are recorded",
+                boundary.function,
+                inside.ways.len(),
+                boundary.most
             ));
         }
-        for callee in graph.callees(&flow) {
-            let name = graph.name(callee);
-            if is_allowed(&name) {
-                continue;
-            }
-            if is_forbidden(&name) {
-                findings.insert(format!("{} ▸ {name}", graph.path(&parent, function)));
-                continue;
-            }
-            parent.entry(callee).or_insert_with(|| {
-                queue.push_back(callee);
-                Some(function)
-            });
-        }
+        behind.push(Behind {
+            function: boundary.function,
+            functions: inside.reached,
+            reached: reach.met.contains(&start),
+            panics,
+        });
     }
     Ok(Report {
         functions: graph.bodies.len(),
-        reached,
+        reached: reach.reached,
+        behind,
         findings: findings
             .into_iter()
             .map(|path| format!("  {path}"))
             .collect(),
     })
+}
+
+/// Owner of what the compiler inlined into a boundary function.
+const INLINED: &str = "(inlined)";
+
+/// What can be reached from some functions.
+struct Reach {
+    reached: usize,
+    parent: BTreeMap<u32, Option<u32>>,
+    /// Functions that were met and not entered.
+    met: BTreeSet<u32>,
+    /// Ways into a panic: the last function, and what it calls.
+    ways: BTreeSet<(u32, String)>,
+}
+
+impl Graph {
+    fn reach(&self, never: &BTreeSet<u32>, from: &[u32], cut: &BTreeSet<u32>) -> Reach {
+        let mut reach = Reach {
+            reached: 0,
+            parent: from.iter().map(|function| (*function, None)).collect(),
+            met: BTreeSet::new(),
+            ways: BTreeSet::new(),
+        };
+        let mut queue: VecDeque<u32> = from.iter().copied().collect();
+        let mut queued: BTreeSet<u32> = from.iter().copied().collect();
+        while let Some(function) = queue.pop_front() {
+            let Some(body) = self.bodies.get(&function) else {
+                continue; // an import: the host's own affair
+            };
+            reach.reached += 1;
+            let flow = flow(body, never);
+            if flow.traps {
+                reach
+                    .ways
+                    .insert((function, "an `unreachable` instruction".to_owned()));
+            }
+            for callee in self.callees(&flow) {
+                let name = self.name(callee);
+                if is_allowed(&name) {
+                    continue;
+                }
+                if is_forbidden(&name) {
+                    reach.ways.insert((function, name));
+                } else if cut.contains(&callee) {
+                    reach.met.insert(callee);
+                } else if queued.insert(callee) {
+                    reach.parent.insert(callee, Some(function));
+                    queue.push_back(callee);
+                }
+            }
+        }
+        reach
+    }
+
+    fn way(&self, reach: &Reach, function: u32, end: &str) -> String {
+        format!("{} ▸ {end}", self.path(&reach.parent, function))
+    }
+}
+
+/// The crate a demangled name starts with: `a::b`, `<a::B as c::D>::e`, `<&a::B as …>`.
+fn crate_of(name: &str) -> String {
+    let start = name.trim_start_matches(['<', '&', '[', '(', '*']);
+    let start = start.strip_prefix("mut ").unwrap_or(start);
+    let owner: String = start
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
+    // A blanket implementation (`<T as Into<U>>::into`) is the standard library's.
+    if owner.len() == 1 {
+        "core".to_owned()
+    } else {
+        owner
+    }
 }
 
 fn is_allowed(name: &str) -> bool {
@@ -566,7 +683,7 @@ mod tests {
     fn cases() {
         for (name, text, expected) in CASES {
             let module = wat::parse_str(format!("(module {text})")).expect(name);
-            let findings = walk(&module, &["root"]).expect(name).findings;
+            let findings = walk(&module, &["root"], &[]).expect(name).findings;
             match expected {
                 Some(part) => {
                     assert_eq!(findings.len(), 1, "{name}: {findings:?}");
@@ -580,6 +697,85 @@ mod tests {
     #[test]
     fn a_missing_root_is_an_error() {
         let module = wat::parse_str("(module)").unwrap();
-        assert!(walk(&module, &["root"]).is_err());
+        assert!(walk(&module, &["root"], &[]).is_err());
+    }
+
+    const BOUNDED: &str = r#"(func $root (export "root") call $ours::verify)
+        (func $ours::verify call $theirs::add call $theirs::add2)
+        (func $theirs::add call $core::panicking::panic)
+        (func $theirs::add2 call $core::panicking::panic)
+        (func $core::panicking::panic unreachable)"#;
+
+    fn bounded(text: &str, crates: &'static [&'static str], most: usize) -> Report {
+        let module = wat::parse_str(format!("(module {text})")).unwrap();
+        let function = "ours::verify";
+        walk(
+            &module,
+            &["root"],
+            &[Boundary {
+                function,
+                crates,
+                most,
+            }],
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_lies_behind_a_boundary_is_counted() {
+        let report = bounded(BOUNDED, &["theirs"], 2);
+        assert_eq!(report.findings, Vec::<String>::new());
+        assert_eq!((report.reached, report.behind.len()), (1, 1));
+        let behind = &report.behind[0];
+        assert!(behind.reached);
+        assert_eq!((behind.functions, behind.panics["theirs"]), (3, 2));
+    }
+
+    #[test]
+    fn a_boundary_does_not_hide_other_crates_or_more_panics() {
+        let more = bounded(BOUNDED, &["theirs"], 1);
+        assert_eq!(more.findings.len(), 1, "{:?}", more.findings);
+        assert!(more.findings[0].contains("2 ways into a panic, 1 are recorded"));
+        let foreign = bounded(BOUNDED, &["others"], 2);
+        assert_eq!(foreign.findings.len(), 2, "{:?}", foreign.findings);
+        assert!(
+            foreign.findings[0].contains("ours::verify ▸ theirs::add ▸ core::panicking::panic")
+        );
+        let around = BOUNDED.replace(
+            "call $ours::verify)",
+            "call $ours::verify call $theirs::add)",
+        );
+        let around = bounded(&around, &["theirs"], 2);
+        assert_eq!(
+            around.findings.len(),
+            1,
+            "another way to what lies behind: {:?}",
+            around.findings
+        );
+    }
+
+    #[test]
+    fn a_missing_boundary_is_an_error() {
+        let module = wat::parse_str(r#"(module (func $root (export "root")))"#).unwrap();
+        let boundary = Boundary {
+            function: "ours::verify",
+            crates: &[],
+            most: 0,
+        };
+        assert!(walk(&module, &["root"], &[boundary]).is_err());
+    }
+
+    #[test]
+    fn crates_of_names() {
+        for (name, owner) in [
+            ("a_b::c", "a_b"),
+            ("<ab::B as c::D>::e", "ab"),
+            ("<&mut ab::B as c::D>::e", "ab"),
+            ("<[ab::B] as c::D>::e", "ab"),
+            ("<T as core::convert::Into<U>>::into", "core"),
+            ("ab::c::<impl c::D for e::F>::g", "ab"),
+        ] {
+            assert_eq!(crate_of(name), owner, "{name}");
+        }
     }
 }

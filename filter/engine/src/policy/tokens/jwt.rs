@@ -1,16 +1,16 @@
-//! `type: jwt`.
+//! `type: jwt`. Its keys: `jwt_keys.rs`.
 
-use alloc::format;
 use alloc::vec::Vec;
 
 use crate::policy::compile::{Compiler, bytes};
 use crate::policy::read::{Located, Named, Path, section};
-use crate::policy::tokens::{From, Written};
-use crate::policy::values::{Duration, Encoding, EnvName, JwtTag, Pointer, Sealed, Text};
-use crate::stages::token::{HmacAlgorithm, Jwt, Provider, ProviderKind};
+use crate::policy::tokens::From;
+use crate::policy::tokens::jwt_keys::JwtKey;
+use crate::policy::values::{Duration, JwtTag, Pointer, Text};
+use crate::stages::token::{Algorithm, Jwt, Key, Provider, ProviderKind};
 
 section! {
-    /// A JWT in compact form, signed with HMAC (RFC 7519, RFC 8725).
+    /// A JWT in compact form, signed (RFC 7519, RFC 8725).
     struct JwtConfig {
         /// `jwt`.
         r#type: JwtTag,
@@ -21,7 +21,7 @@ section! {
         /// Accepted `aud` values; empty: `aud` is not looked at.
         audiences: Vec<Text> = [],
         /// Algorithms that may be used; every key must use one of them.
-        algorithms: Option<Vec<HmacAlgorithm>>,
+        algorithms: Option<Vec<Algorithm>>,
         /// Keys; a key carries its algorithm, and the token's header chooses neither.
         keys: Vec<Located<JwtKey>>,
         /// Clock skew for `exp`, `nbf` and `iat`.
@@ -37,22 +37,6 @@ section! {
     }
 }
 
-section! {
-    /// A key of a JWT provider.
-    struct JwtKey {
-        /// Algorithm of the key.
-        algorithm: HmacAlgorithm,
-        /// Environment variable of the VM that holds the key; with `sealed`, the one that opens it.
-        env: EnvName,
-        /// The key itself, sealed (Fernet): what `palisade token seal` prints.
-        sealed: Option<Sealed>,
-        /// `kid` of the tokens it verifies.
-        id: Option<Text>,
-        /// How the key is written, in the variable or under the seal.
-        encoding: Encoding = "raw",
-    }
-}
-
 impl Compiler<'_> {
     pub(in crate::policy) fn jwt(
         &mut self,
@@ -63,28 +47,19 @@ impl Compiler<'_> {
         let JwtTag = config.r#type;
         let mut keys = Vec::new();
         let mut ids = Vec::new();
+        let allowed = config.algorithms.as_deref();
         for key in config.keys.iter() {
-            let allowed = config.algorithms.as_ref();
-            if allowed.is_some_and(|list| !list.contains(&key.value.algorithm)) {
-                let name = key.value.algorithm.name();
-                self.errors.push(
-                    &key.at.key("algorithm"),
-                    format!("`{name}` is not in `algorithms`"),
-                    "add it there, or use a key of a listed algorithm",
-                );
+            let added = self.jwt_key(&key.at, &key.value, allowed);
+            let mut named: Vec<Vec<u8>> = Vec::new();
+            for id in added.iter().filter_map(Key::id) {
+                if !named.iter().any(|other| other == id) {
+                    named.push(id.to_vec());
+                }
             }
-            let id = key.value.id.as_ref().map(|id| id.0.clone());
-            self.unique_id(&key.at, id.as_ref(), &mut ids);
-            keys.extend(self.key(
-                &key.at,
-                id,
-                key.value.algorithm,
-                Written {
-                    env: &key.value.env,
-                    sealed: key.value.sealed.as_ref(),
-                    encoding: key.value.encoding,
-                },
-            ));
+            for id in &named {
+                self.unique_id(&key.at, Some(id), &mut ids);
+            }
+            keys.extend(added);
         }
         if config.keys.is_empty() {
             self.errors

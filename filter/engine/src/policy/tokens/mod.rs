@@ -10,6 +10,7 @@ mod basic;
 mod certificate;
 mod hmac;
 mod jwt;
+mod jwt_keys;
 mod session;
 
 use alloc::borrow::ToOwned;

@@ -10,6 +10,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::{Failure, Jwt, Provider, VerifiedClaims, copy, jws, split_first};
+use crate::env::{Env, Outside};
 use crate::json::{self, Event, Reader, Text};
 use crate::units::UnixTime;
 use crate::verdict::Reason;
@@ -18,17 +19,17 @@ use crate::verdict::Reason;
 const MAX_CLAIMS: usize = 128;
 
 /// Judges a JWT.
-pub(super) fn verify(
+pub(super) fn verify<S: Outside>(
     index: usize,
     provider: &Provider,
     rules: &Jwt,
     token: &[u8],
-    now: UnixTime,
+    env: &mut Env<'_, S>,
 ) -> Result<VerifiedClaims, Failure> {
-    let payload = jws::verify_compact(&rules.keys, token)
+    let payload = jws::verify_compact(&rules.keys, env.counters, token)
         .map_err(|error| Failure::new(Reason::TokenInvalid, error.word()))?;
     let claims = Claims::read(&payload)?;
-    rules.judge(&claims, now)?;
+    rules.judge(&claims, env.wall)?;
     let subject = match claims.get(b"sub") {
         None => Vec::new(),
         Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),

@@ -1,28 +1,35 @@
-//! Compact JWS with an HMAC (RFC 7515 §5.2, §7.1): token → authenticated payload.
+//! Compact JWS (RFC 7515 §5.2, §7.1): token → authenticated payload.
 //!
 //! **In:** a token and the keys it may be signed with. **Out:** the payload's bytes, not looked at.
 //! **Invariant:** the key chooses the algorithm, the header must agree (RFC 8725 §3.1); key material and
 //! extensions a token brings along (`jku`, `jwk`, `x5u`, `x5c`, `b64`, any `crit`) are refused, never followed;
 //! equal names are refused; the payload is decoded after the signature held.
 //! **Source:** RFC 7515, RFC 7797 (`b64`), RFC 8725, RFC 9068 §2.1 (`at+jwt`).
-//! **Cost:** linear in the token, at most [`MAX_KEYS_TRIED`] MACs.
+//! The rules one by one: `filter/README.md`, "JOSE rules".
+//! **Cost:** linear in the token, at most [`MAX_KEYS_TRIED`] signatures.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::algorithm::Algorithm;
 use super::base64url;
-use super::mac::{HmacAlgorithm, Key};
+use super::key::Key;
+use super::public::MAX_MODULUS_BITS;
 use crate::budget::MAX_TOKEN_BYTES;
+use crate::env::Outside;
 use crate::json::{self, Event, Reader, Text};
 
-/// Keys tried for one token: a rotation needs two, a forged token must not cost more than a few MACs.
+/// Keys tried for one token: a rotation needs two, a forged token must not cost more than a few signatures.
 pub const MAX_KEYS_TRIED: usize = 8;
 
 /// Members of a header; registered ones are twelve (RFC 7515 §4.1, RFC 7797).
 const MAX_HEADER_MEMBERS: usize = 16;
 
-/// Bytes of the longest MAC.
-const MAX_MAC_BYTES: usize = 64;
+/// Bytes of the longest signature: RSA with the largest modulus.
+const MAX_SIGNATURE_BYTES: usize = MAX_MODULUS_BITS / 8;
+
+/// Bytes of the longest `kid`, in headers and key sets: it is compared, kept and shown.
+pub const MAX_KID_BYTES: usize = 256;
 
 /// Why a token is no JWS of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,44 +60,86 @@ impl JwsError {
     }
 }
 
+/// The three parts of a token, header and signature decoded; nothing is authenticated yet.
+pub(super) struct Compact<'t, 'r> {
+    /// Its header as sent: base64url.
+    pub(super) header: &'t [u8],
+    /// What the signature covers.
+    pub(super) signed: &'t [u8],
+    /// Its payload as sent: base64url.
+    pub(super) payload: &'t [u8],
+    /// Its signature; never empty.
+    pub(super) signature: &'r [u8],
+}
+
+/// Room for a decoded signature.
+pub(super) type SignatureRoom = [u8; MAX_SIGNATURE_BYTES];
+
+impl<'t, 'r> Compact<'t, 'r> {
+    /// Takes a token apart. Five parts are a JWE, which is refused like every other number but three.
+    pub(super) fn read(token: &'t [u8], room: &'r mut SignatureRoom) -> Result<Self, JwsError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(JwsError::Malformed);
+        }
+        let (signed, signature) = super::split_last(token, b'.').ok_or(JwsError::Malformed)?;
+        let (header, payload) = super::split_first(signed, b'.').ok_or(JwsError::Malformed)?;
+        if signature.is_empty() || payload.contains(&b'.') {
+            return Err(JwsError::Malformed);
+        }
+        let signature = base64url::decode(signature, room).ok_or(JwsError::Malformed)?;
+        Ok(Self {
+            header,
+            signed,
+            payload,
+            signature,
+        })
+    }
+
+    /// The payload's bytes.
+    pub(super) fn decode_payload(&self) -> Result<Vec<u8>, JwsError> {
+        base64url::decode_vec(self.payload).ok_or(JwsError::Malformed)
+    }
+}
+
 /// Verifies a token; the payload when it holds.
 ///
 /// # Errors
 /// See [`JwsError`]; the first that applies, in its order.
-pub fn verify_compact(keys: &[Key], token: &[u8]) -> Result<Vec<u8>, JwsError> {
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(JwsError::Malformed);
-    }
-    let (signed, signature) = super::split_last(token, b'.').ok_or(JwsError::Malformed)?;
-    let (header, payload) = super::split_first(signed, b'.').ok_or(JwsError::Malformed)?;
-    let mut room = [0; MAX_MAC_BYTES];
-    let signature = base64url::decode(signature, &mut room).ok_or(JwsError::Malformed)?;
-    let usual = keys.iter().find_map(|key| Some((key, key.usual(header)?)));
+pub fn verify_compact<S: Outside>(
+    keys: &[Key],
+    outside: &mut S,
+    token: &[u8],
+) -> Result<Vec<u8>, JwsError> {
+    let mut room = [0; MAX_SIGNATURE_BYTES];
+    let compact = Compact::read(token, &mut room)?;
+    let usual = keys
+        .iter()
+        .find_map(|key| Some((key, key.usual(compact.header)?)));
     if let Some((key, named)) = usual {
         let kid = if named { key.id() } else { None };
-        check_signature(keys, Some(key.algorithm()), kid, signed, signature)?;
+        check_signature(keys, Some(key.algorithm()), kid, outside, &compact)?;
     } else {
-        let header = base64url::decode_vec(header).ok_or(JwsError::Malformed)?;
+        let header = base64url::decode_vec(compact.header).ok_or(JwsError::Malformed)?;
         let Header { algorithm, kid } = Header::read(&header)?;
         let kid = kid.map(|kid| kid.decode());
-        check_signature(keys, algorithm, kid.as_deref(), signed, signature)?;
+        check_signature(keys, algorithm, kid.as_deref(), outside, &compact)?;
     }
-    base64url::decode_vec(payload).ok_or(JwsError::Malformed)
+    compact.decode_payload()
 }
 
-fn check_signature(
+fn check_signature<S: Outside>(
     keys: &[Key],
-    algorithm: Option<HmacAlgorithm>,
+    algorithm: Option<Algorithm>,
     kid: Option<&[u8]>,
-    signed: &[u8],
-    signature: &[u8],
+    outside: &mut S,
+    compact: &Compact<'_, '_>,
 ) -> Result<(), JwsError> {
     let mut error = JwsError::UnknownKey;
     let candidates = keys
         .iter()
         .filter(|key| algorithm == Some(key.algorithm()) && key.serves(kid));
     for key in candidates.take(MAX_KEYS_TRIED) {
-        if key.verify(signed, signature) {
+        if key.verify(outside, compact.signed, compact.signature) {
             return Ok(());
         }
         error = JwsError::Signature;
@@ -99,52 +148,71 @@ fn check_signature(
 }
 
 /// Headers, encoded, that need not be read again: [`Header::read`] has said here what they say. `true`: with the
-/// key's id. At configure time.
+/// key's id. Where keys are read: at configure time, and when a fetched set arrives.
 pub(super) fn usual_headers(key: &Key) -> Vec<(Vec<u8>, bool)> {
-    let name = key.algorithm().name();
-    let mut texts = alloc::vec![
-        (alloc::format!(r#"{{"alg":"{name}","typ":"JWT"}}"#), false),
-        (alloc::format!(r#"{{"typ":"JWT","alg":"{name}"}}"#), false),
-        (alloc::format!(r#"{{"alg":"{name}"}}"#), false),
+    let name: &[u8] = key.algorithm().name().as_bytes();
+    let id = key.id().unwrap_or_default();
+    let mut usual = Vec::new();
+    let orders: [(&[&[u8]], bool); 8] = [
+        (&[ALG, name, b"\",\"typ\":\"JWT\"}"], false),
+        (&[b"{\"typ\":\"JWT\",\"alg\":\"", name, b"\"}"], false),
+        (&[ALG, name, b"\"}"], false),
+        (
+            &[ALG, name, b"\",\"typ\":\"JWT\",\"kid\":\"", id, b"\"}"],
+            true,
+        ),
+        (
+            &[ALG, name, b"\",\"kid\":\"", id, b"\",\"typ\":\"JWT\"}"],
+            true,
+        ),
+        (&[ALG, name, b"\",\"kid\":\"", id, b"\"}"], true),
+        (
+            &[
+                b"{\"kid\":\"",
+                id,
+                b"\",\"typ\":\"JWT\",\"alg\":\"",
+                name,
+                b"\"}",
+            ],
+            true,
+        ),
+        (
+            &[
+                b"{\"typ\":\"JWT\",\"alg\":\"",
+                name,
+                b"\",\"kid\":\"",
+                id,
+                b"\"}",
+            ],
+            true,
+        ),
     ];
-    if let Some(id) = key.id().and_then(|id| core::str::from_utf8(id).ok()) {
-        let id = serde_json::Value::from(id);
-        texts.push((
-            alloc::format!(r#"{{"alg":"{name}","typ":"JWT","kid":{id}}}"#),
-            true,
-        ));
-        texts.push((
-            alloc::format!(r#"{{"alg":"{name}","kid":{id},"typ":"JWT"}}"#),
-            true,
-        ));
-        texts.push((
-            alloc::format!(r#"{{"kid":{id},"typ":"JWT","alg":"{name}"}}"#),
-            true,
-        ));
-        texts.push((
-            alloc::format!(r#"{{"typ":"JWT","alg":"{name}","kid":{id}}}"#),
-            true,
-        ));
-    }
-    texts.retain(|(text, named)| {
-        Header::read(text.as_bytes()).is_ok_and(|header| {
+    for (parts, named) in orders {
+        let mut text = Vec::new();
+        for part in parts {
+            text.extend_from_slice(part);
+        }
+        // An id that JSON must escape, or that is none, ends here: the reader would not find it.
+        let says_so = Header::read(&text).is_ok_and(|header| {
             let kid = header.kid.map(|kid| kid.decode());
-            let expected = if *named { key.id() } else { None };
+            let expected = if named { key.id() } else { None };
             header.algorithm == Some(key.algorithm()) && kid.as_deref() == expected
-        })
-    });
-    let encoded = |(text, named): (String, bool)| {
-        let mut header = Vec::new();
-        base64url::encode(text.as_bytes(), &mut header);
-        (header, named)
-    };
-    texts.into_iter().map(encoded).collect()
+        });
+        if says_so && (!named || key.id().is_some()) {
+            let mut header = Vec::new();
+            base64url::encode(&text, &mut header);
+            usual.push((header, named));
+        }
+    }
+    usual
 }
+
+const ALG: &[u8] = b"{\"alg\":\"";
 
 /// What counts of a header.
 struct Header<'a> {
     /// `None`: one we have no key for, `none` among them.
-    algorithm: Option<HmacAlgorithm>,
+    algorithm: Option<Algorithm>,
     kid: Option<Text<'a>>,
 }
 
@@ -182,12 +250,10 @@ impl<'a> Header<'a> {
         if kind.is_some_and(|kind| !is_jwt(&kind.decode())) {
             return Err(JwsError::Type);
         }
-        let algorithm = match &*algorithm.decode() {
-            b"HS256" => Some(HmacAlgorithm::Sha256),
-            b"HS384" => Some(HmacAlgorithm::Sha384),
-            b"HS512" => Some(HmacAlgorithm::Sha512),
-            _ => None,
-        };
+        if kid.is_some_and(|kid| kid.raw.len() > MAX_KID_BYTES) {
+            return Err(JwsError::Malformed);
+        }
+        let algorithm = Algorithm::from_name(&algorithm.decode());
         Ok(Self { algorithm, kid })
     }
 }
@@ -209,7 +275,8 @@ fn is_jwt(kind: &[u8]) -> bool {
     short.eq_ignore_ascii_case(b"jwt") || short.eq_ignore_ascii_case(b"at+jwt")
 }
 
-/// Signs claims, for tools and tests; no request leads here.
+/// Signs claims with a key of a secret, for tools and tests; no request leads here. A public key signs nothing: its
+/// token has no signature.
 #[must_use]
 pub fn mint(key: &Key, claims: &str) -> String {
     let mut header = serde_json::Map::new();
@@ -228,7 +295,7 @@ pub(super) fn mint_with(key: &Key, header: &str, payload: &[u8]) -> String {
     base64url::encode(header.as_bytes(), &mut token);
     token.push(b'.');
     base64url::encode(payload, &mut token);
-    let mac = key.with_mac(&[&token], <[u8]>::to_vec);
+    let mac = key.with_mac(&[&token], <[u8]>::to_vec).unwrap_or_default();
     token.push(b'.');
     base64url::encode(&mac, &mut token);
     String::from_utf8_lossy(&token).into_owned()

@@ -9,18 +9,24 @@
 //! **Cost:** linear in the head; MACs are bounded by accepted providers times [`jws::MAX_KEYS_TRIED`].
 
 pub mod accounts;
+mod algorithm;
 pub mod api_key;
 mod base64url;
 pub mod basic;
 mod callout;
 pub mod certificate;
 mod claims;
+mod der;
 mod extract;
+pub mod jwk;
 pub mod jws;
+mod key;
 mod mac;
 mod memory;
+mod public;
 pub mod session;
 pub mod signed;
+mod software;
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -33,13 +39,13 @@ use crate::marks::Marks;
 use crate::request::RequestHead;
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
+pub use algorithm::{Algorithm, Family};
 pub(crate) use base64url::encode as encode_base64url;
-pub use memory::Memory;
-
 pub use callout::{Callout, MAX_ANSWER_BYTES, Replied, Waited};
+pub use key::Key;
+pub use mac::{HmacAlgorithm, Secret};
+pub use memory::Memory;
 pub use signed::SignedBody;
-
-pub use mac::{HmacAlgorithm, Key, Secret};
 
 /// Where a credential is carried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -578,7 +584,7 @@ impl Provider {
                 Some(certificate) => rules.verify(index, self, certificate)?,
                 None => return Err(Failure::new(Reason::TokenMissing, "certificate").into()),
             },
-            ProviderKind::Jwt(rules) => claims::verify(index, self, rules, token, env.wall)?,
+            ProviderKind::Jwt(rules) => claims::verify(index, self, rules, token, env)?,
             ProviderKind::Session(rules) => {
                 session::verify(index, self, rules, token, ask.client, env.wall)?
             }
@@ -730,6 +736,26 @@ fn split_last(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 fn around(bytes: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
     let (before, rest) = bytes.split_at_checked(at)?;
     Some((before, rest.get(1..)?))
+}
+
+/// A file of the shared vectors; nothing, loudly, when they are not there.
+#[cfg(test)]
+fn vectors(name: &str) -> Option<serde_json::Value> {
+    let folder = std::env::var_os("PALISADE_VECTORS").map_or_else(
+        || std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors"),
+        std::path::PathBuf::from,
+    );
+    let path = folder.join("jose").join(name);
+    let Ok(text) = std::fs::read(&path) else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no {}: CI skips nothing",
+            path.display()
+        );
+        std::eprintln!("SKIPPED: no {}; set PALISADE_VECTORS", path.display());
+        return None;
+    };
+    Some(serde_json::from_slice(&text).expect("JSON"))
 }
 
 #[cfg(test)]

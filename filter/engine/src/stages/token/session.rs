@@ -18,7 +18,7 @@ use core::net::IpAddr;
 
 use super::claims::{Claims, can_be_field_value, digits, owned, string};
 use super::jws::MAX_KEYS_TRIED;
-use super::mac::Key;
+use super::key::Key;
 use super::{
     Failure, Provider, Session, SessionFormat, VerifiedClaims, base64url, copy, split_last,
 };
@@ -146,7 +146,7 @@ impl Session {
         self.keys
             .iter()
             .take(MAX_KEYS_TRIED)
-            .find(|key| key.verify(signed, mac))
+            .find(|key| key.verify_mac(signed, mac))
             .ok_or(Failure::new(Reason::TokenInvalid, "signature"))
     }
 
@@ -232,7 +232,7 @@ pub fn mint_v1(
                 mac.iter().take(BINDING_BYTES).copied().collect::<Vec<u8>>()
             })
         });
-        payload.insert("cli".into(), hex(&bytes).into());
+        payload.insert("cli".into(), hex(&bytes.unwrap_or_default()).into());
     }
     if !roles.is_empty() {
         payload.insert("roles".into(), roles.into());
@@ -245,7 +245,7 @@ pub fn mint_v1(
 pub(super) fn mint_v1_with(key: &Key, payload: &[u8]) -> String {
     let mut token = b"v1.".to_vec();
     base64url::encode(payload, &mut token);
-    let mac = key.with_mac(&[&token], <[u8]>::to_vec);
+    let mac = key.with_mac(&[&token], <[u8]>::to_vec).unwrap_or_default();
     token.push(b'.');
     base64url::encode(&mac, &mut token);
     String::from_utf8_lossy(&token).into_owned()
@@ -255,6 +255,6 @@ pub(super) fn mint_v1_with(key: &Key, payload: &[u8]) -> String {
 #[must_use]
 pub fn mint_colon(key: &Key, sub: &str, iat: UnixTime) -> String {
     let signed = alloc::format!("{sub}:{}", iat.0);
-    let mac = key.with_mac(&[signed.as_bytes()], hex);
+    let mac = key.with_mac(&[signed.as_bytes()], hex).unwrap_or_default();
     alloc::format!("{signed}:{mac}")
 }
