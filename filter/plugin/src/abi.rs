@@ -172,6 +172,31 @@ impl Host {
         })
     }
 
+    /// Calls a function that the host has beyond the ABI. The copy of the result in the arena is given back.
+    pub(crate) fn call_foreign(
+        &self,
+        name: &[u8],
+        arguments: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), HostError> {
+        out.clear();
+        let mark = ARENA.used.get();
+        // SAFETY: `name`, `arguments` and the out-pointers are valid for the call.
+        let result = self.result(|data, size| unsafe {
+            proxy_call_foreign_function(
+                name.as_ptr(),
+                name.len(),
+                arguments.as_ptr(),
+                arguments.len(),
+                data,
+                size,
+            )
+        });
+        let outcome = result.map(|result| out.extend_from_slice(result));
+        ARENA.used.set(mark);
+        outcome
+    }
+
     pub(crate) fn send_reply(&self, reply: &Reply) -> Result<(), HostError> {
         let grpc = reply.grpc.map_or(u32::MAX, u32::from);
         // SAFETY: all slices are valid for the call.
@@ -380,6 +405,14 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
         cas: u32,
+    ) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
     ) -> u32;
     fn proxy_send_local_response(
         status: u32,

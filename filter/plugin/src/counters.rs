@@ -1,12 +1,17 @@
-//! What the engine asks of the host: a counter store over shared data, and a listener when the policy says `debug.trace`.
+//! What the engine asks of the host: a counter store over shared data, signatures where it verifies them, and a listener
+//! when the policy says `debug.trace`.
 //!
 //! **Invariant:** version 0 never reaches the host (it means "unconditional" there, DESIGN §3.4); any status that is
 //! neither success, absence nor a lost race is `Failed`, and the stage's policy decides.
 
-use palisade_engine::env::{Cas, CounterStore, Note, Outside, Step, StoreError};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use palisade_engine::env::{
+    Cas, CounterStore, HashName, HostVerdict, Note, Outside, Step, StoreError,
+};
 
 use crate::abi::{Host, HostError, Level};
-use crate::trace;
+use crate::{signature, trace};
 
 /// Shared data of the VM's `vm_id`.
 pub(crate) struct SharedCounters<'h> {
@@ -37,6 +42,10 @@ impl<'h> SharedCounters<'h> {
     }
 }
 
+/// Whether this VM's host has said that it has no function for signatures: it cannot learn it while the VM lives. A host
+/// that fails otherwise, or whose answer we cannot read, is asked again next time.
+static ABSENT: AtomicBool = AtomicBool::new(false);
+
 /// Room made at once: growing would show in a step's cost.
 const KEPT: usize = 16;
 
@@ -57,6 +66,31 @@ impl Outside for SharedCounters<'_> {
             }
         } else {
             self.kept.push((self.step, note));
+        }
+    }
+
+    fn verify_signature(
+        &mut self,
+        hash: HashName,
+        key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> HostVerdict {
+        if ABSENT.load(Ordering::Relaxed) {
+            return HostVerdict::Absent;
+        }
+        let arguments = signature::arguments(hash, key, message, signature);
+        let mut answer = Vec::new();
+        match self
+            .host
+            .call_foreign(signature::NAME, &arguments, &mut answer)
+        {
+            Ok(()) => signature::verdict(&answer).unwrap_or(HostVerdict::Absent),
+            Err(HostError::NotFound) => {
+                ABSENT.store(true, Ordering::Relaxed);
+                HostVerdict::Absent
+            }
+            Err(_) => HostVerdict::Absent,
         }
     }
 }

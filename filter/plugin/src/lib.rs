@@ -4,7 +4,7 @@
 //! host ▸ abi.rs (exports) ▸ root.rs / stream.rs ▸ engine ▸ enforce.rs (effects) ▸ abi.rs (imports) ▸ host
 //! ```
 //!
-//! **Invariant:** hostcalls and `unsafe` stand in `abi.rs` alone. What needs no host (`enforce`, `pairs`, `table`,
+//! **Invariant:** hostcalls and `unsafe` stand in `abi.rs` alone. What needs no host (`enforce`, `pairs`, `signature`, `table`,
 //! `telemetry`, `trace`, `metrics`) is pure and is built and tested natively; the rest exists on wasm32 only.
 //! Nothing reachable from a request callback panics (`cargo xtask wasm` proves it): no SDK, no `core::fmt`,
 //! no `dyn` on that path, every host status is data.
@@ -12,6 +12,7 @@
 pub mod enforce;
 pub mod metrics;
 pub mod pairs;
+pub mod signature;
 pub mod table;
 pub mod telemetry;
 pub mod trace;
