@@ -34,7 +34,7 @@ pub use crate::{
     abi::types::Status,
     error::Error,
     exchange::{Outcome, Request, Response, UpstreamRequest},
-    foreign::{ForeignFunction, ForeignFunctions},
+    foreign::{BUILT_IN_FUNCTIONS, ForeignFunction, ForeignFunctions},
     module::{Abi, Cache, Limits, LoadOptions, Module},
     state::{
         callouts::{CallId, Callout, CalloutEvent, CalloutFailure, CalloutScript, Clusters},

@@ -4,7 +4,11 @@
 //! Invariant: every call into the guest goes through `Vm::call`: fuel is filled up, a fault is named and kills this VM, no other.
 //! Source: ABI v0.2.1, sections Integration, Context lifecycle, Configuration; on a reload what Envoy does.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use wasmtime::{AsContext, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
@@ -94,6 +98,9 @@ pub struct VmConfig {
     pub callouts: Option<CalloutScript>,
     /// Functions for `proxy_call_foreign_function`, by name.
     pub foreign_functions: ForeignFunctions,
+    /// Names that `proxy_call_foreign_function` does not know, though they are built in ([`crate::BUILT_IN_FUNCTIONS`]): how a guest
+    /// does on a host that has less than Envoy.
+    pub without_functions: BTreeSet<String>,
     /// Seed for `random_get`; `None` takes the system's randomness.
     pub seed: Option<u64>,
     /// Whether [`Vm::take_trace`] gets something; a host that serves turns it off.
@@ -120,6 +127,7 @@ impl Default for VmConfig {
             clusters: Clusters::default(),
             callouts: None,
             foreign_functions: ForeignFunctions::new(),
+            without_functions: BTreeSet::new(),
             seed: None,
             trace: true,
         }
@@ -200,6 +208,7 @@ impl Vm {
             streams: BTreeMap::new(),
             callouts: Callouts::new(config.clusters),
             foreign: config.foreign_functions,
+            without_functions: config.without_functions,
             call_data: None,
             current: 0,
             touched: Vec::new(),

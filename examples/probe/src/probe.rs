@@ -191,7 +191,7 @@ impl Probe {
                 "trap" => std::process::abort(),
                 verb => {
                     let result = self.act(context, &name, verb, &words);
-                    let shown: Vec<String> = rest.iter().map(|word| show(word)).collect();
+                    let shown: Vec<String> = rest.iter().map(|word| shorten(word)).collect();
                     say(&name, &format!("  {verb} {} -> {result}", shown.join(" ")));
                 }
             }
@@ -446,6 +446,14 @@ fn show_map(bytes: &[u8]) -> String {
 
 fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
+}
+
+/// A word of the script in the log: it is known, its first bytes tell it from its like.
+fn shorten(word: &[u8]) -> String {
+    match word.get(..96) {
+        Some(first) => format!("{}.. {} bytes", show(first), word.len()),
+        None => show(word),
+    }
 }
 
 fn text((status, bytes): abi::Answer<Vec<u8>>) -> String {

@@ -27,7 +27,7 @@ mod worker;
 mod world;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     ops::Range,
     sync::{
@@ -60,6 +60,8 @@ pub struct Simulation {
     pub workers: usize,
     /// Which root context.
     pub root_id: String,
+    /// As [`crate::VmConfig::without_functions`].
+    pub without_functions: BTreeSet<String>,
     /// Property `plugin_name`.
     pub plugin_name: String,
     /// Property `plugin_vm_id`.
@@ -277,6 +279,7 @@ impl Simulation {
             module,
             workers: 4,
             root_id: String::new(),
+            without_functions: BTreeSet::new(),
             plugin_name: String::new(),
             vm_id: String::new(),
             vm_configuration: Vec::new(),

@@ -177,6 +177,7 @@ impl<'a> Worker<'a> {
         let clock = self.world.clocks.get(self.me).cloned().unwrap_or_default();
         let config = VmConfig {
             root_id: simulation.root_id.clone(),
+            without_functions: simulation.without_functions.clone(),
             plugin_name: simulation.plugin_name.clone(),
             vm_id: simulation.vm_id.clone(),
             vm_configuration: simulation.vm_configuration.clone(),

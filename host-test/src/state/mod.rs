@@ -2,7 +2,10 @@
 //!
 //! Invariant: this is plain data; what happens when is decided in `vm.rs` and `stream.rs`, what guests may do in `hostcalls/`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
@@ -60,6 +63,7 @@ pub(crate) struct HostState {
     pub(crate) streams: BTreeMap<u32, StreamState>,
     pub(crate) callouts: Callouts,
     pub(crate) foreign: ForeignFunctions,
+    pub(crate) without_functions: BTreeSet<String>,
     /// Arguments of `proxy_on_foreign_function`, while it runs.
     pub(crate) call_data: Option<Vec<u8>>,
     /// The context hostcalls act on.

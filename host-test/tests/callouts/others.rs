@@ -25,6 +25,14 @@ fn foreign_functions_go_both_ways() {
     assert_eq!(said(&mut vm), ["000", "BODY", "010"]);
     vm.foreign_function(7, b"abc").unwrap();
     assert_eq!(said(&mut vm), ["001", "007", "003", "000", "bc"]);
+    // It is there, and the host does without it.
+    let mut config = crate::guest::config();
+    let upper: palisade_host::ForeignFunction = Box::new(|bytes| Ok(bytes.to_ascii_uppercase()));
+    config.foreign_functions.insert("name".to_owned(), upper);
+    config.without_functions.insert("name".to_owned());
+    let mut vm = Vm::start(&module(&callbacks), config).unwrap();
+    vm.tick().unwrap();
+    assert_eq!(said(&mut vm).first().map(String::as_str), Some("001"));
     // Nobody registered them here.
     let mut vm = guest(&callbacks);
     vm.tick().unwrap();
