@@ -396,6 +396,10 @@ fn broken_files_are_refused() {
             "none",
         ),
         (
+            "configuration: ''\nwithout_functions: [sign]\ncases: [{ name: a, requests: [{}] }]",
+            "clear_route_cache and verify_signature",
+        ),
+        (
             "configuration: ''\ncases: [{ name: a, requests: [{ times: 0 }] }]",
             "times",
         ),

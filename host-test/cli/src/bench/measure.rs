@@ -438,6 +438,7 @@ fn start(module: &Module, setup: &Setup, trace: bool) -> Result<Vm> {
         vm_id: "bench".to_owned(),
         vm_configuration: setup.vm_config.clone(),
         root_id: setup.root_id.clone(),
+        without_functions: setup.without_functions.clone(),
         plugin_configuration: setup.config.clone(),
         environment: setup.env.clone(),
         clock: Clock::virtual_at(Duration::from_secs(setup.wall)),

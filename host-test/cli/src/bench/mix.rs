@@ -2,6 +2,7 @@
 //!
 //! **Out:** cases with every byte known; the same bytes in every run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -39,6 +40,8 @@ pub struct Setup {
     pub vm_config: Vec<u8>,
     /// Which root context.
     pub root_id: String,
+    /// Foreign functions that the host does without.
+    pub without_functions: BTreeSet<String>,
     /// Environment the guest sees.
     pub env: Vec<(String, String)>,
     /// Wall time, seconds since 1970.
@@ -234,6 +237,7 @@ pub fn scenario_cases(path: &Path) -> Result<Vec<Case>> {
                     .map(Configuration::bytes)
                     .unwrap_or_default(),
                 root_id: file.root_id.clone(),
+                without_functions: file.without_functions.clone(),
                 env: env.into_iter().collect(),
                 wall: file.wall,
             },

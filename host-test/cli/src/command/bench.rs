@@ -167,6 +167,7 @@ impl Bench {
         };
         setup.vm_config = self.filter.vm_configuration();
         setup.root_id = self.filter.root_id();
+        setup.without_functions = self.filter.without_functions();
         setup.wall = mix::WALL;
         let mut cases = Vec::new();
         for file in files {

@@ -105,6 +105,7 @@ impl Explain {
             module: self.filter.load(Limits::default())?,
             vm_configuration: self.filter.vm_configuration(),
             root_id: self.filter.root_id(),
+            without_functions: self.filter.without_functions(),
             env,
             at: self.at.map_or(now, Duration::from_secs),
             times: self.times,

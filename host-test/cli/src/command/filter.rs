@@ -3,7 +3,7 @@
 //! **In:** flags and the files they name. **Out:** a module, its configuration, its environment.
 //! **Invariant:** a guest sees the variables its policy needs, or those that were given by name, and nothing else of our environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::policy_file::{self, Document};
 use palisade_engine::policy::Policy;
-use palisade_host::{Cache, Limits, LoadOptions, Module};
+use palisade_host::{BUILT_IN_FUNCTIONS, Cache, Limits, LoadOptions, Module};
 
 /// A filter as flags name it.
 #[derive(Debug, Args)]
@@ -41,6 +41,9 @@ pub(crate) struct Filter {
     /// A file of such lines.
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
+    /// A foreign function of Envoy's that the host does without, such as `verify_signature`; repeatable.
+    #[arg(long = "without-function", value_name = "NAME", value_parser = BUILT_IN_FUNCTIONS)]
+    without_functions: Vec<String>,
 }
 
 /// What a filter is given.
@@ -123,6 +126,11 @@ impl Filter {
 
     pub(crate) fn vm_config(&self) -> Option<&str> {
         self.vm_config.as_deref()
+    }
+
+    /// Foreign functions that the host does without.
+    pub(crate) fn without_functions(&self) -> BTreeSet<String> {
+        self.without_functions.iter().cloned().collect()
     }
 
     /// The root context, by its name; empty: the module's first.

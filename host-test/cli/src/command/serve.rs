@@ -148,6 +148,7 @@ impl Serve {
                 root_id: self.filter.root_id(),
                 vm_id: self.vm_id.clone(),
                 vm_configuration: self.filter.vm_configuration(),
+                without_functions: self.filter.without_functions(),
             },
             shared: Shared::new(),
             clock: Clock::system(),

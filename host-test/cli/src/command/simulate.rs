@@ -166,6 +166,7 @@ impl Simulate {
         let mut simulation = Simulation {
             workers: usize::from(self.workers),
             root_id: self.filter.root_id(),
+            without_functions: self.filter.without_functions(),
             plugin_name: "simulated".to_owned(),
             vm_id: "simulated".to_owned(),
             vm_configuration: self.filter.vm_configuration(),

@@ -222,6 +222,8 @@ impl Test {
             if let Some(root) = &self.given.root_id {
                 file.root_id.clone_from(root);
             }
+            file.without_functions
+                .extend(self.given.without_functions());
             if let Some(text) = &configuration {
                 if self.given.policy.is_some() {
                     file.policy = Some(PolicySource::Inline(serde_json::from_str(text)?));

@@ -23,6 +23,8 @@ pub struct Desk {
     pub vm_configuration: Vec<u8>,
     /// Which root context.
     pub root_id: String,
+    /// Foreign functions that the host does without.
+    pub without_functions: std::collections::BTreeSet<String>,
     /// The VM's environment.
     pub env: BTreeMap<String, String>,
     /// Wall time.
@@ -240,6 +242,7 @@ impl Desk {
             vm_id: "explain".to_owned(),
             vm_configuration: self.vm_configuration.clone(),
             root_id: self.root_id.clone(),
+            without_functions: self.without_functions.clone(),
             plugin_configuration: policy.to_string().into_bytes(),
             environment: self
                 .env

@@ -109,6 +109,7 @@ pub(crate) fn start_vm(number: u16, plan: &Plan, load: &Load, module: &Module) -
         root_id: plan.names.root_id.clone(),
         vm_id: plan.names.vm_id.clone(),
         vm_configuration: plan.names.vm_configuration.clone(),
+        without_functions: plan.names.without_functions.clone(),
         plugin_configuration: load.configuration.to_vec(),
         environment: load.environment.to_vec(),
         shared: plan.shared.clone(),

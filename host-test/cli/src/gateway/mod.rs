@@ -19,7 +19,7 @@ pub(crate) mod upstream;
 pub(crate) mod watch;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ pub(crate) struct Names {
     pub(crate) root_id: String,
     pub(crate) vm_id: String,
     pub(crate) vm_configuration: Vec<u8>,
+    pub(crate) without_functions: BTreeSet<String>,
 }
 
 /// What clients, upstreams and guests may take.

@@ -44,6 +44,9 @@ fn engine(file: &File, case: &Case) -> Option<String> {
 
 /// A real Envoy has no virtual clock, no scripted peers, and shows of its inside the log and the metrics.
 fn envoy(file: &File, case: &Case) -> Option<String> {
+    if let Some(name) = file.without_functions.first() {
+        return Some(format!("it has the function {name}"));
+    }
     if !case.callouts.is_empty() {
         return Some("its call-outs are scripted".to_owned());
     }

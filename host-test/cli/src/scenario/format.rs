@@ -2,11 +2,12 @@
 //!
 //! **Invariant:** unknown keys are errors everywhere, so a misspelt expectation cannot pass silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use palisade_host::BUILT_IN_FUNCTIONS;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -55,6 +56,9 @@ pub struct File {
     /// Envoy's flag: body callbacks come while the headers are held.
     #[serde(default = "yes")]
     pub allow_on_headers_stop_iteration: bool,
+    /// Foreign functions of Envoy's that the host does without.
+    #[serde(default)]
+    pub without_functions: BTreeSet<String>,
     /// What the filter may use.
     #[serde(default)]
     pub limits: Limits,
@@ -348,7 +352,15 @@ fn read(text: &str, path: &Path) -> Result<File> {
         .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     path.clone_into(&mut file.path);
     text.clone_into(&mut file.text);
-    let mut names = std::collections::BTreeSet::new();
+    let unknown = |name: &&String| !BUILT_IN_FUNCTIONS.contains(&name.as_str());
+    if let Some(name) = file.without_functions.iter().find(unknown) {
+        bail!(
+            "{}: without_functions: the host has no `{name}`; it has {}",
+            path.display(),
+            BUILT_IN_FUNCTIONS.join(" and ")
+        );
+    }
+    let mut names = BTreeSet::new();
     for case in &file.cases {
         let place = || format!("{}: case `{}`", path.display(), case.name);
         if !names.insert(case.name.as_str()) {

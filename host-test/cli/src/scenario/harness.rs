@@ -74,6 +74,7 @@ impl Driver for Harness {
                 plugin_name: "palisade".to_owned(),
                 vm_id: "scenario".to_owned(),
                 root_id: file.root_id.clone(),
+                without_functions: file.without_functions.clone(),
                 vm_configuration: file
                     .vm_configuration
                     .as_ref()
