@@ -121,7 +121,7 @@ impl Key {
         let AlgorithmIdentifier { oid, parameters } = spki.algorithm;
         let key = spki.subject_public_key.as_bytes()?;
         match oid {
-            RSA => parameters.filter(|any| any.is_null()).and(rsa_key(key)),
+            RSA => parameters?.is_null().then(|| rsa_key(key))?,
             EC => match parameters?.decode_as::<ObjectIdentifier>().ok()? {
                 P256 => Some(Self::P256(
                     p256::ecdsa::VerifyingKey::from_sec1_bytes(key).ok()?,

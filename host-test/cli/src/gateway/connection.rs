@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::stats::{down, up};
 use super::upstream::Local;
-use super::{Worker, exchange};
+use super::{Worker, exchange, peer};
 
 /// How long a connection that was asked to end may take to.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -270,14 +270,18 @@ fn properties(stream: &TlsStream<tokio::net::TcpStream>) -> Vec<(String, Vec<u8>
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
         _ => "",
     };
-    let mtls = session.peer_certificates().is_some();
+    let client = session.peer_certificates().and_then(<[_]>::first);
     let mut properties = vec![
         (
             "connection.tls_version".to_owned(),
             version.as_bytes().to_vec(),
         ),
-        ("connection.mtls".to_owned(), vec![u8::from(mtls)]),
+        (
+            "connection.mtls".to_owned(),
+            vec![u8::from(client.is_some())],
+        ),
     ];
+    properties.extend(peer::properties(client.map(|client| &**client)));
     if let Some(name) = session.server_name() {
         properties.push((
             "connection.requested_server_name".to_owned(),

@@ -13,6 +13,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod guest;
 pub(crate) mod head;
+mod peer;
 pub(crate) mod stats;
 pub(crate) mod tls;
 pub(crate) mod upstream;

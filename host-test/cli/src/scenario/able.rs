@@ -82,6 +82,8 @@ fn in_envoy(request: &Request) -> Option<String> {
         "it fakes x-forwarded-for"
     } else if !request.properties.is_empty() {
         "it sets properties"
+    } else if request.certificate.is_some() {
+        "its client has a certificate"
     } else if response.is_some_and(|response| !response.trailers.is_empty()) {
         "the upstream sends trailers"
     } else if let Some(what) = request.expect.0.needs_our_host() {

@@ -199,6 +199,9 @@ pub struct Request {
     /// What `proxy_get_property` finds besides: segments joined by `.`.
     #[serde(default)]
     pub properties: BTreeMap<String, Value>,
+    /// The client's certificate; the connection's properties say what is in it.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
     /// What the host does wrong while the request runs.
     #[serde(default)]
     pub fault: Option<Fault>,
@@ -208,6 +211,24 @@ pub struct Request {
     /// What must come of it.
     #[serde(default)]
     pub expect: Expect,
+}
+
+/// A client certificate, as far as a filter sees it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Subject, in the form of RFC 2253.
+    #[serde(default)]
+    pub subject: String,
+    /// The first URI of its alternative names.
+    #[serde(default)]
+    pub uri: Option<Value>,
+    /// The first DNS name of them.
+    #[serde(default)]
+    pub dns: Option<Value>,
+    /// SHA-256 of it, in hex.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 /// What happens instead of a request.

@@ -8,7 +8,7 @@ use palisade_host::{Headers, StreamInfo};
 use anyhow::{Context, Result};
 
 use super::expect::{Difference, Outcome, Sent};
-use super::format::{Case, Chunks, Fault, File, HeaderLine, Request, StepKind};
+use super::format::{Case, Certificate, Chunks, Fault, File, HeaderLine, Request, StepKind};
 use super::value::Surroundings;
 
 /// Bytes of a body that is cut at every place.
@@ -325,6 +325,36 @@ fn note(all: &mut Vec<Difference>, lines: Vec<Difference>, place: &str) -> bool 
     any
 }
 
+impl Certificate {
+    /// What the connection's properties say of it, as a host with TLS has them.
+    fn properties(&self, surroundings: Surroundings<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut found = vec![
+            ("mtls", vec![1]),
+            (
+                "subject_peer_certificate",
+                self.subject.clone().into_bytes(),
+            ),
+        ];
+        let names = [
+            ("uri_san_peer_certificate", &self.uri),
+            ("dns_san_peer_certificate", &self.dns),
+        ];
+        for (name, value) in names {
+            if let Some(value) = value {
+                found.push((name, value.render(surroundings)?));
+            }
+        }
+        if let Some(digest) = &self.sha256 {
+            found.push((
+                "sha256_peer_certificate_digest",
+                digest.clone().into_bytes(),
+            ));
+        }
+        let path = |(name, value)| (format!("connection.{name}"), value);
+        Ok(found.into_iter().map(path).collect())
+    }
+}
+
 impl Request {
     /// The request as sent: once, or once for each plan of `chunks: every`, with a note for messages.
     ///
@@ -354,11 +384,15 @@ impl Request {
             }
         };
         let status = self.response.as_ref().and_then(|answered| answered.status);
-        let properties = self
+        let mut properties = self
             .properties
             .iter()
             .map(|(path, value)| Ok((path.clone(), value.render(surroundings)?)))
             .collect::<Result<Vec<_>>>()?;
+        // The first of a name counts.
+        if let Some(certificate) = &self.certificate {
+            properties.extend(certificate.properties(surroundings)?);
+        }
         let message = |chunks| Message {
             headers: headers.clone(),
             chunks,

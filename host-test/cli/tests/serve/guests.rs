@@ -11,6 +11,7 @@ fn guest(body: &str) -> String {
   (import "env" "proxy_get_buffer_bytes" (func $buffer (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_property" (func $set_property (param i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
   (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
@@ -82,6 +83,24 @@ pub(crate) fn marking(name: &str, mark: &str) -> PathBuf {
     (drop (call $add (i32.const 2) (i32.const 16) (i32.const 8) (i32.const 32) (i32.const {size})))
     (drop (call $add (i32.const 2) (i32.const 64) (i32.const 8) (global.get $config) (global.get $size)))
     (i32.const 0))"#
+        )),
+    )
+}
+
+/// Answers each request with a property of its connection.
+pub(crate) fn telling(name: &str) -> PathBuf {
+    let path = format!("connection\\00{name}");
+    let size = "connection".len() + 1 + name.len();
+    file(
+        &format!("telling-{name}.wat"),
+        guest(&format!(
+            r#"
+  (data (i32.const 16) "{path}")
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (if (call $property (i32.const 16) (i32.const {size}) (i32.const 4) (i32.const 8))
+      (then (drop (call $reply (i32.const 404) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1))))
+      (else (drop (call $reply (i32.const 200) (i32.const 0) (i32.const 0) (i32.load (i32.const 4)) (i32.load (i32.const 8)) (i32.const 0) (i32.const 0) (i32.const -1)))))
+    (i32.const 1))"#
         )),
     )
 }

@@ -66,14 +66,31 @@ async fn tls(
     certificate: &rcgen::CertifiedKey<rcgen::KeyPair>,
     http2: bool,
 ) -> std::io::Result<Client> {
+    tls_as(gateway, certificate, http2, None).await
+}
+
+/// The same, with a certificate of one's own and its key.
+async fn tls_as(
+    gateway: &Gateway,
+    certificate: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    http2: bool,
+    own: Option<(&rcgen::Certificate, &rcgen::KeyPair)>,
+) -> std::io::Result<Client> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match own {
+        None => config.with_no_client_auth(),
+        Some((own, key)) => {
+            let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            let chain = vec![own.der().clone()];
+            config.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
     let wanted: &[u8] = if http2 { b"h2" } else { b"http/1.1" };
     config.alpn_protocols = vec![wanted.to_vec()];
     let stream = TcpStream::connect(gateway.address).await?;
@@ -144,6 +161,54 @@ fn a_client_without_a_certificate_is_turned_away() {
             assert!(client.send(request("GET", "/", "")).await.is_err());
         }
         assert_eq!(gateway.stat("gateway.downstream_rq_total").await, 0);
+    });
+}
+
+#[test]
+fn a_filter_sees_the_certificate_of_its_client() {
+    run(async {
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let mut authority_of = rcgen::CertificateParams::default();
+        authority_of.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = authority_of.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority_of, authority_key);
+        let mut client = rcgen::CertificateParams::new(["client.example.com".to_owned()]).unwrap();
+        let uri = "spiffe://example.com/client".try_into().unwrap();
+        client.subject_alt_names.push(rcgen::SanType::URI(uri));
+        client.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in [
+            (rcgen::DnType::OrganizationName, "Shop"),
+            (rcgen::DnType::CommonName, "client"),
+        ] {
+            client.distinguished_name.push(kind, value);
+        }
+        let client_key = rcgen::KeyPair::generate().unwrap();
+        let client = client.signed_by(&client_key, &issuer).unwrap();
+        let (certificate, key, ours) = authority();
+        let rows: [(&str, &[u8]); 6] = [
+            ("mtls", &[1]),
+            ("tls_version", b"TLSv1.3"),
+            ("subject_peer_certificate", b"CN=client,O=Shop"),
+            ("uri_san_peer_certificate", b"spiffe://example.com/client"),
+            ("dns_san_peer_certificate", b"client.example.com"),
+            ("requested_server_name", b"localhost"),
+        ];
+        for (name, value) in rows {
+            let gateway = Gateway::start(&[
+                "--module",
+                guests::telling(name).to_str().unwrap(),
+                "--tls-cert",
+                file("seen.pem", &certificate).to_str().unwrap(),
+                "--tls-key",
+                file("seen.key", &key).to_str().unwrap(),
+                "--tls-client-ca",
+                file("seen-ca.pem", root.pem()).to_str().unwrap(),
+            ]);
+            let own = Some((&client, &client_key));
+            let mut client = tls_as(&gateway, &ours, false, own).await.unwrap();
+            let (status, _, body) = client.ask(request("GET", "/", "")).await;
+            assert_eq!((status, &body[..]), (200, value), "{name}");
+        }
     });
 }
 
