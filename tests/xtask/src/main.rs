@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
   serve [--envoy] [--listen ADDR]  build the filter and run it in front of a demo upstream
   test [STEP …]                    everything CI checks, or the named steps
   test host --json OUT             the host's conformance rows, written to a file
+  test conformance --json OUT      the rows of the credential suites, likewise
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench host [--json OUT]          CPU per request in our gateway, beside hyper alone
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["serve", rest @ ..] => serve::run(rest),
         ["test", "host", "--json", out] => test::host(Some(out)),
+        ["test", "conformance", "--json", out] => test::conformance(Some(out)),
         ["test", steps @ ..] => test::run_steps(steps),
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),

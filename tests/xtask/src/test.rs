@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -44,6 +44,11 @@ const STEPS: [Step; 8] = [
         || host(None),
     ),
     (
+        "conformance",
+        "tokens, keys and signatures against published vectors, one row a case",
+        || conformance(None),
+    ),
+    (
         "budgets",
         "fuel, hostcalls and size are within tests/budgets.yaml",
         || {
@@ -74,18 +79,31 @@ const STEPS: [Step; 8] = [
 
 /// The host's conformance suite; with a file, its rows go there as JSON.
 pub(crate) fn host(json: Option<&str>) -> Result<()> {
+    suite("abi", &["--", "--quiet"], "PALISADE_ABI_ROWS", json)
+        .context("the host does not keep to the ABI")
+}
+
+/// The suites of published vectors; with a file, their rows go there as JSON.
+pub(crate) fn conformance(json: Option<&str>) -> Result<()> {
+    suite("conformance", &[], "PALISADE_CONFORMANCE_ROWS", json)
+        .context("credentials are not judged as the vectors say")
+}
+
+/// A test binary that writes its rows where a variable says.
+fn suite(name: &str, more: &[&str], variable: &str, json: Option<&str>) -> Result<()> {
     // Of the whole workspace, so that the crates are those the step `unit` has built.
     let mut command = crate::command("cargo");
     command
-        .args(["test", "--workspace", "--test", "abi", "--", "--quiet"])
+        .args(["test", "--quiet", "--workspace", "--test", name])
+        .args(more)
         .current_dir(palisade_tests::root());
     if let Some(json) = json {
         let path = std::path::absolute(json).with_context(|| format!("the path {json}"))?;
-        command.env("PALISADE_ABI_ROWS", path);
+        command.env(variable, path);
     }
     let status = command.status().context("start cargo")?;
     if !status.success() {
-        bail!("the host does not keep to the ABI ({status})");
+        bail!("{status}");
     }
     Ok(())
 }
