@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -49,6 +49,11 @@ const STEPS: [Step; 9] = [
         || conformance(None),
     ),
     (
+        "interop",
+        "tokens and sealed secrets both ways with PyJWT and cryptography",
+        interop,
+    ),
+    (
         "budgets",
         "fuel, hostcalls and size are within tests/budgets.yaml",
         || {
@@ -87,6 +92,46 @@ pub(crate) fn host(json: Option<&str>) -> Result<()> {
 pub(crate) fn conformance(json: Option<&str>) -> Result<()> {
     suite("conformance", &[], "PALISADE_CONFORMANCE_ROWS", json)
         .context("credentials are not judged as the vectors say")
+}
+
+/// What the other side of `interop` is made of: PyPI packages, and the folders that say which version is there.
+const PACKAGES: [(&str, &str); 2] = [
+    ("PyJWT==2.15.1", "pyjwt-2.15.1.dist-info"),
+    ("cryptography==50.0.2", "cryptography-50.0.2.dist-info"),
+];
+
+fn interop() -> Result<()> {
+    let folder = palisade_tests::root().join("target/python");
+    if !PACKAGES.iter().all(|(_, here)| folder.join(here).is_dir()) {
+        let target = folder.to_string_lossy();
+        let names = PACKAGES.map(|(name, _)| name);
+        eprintln!(
+            "installing {} (about 10 MB) into target/python",
+            names.join(" and ")
+        );
+        let pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--upgrade",
+            "--target",
+            &target,
+        ];
+        run("python3", &[&pip[..], &names].concat()).context(
+            "this step needs python3 (3.9 or newer) with pip, and PyPI or a mirror of it",
+        )?;
+    }
+    let status = crate::command("cargo")
+        .args(["test", "--quiet", "--workspace", "--test", "interop"])
+        .env("PALISADE_PYTHON", &folder)
+        .current_dir(palisade_tests::root())
+        .status()
+        .context("start cargo")?;
+    if !status.success() {
+        bail!("others read our tokens otherwise, or we theirs ({status})");
+    }
+    Ok(())
 }
 
 /// A test binary that writes its rows where a variable says.
