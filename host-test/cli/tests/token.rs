@@ -845,3 +845,130 @@ fn made_secrets_open_their_policies() {
         );
     }
 }
+
+/// What is minted under each algorithm verifies with the public half in the policy, and with no other key.
+#[test]
+fn every_algorithm_goes_round() {
+    let out = folder("round");
+    let file = |name: &str| out.join(name).display().to_string();
+    let place = out.display().to_string();
+    for algorithm in palisade_cli::keys::ALGORITHMS {
+        let symmetric = algorithm.starts_with("HS");
+        let entry = if symmetric {
+            format!("{{ algorithm: {algorithm}, env: APP_KEY }}")
+        } else {
+            let told = json(&[
+                "keygen",
+                "--algorithm",
+                algorithm,
+                "--kid",
+                algorithm,
+                "--out",
+                &place,
+            ]);
+            format!("{{ jwk: {} }}", told["public"])
+        };
+        let policy = policy(
+            &format!("round-{algorithm}"),
+            &format!(
+                "tokens: {{ app: {{ type: jwt, keys: [{entry}] }} }}\nroutes: [{{ name: all, token: {{ any: [app] }} }}]\n"
+            ),
+        );
+        let key = file(&format!("{algorithm}.private.pem"));
+        let token = if symmetric {
+            good(&[
+                "jwt",
+                "--env-key",
+                "APP_KEY",
+                "--algorithm",
+                algorithm,
+                "--sub",
+                "alice",
+            ])
+        } else {
+            good(&[
+                "jwt",
+                "--key",
+                &key,
+                "--algorithm",
+                algorithm,
+                "--kid",
+                algorithm,
+                "--sub",
+                "alice",
+            ])
+        };
+        let told = json(&["verify", "--policy", &policy, "--token", &token]);
+        assert_eq!(
+            (&told["valid"], &told["subject"]),
+            (&true.into(), &"alice".into()),
+            "{algorithm}: {told:#}"
+        );
+        // One letter of the claims changed: the signature does not hold.
+        let (head, signature) = token.rsplit_once('.').expect("a signature");
+        let (header, _) = head.split_once('.').expect("a payload");
+        let forged = format!("{header}.eyJzdWIiOiJyb290IiwiZXhwIjo0MTAyNDQ0ODAwfQ.{signature}");
+        let told = json(&["verify", "--policy", &policy, "--token", &forged]);
+        assert_eq!(
+            told["providers"][0]["check"], "signature",
+            "{algorithm}: {told:#}"
+        );
+        if !symmetric {
+            // The public key as a secret: key confusion.
+            let public = file(&format!("{algorithm}.public.pem"));
+            let forged = good(&[
+                "jwt",
+                "--key",
+                &public,
+                "--algorithm",
+                "HS256",
+                "--sub",
+                "root",
+                "--kid",
+                algorithm,
+            ]);
+            let told = json(&["verify", "--policy", &policy, "--token", &forged]);
+            let why = told["providers"][0]["why"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            assert!(why.contains("key confusion"), "{algorithm}: {told:#}");
+        }
+    }
+}
+
+/// Keys that a provider would fetch come from a file.
+#[test]
+fn a_key_set_may_come_from_a_file() {
+    let out = folder("fetched");
+    let place = out.display().to_string();
+    json(&[
+        "keygen",
+        "--algorithm",
+        "ES256",
+        "--kid",
+        "e",
+        "--out",
+        &place,
+    ]);
+    let key = out.join("e.private.jwk").display().to_string();
+    let set = out.join("set.json");
+    std::fs::write(&set, good(&["jwks", &key])).expect("written");
+    let policy = policy(
+        "fetched-policy",
+        "tokens: { idp: { type: jwt, algorithms: [ES256], keys: [{ algorithm: HS256, env: APP_KEY }] } }\n\
+         routes: [{ name: all, token: { any: [idp] } }]\n",
+    );
+    let token = good(&["jwt", "--key", &key, "--sub", "alice"]);
+    let named = format!("idp={}", set.display());
+    let told = json(&[
+        "verify",
+        "--policy",
+        &policy,
+        "--token",
+        &token,
+        "--jwks-file",
+        &named,
+    ]);
+    assert_eq!(told["subject"], "alice", "{told:#}");
+}
