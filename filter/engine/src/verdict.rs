@@ -46,6 +46,8 @@ pub enum Reason {
     CountersContended,
     /// The API key, or the user name and password, are not right.
     CredentialsInvalid,
+    /// The body is not the one that was signed, or its digest cannot be judged.
+    DigestMismatch,
     /// A forbidden header was sent.
     ForbiddenHeader,
     /// Framing is ambiguous (several lengths, length and chunked, …).
@@ -124,7 +126,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -134,6 +136,7 @@ impl Reason {
         Self::CountersUnavailable,
         Self::CountersContended,
         Self::CredentialsInvalid,
+        Self::DigestMismatch,
         Self::ForbiddenHeader,
         Self::FramingAmbiguous,
         Self::HeadersTooLarge,
@@ -194,6 +197,7 @@ impl Reason {
             }
             Self::CountersContended => row(503, "counters_contended", "Service Unavailable", 14),
             Self::CredentialsInvalid => row(401, "credentials_invalid", "Unauthorized", 16),
+            Self::DigestMismatch => row(400, "digest_mismatch", "Bad Request", 3),
             Self::ForbiddenHeader => row(400, "forbidden_header", "Bad Request", 3),
             Self::FramingAmbiguous => row(400, "framing_ambiguous", "Bad Request", 3),
             Self::HeadersTooLarge => row(

@@ -11,6 +11,7 @@ mod certificate;
 mod hmac;
 mod jwt;
 mod jwt_keys;
+mod message_signature;
 mod session;
 
 use alloc::borrow::ToOwned;
@@ -25,6 +26,7 @@ use self::basic::BasicConfig;
 use self::certificate::CertificateConfig;
 use self::hmac::HmacConfig;
 use self::jwt::JwtConfig;
+use self::message_signature::MessageSignatureConfig;
 use self::session::SessionConfig;
 use super::compile::{Compiler, Secrets};
 use super::config::one_key;
@@ -63,6 +65,7 @@ pub(crate) enum Token {
     Certificate(CertificateConfig),
     Hmac(HmacConfig),
     Jwt(JwtConfig),
+    MessageSignature(MessageSignatureConfig),
     Session(SessionConfig),
 }
 
@@ -77,6 +80,9 @@ impl FromNode for Token {
             }
             Some((_, Some("hmac"))) => HmacConfig::read(node, at, errors).map(Self::Hmac),
             Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
+            Some((_, Some("message_signature"))) => {
+                MessageSignatureConfig::read(node, at, errors).map(Self::MessageSignature)
+            }
             Some((_, Some("session"))) => SessionConfig::read(node, at, errors).map(Self::Session),
             Some((tag, _)) => {
                 errors.wrong(&at.key("type"), tag, "a type of token", Self::help());
@@ -92,12 +98,13 @@ impl FromNode for Token {
     fn schema() -> Value {
         json!({ "oneOf": [
             ApiKeyConfig::schema(), BasicConfig::schema(), CertificateConfig::schema(),
-            HmacConfig::schema(), JwtConfig::schema(), SessionConfig::schema()
+            HmacConfig::schema(), JwtConfig::schema(), MessageSignatureConfig::schema(),
+            SessionConfig::schema()
         ] })
     }
 
     fn help() -> String {
-        "write one of `api_key`, `basic`, `certificate`, `hmac`, `jwt`, `session`".to_owned()
+        "write one of `api_key`, `basic`, `certificate`, `hmac`, `jwt`, `message_signature`, `session`".to_owned()
     }
 }
 
@@ -206,6 +213,9 @@ impl Compiler<'_> {
                 }
                 Some(Token::Hmac(config)) => providers.push(self.hmac(&entry.at, name, config)),
                 Some(Token::Jwt(config)) => providers.push(self.jwt(&entry.at, name, config)),
+                Some(Token::MessageSignature(config)) => {
+                    providers.push(self.message_signature(&entry.at, name, config));
+                }
                 Some(Token::Session(config)) => {
                     providers.push(self.session(&entry.at, name, config))
                 }

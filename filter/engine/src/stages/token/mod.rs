@@ -45,7 +45,7 @@ pub use callout::{Callout, MAX_ANSWER_BYTES, Replied, Waited};
 pub use key::Key;
 pub use mac::{HmacAlgorithm, Secret};
 pub use memory::Memory;
-pub use signed::SignedBody;
+pub use signed::{SignedBody, SignedMessage};
 
 /// Where a credential is carried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub enum ProviderKind {
     Session(Session),
     /// A body signed with an HMAC.
     SignedBody(SignedBody),
+    /// A request signed with HTTP Message Signatures.
+    SignedMessage(SignedMessage),
 }
 
 /// JWT rules (RFC 7519, RFC 8725).
@@ -326,6 +328,7 @@ impl TokenStage {
             | ProviderKind::Jwt(_)
             | ProviderKind::Session(_) => false,
             ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
+            ProviderKind::SignedMessage(signed) => signed.rules.replay != signed::Replay::Ignore,
         })
     }
 
@@ -342,7 +345,7 @@ impl TokenStage {
                 | ProviderKind::Certificate(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::Session(_) => false,
-                ProviderKind::SignedBody(_) => true,
+                ProviderKind::SignedBody(_) | ProviderKind::SignedMessage(_) => true,
             })
     }
 
@@ -446,7 +449,8 @@ impl TokenStage {
                 | ProviderKind::Certificate(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::Session(_)
-                | ProviderKind::SignedBody(_) => None,
+                | ProviderKind::SignedBody(_)
+                | ProviderKind::SignedMessage(_) => None,
             };
             if let Some(account) = account {
                 return Claimed::Account(account);
@@ -466,7 +470,8 @@ impl TokenStage {
                 | ProviderKind::Basic(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::Session(_)
-                | ProviderKind::SignedBody(_) => parts,
+                | ProviderKind::SignedBody(_)
+                | ProviderKind::SignedMessage(_) => parts,
             },
         )
     }
@@ -591,6 +596,9 @@ impl Provider {
             ProviderKind::SignedBody(rules) => {
                 signed::verify_body(index, self, rules, token, ask, env, found)?
             }
+            ProviderKind::SignedMessage(rules) => {
+                signed::verify_message(index, self, rules, token, ask, env, found)?
+            }
         };
         Ok(claims)
     }
@@ -603,7 +611,7 @@ impl ProviderKind {
             Self::ApiKey(_) | Self::Basic(_) => Reason::CredentialsInvalid,
             Self::Certificate(_) => Reason::CertificateInvalid,
             Self::Jwt(_) | Self::Session(_) => Reason::TokenInvalid,
-            Self::SignedBody(_) => Reason::SignatureInvalid,
+            Self::SignedBody(_) | Self::SignedMessage(_) => Reason::SignatureInvalid,
         }
     }
 }
@@ -665,7 +673,10 @@ impl Failure {
 /// texts depend on the reason only.
 fn refusal(stage: Stage, reason: Reason) -> Denial {
     let challenge: &[u8] = match reason {
-        Reason::CountersContended | Reason::CountersUnavailable | Reason::ReplayCapacity => {
+        Reason::CountersContended
+        | Reason::CountersUnavailable
+        | Reason::DigestMismatch
+        | Reason::ReplayCapacity => {
             // Nothing a client could answer.
             return Denial::new(stage, reason);
         }

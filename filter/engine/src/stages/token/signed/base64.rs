@@ -6,7 +6,6 @@
 use alloc::vec::Vec;
 
 /// Whether `text` is the one spelling of some bytes.
-#[cfg(test)]
 pub(super) fn is_canonical(text: &[u8]) -> bool {
     decode_each(text, |_| {}).is_some()
 }
@@ -59,7 +58,6 @@ const fn digit(byte: u8) -> Option<u8> {
 }
 
 /// Appends the encoding of `bytes`.
-#[cfg(test)]
 pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut push = |digit: u8| out.extend(ALPHABET.get(usize::from(digit & 0x3f)));

@@ -5,8 +5,12 @@
 //! held, over what was signed, never over the signature (which may have several spellings), so that nobody without a key
 //! can fill the table. Full means refused, unless the policy says otherwise, and then the event says so.
 
+mod base;
 mod base64;
 pub mod body;
+mod digest;
+pub mod message;
+mod sf;
 
 use alloc::vec::Vec;
 
@@ -50,6 +54,57 @@ pub struct SignedBody {
     pub layout: body::Layout,
     /// The rest.
     pub rules: Signed,
+}
+
+/// A request signed with HTTP Message Signatures.
+#[derive(Debug, Clone)]
+pub struct SignedMessage {
+    /// Keys; each has an id.
+    pub keys: Vec<Key>,
+    /// What is asked of a signature.
+    pub asked: message::Asked,
+    /// The rest.
+    pub rules: Signed,
+}
+
+/// Judges a signed request.
+pub(super) fn verify_message<S: Outside>(
+    index: usize,
+    provider: &Provider,
+    signed: &SignedMessage,
+    field: &[u8],
+    ask: &Ask<'_>,
+    env: &mut Env<'_, S>,
+    found: &mut Findings,
+) -> Result<VerifiedClaims, Stop> {
+    let window = Window::new(env.wall, signed.rules.window);
+    let one = signed.asked.find(&signed.keys, ask.head, field, window)?;
+    if one.digest {
+        let Some(body) = ask.body else {
+            return Err(Stop::Awaits(Awaited::Body));
+        };
+        one.check_digest(ask.head, body)?;
+    }
+    let base = one.base(base::Message {
+        head: ask.head,
+        status: None,
+    })?;
+    if !one.key.verify(env.counters, &base, one.signature()) {
+        return Err(Failure::new(Reason::SignatureInvalid, "signature").into());
+    }
+    let by_nonce: [&[u8]; 3];
+    let by_text: [&[u8]; 2];
+    let named: &[&[u8]] = if let Some(nonce) = one.nonce {
+        by_nonce = [&provider.name, one.key_id, nonce];
+        &by_nonce
+    } else {
+        by_text = [&provider.name, &base];
+        &by_text
+    };
+    let purpose = Purpose::SignedMessage;
+    let rules = &signed.rules;
+    rules.accept_once(purpose, provider, named, one.until, ask, env, found)?;
+    Ok(rules.claims(index, provider, one.key_id))
 }
 
 /// Judges a signed body.
@@ -158,6 +213,11 @@ impl Window {
             return Err(Failure::new(Reason::SignatureExpired, "future"));
         }
         Ok(until)
+    }
+
+    /// Whether a last second is over.
+    const fn is_over(self, until: u64) -> bool {
+        until < self.now
     }
 
     /// For what carries no time: how long it is remembered.
