@@ -232,3 +232,99 @@ fn memory_is_flat_over_distinct_clients() {
         "memory grows with clients: {memory:?}"
     );
 }
+
+fn sessions(methods: &str) -> String {
+    format!(
+        "headers: {{ methods: {methods} }}\n\
+         tokens:\n  \
+         web: {{ type: session, from: {{ cookie: sid }}, keys: [{{ env: PALISADE_SESSION_KEY }}], idle: 15m, csrf: true, revocable: true }}\n\
+         routes:\n\
+         - {{ name: logout, match: {{ path: /logout }}, token: {{ any: [web], revoke: true }} }}\n\
+         - {{ name: open, match: {{ path: /open }}, token: none }}\n\
+         - {{ name: all, token: {{ any: [web] }} }}"
+    )
+}
+
+/// A logout on one worker holds on the other at once, for the renewed cookie too, and after a reload.
+#[test]
+fn a_logout_holds_on_all_workers_and_across_reloads() {
+    use palisade_engine::stages::token::session::{V1, csrf_token};
+    use palisade_engine::stages::token::{HmacAlgorithm, Key, Secret};
+
+    let upstream = Upstream::start().unwrap();
+    let mut setup = with_policy(&sessions("[GET, POST]"), &upstream);
+    setup.workers = 2;
+    let (setup, path, text) = discovered(setup, "logout");
+    let envoy = start(&setup);
+    let secret = Secret(support::SESSION_KEY.as_bytes().to_vec());
+    let key = Key::new(None, HmacAlgorithm::Sha256, &secret).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let session = V1 {
+        sub: "alice",
+        sid: "s-1",
+        iat: now - 500,
+        ..V1::default()
+    };
+    let cookie = format!("sid={}", session.mint(&key));
+    let other = V1 {
+        sid: "s-2",
+        ..session
+    };
+    let other = format!("sid={}", other.mint(&key));
+    let ask = |cookie: &str| get(envoy.address, "/", &[("cookie", cookie)]);
+
+    let first = ask(&cookie);
+    assert_eq!(first.status, 200, "{}", envoy.log());
+    let set: Vec<String> = first
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "set-cookie")
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .collect();
+    assert_eq!(set.len(), 2, "{set:?}");
+    let (session_line, csrf_line) = (set.first().unwrap(), set.last().unwrap());
+    let (renewed, attributes) = session_line.split_once("; ").unwrap();
+    assert!(renewed.starts_with("sid=v1."), "{set:?}");
+    assert_eq!(
+        attributes,
+        "Max-Age=900; HttpOnly; Path=/; Secure; SameSite=Lax"
+    );
+    let csrf = csrf_token(&key, "s-1");
+    assert!(csrf_line.starts_with(&format!("csrf={csrf}; Max-Age=3")));
+    let again = ask(&format!("{renewed}; csrf={csrf}"));
+    assert_eq!((again.status, again.count("set-cookie")), (200, 0));
+
+    let logout = |headers: &[(&str, &str)]| {
+        http::request(envoy.address, "POST", "/logout", headers, b"").unwrap()
+    };
+    assert_eq!(logout(&[("cookie", &cookie)]).status, 403);
+    assert_eq!(ask(&cookie).status, 200);
+    let gone = logout(&[("cookie", &cookie), ("x-csrf-token", &csrf)]);
+    assert_eq!((gone.status, gone.count("set-cookie")), (200, 0));
+    let revoked = |when: &str| {
+        // Each connection of its own: both workers answer some.
+        for _ in 0..40 {
+            for cookie in [cookie.as_str(), renewed] {
+                let answer = ask(cookie);
+                assert_eq!(answer.status, 401, "{when}\n{}", envoy.log());
+            }
+            assert_eq!(ask(&other).status, 200, "{when}");
+        }
+    };
+    revoked("after the logout");
+    write(&path, &text.replace("[GET, POST]", "[GET, POST, PUT]"));
+    let begun = Instant::now();
+    while http::request(envoy.address, "PUT", "/open", &[], b"")
+        .unwrap()
+        .status
+        != 200
+    {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", envoy.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    revoked("after the reload");
+    let _ = std::fs::remove_dir_all(path.parent().unwrap());
+}

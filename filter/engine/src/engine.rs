@@ -5,6 +5,7 @@
 //! that refuses has pushed a finding; `gate` alone decides whether the refusal stands or is only reported. What must
 //! be waited for is a value ([`Wait`]), and [`Suspended`] owns what is needed later and borrows nothing.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -18,7 +19,7 @@ use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
 use crate::stages::limits::{Charges, Facts, Phase};
 use crate::stages::token::{
-    Ask, Awaited, Callout, MAX_ANSWER_BYTES, Memory, Outcome, Replied, Subject, Waited,
+    Ask, Awaited, Callout, Credential, MAX_ANSWER_BYTES, Memory, Outcome, Replied, Subject, Waited,
 };
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
@@ -192,6 +193,14 @@ struct Held {
     provider: Option<usize>,
     method: Vec<u8>,
     path: Vec<u8>,
+    /// What is revoked when it passes, and what when its body attacks.
+    revoke: Option<Box<Revocable>>,
+}
+
+#[derive(Debug)]
+struct Revocable {
+    passed: Option<(usize, Credential)>,
+    attacked: Option<(usize, Credential)>,
 }
 
 /// What a request goes on with after a wait.
@@ -271,7 +280,9 @@ impl Engine {
         };
         let judged = match self.judge_head(&asked, env, &mut charges, &mut seen) {
             Ok(Some(route)) => {
-                self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen)
+                let judged =
+                    self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen);
+                self.revoke_for_head(judged, route, env, &mut seen)
             }
             Ok(None) => Ok(Judged::Passed),
             Err(denial) => Err(denial),
@@ -501,6 +512,67 @@ impl Engine {
         (holds || self.policy.tokens.reads_body(&route.token)).then_some(self.policy.body_max)
     }
 
+    /// Revokes the credential of a request whose route asks for it, once nothing speaks against the request; or
+    /// of one that attacks, if its provider says so. A revocation that fails is no logout: the request is refused.
+    fn revoke_for_head<S: Outside>(
+        &self,
+        judged: Result<Judged, Denial>,
+        route: usize,
+        env: &mut Env<'_, S>,
+        seen: &mut Seen,
+    ) -> Result<Judged, Denial> {
+        let tokens = &self.policy.tokens;
+        let Some(route) = self.policy.routes.get(route) else {
+            return judged;
+        };
+        let attacked = match &judged {
+            Ok(Judged::Passed) => false,
+            Ok(_) => return judged,
+            Err(denial) => denial.reason == Reason::Injection,
+        };
+        if judged.is_err() && !attacked {
+            return judged;
+        }
+        let Some(credential) = tokens.to_revoke(&route.token, &seen.subject, attacked) else {
+            return judged;
+        };
+        if !attacked {
+            // What is about to end is not renewed.
+            seen.subject.forget_additions();
+        }
+        let mode = narrower(self.policy.mode, route.mode);
+        let revoked = tokens.revoke(&credential, &self.policy.marks, env, &mut seen.found);
+        judged.and_then(|judged| gate(mode, revoked).map(|_| judged))
+    }
+
+    /// The same when the body has been judged.
+    fn revoke_for_body<S: Outside>(
+        &self,
+        judged: Result<(), Denial>,
+        held: &Held,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let mode = self.policy.routes.get(held.route);
+        let mode = mode.map_or(Mode::Monitor, |route| {
+            narrower(self.policy.mode, route.mode)
+        });
+        let Some(revocable) = &held.revoke else {
+            return judged;
+        };
+        let credential = match &judged {
+            Ok(()) => &revocable.passed,
+            Err(denial) if denial.reason == Reason::Injection => &revocable.attacked,
+            Err(_) => &None,
+        };
+        let Some(credential) = credential else {
+            return judged;
+        };
+        let marks = &self.policy.marks;
+        let revoked = self.policy.tokens.revoke(credential, marks, env, found);
+        judged.and_then(|()| gate(mode, revoked).map(|_| ()))
+    }
+
     /// A wait for the body, unless its declared length is over the bound already.
     fn body_within_bound(
         &self,
@@ -617,6 +689,7 @@ impl Engine {
             ends,
         };
         let judged = self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen);
+        let judged = self.revoke_for_head(judged, route, env, &mut seen);
         env.enter(Step::End);
         self.conclude(judged, &asked, charges, seen)
     }
@@ -671,6 +744,7 @@ impl Engine {
                 gate::<()>(mode, Err(Denial::new(Stage::Body, reason))).map(|_| ())
             }
         };
+        let judged = self.revoke_for_body(judged, &held, env, &mut report.findings);
         env.enter(Step::End);
         match judged {
             Ok(()) => {
@@ -807,12 +881,23 @@ impl Engine {
             .edit(head, &mut seen.subject, &mut pass.edits);
         let waits = match (judged, seen.route) {
             (Judged::AwaitsBody(wait), Some(route)) => {
+                let tokens = &self.policy.tokens;
+                let token = self.policy.routes.get(route).map(|route| &route.token);
+                let to_revoke = |attacked| tokens.to_revoke(token?, &seen.subject, attacked);
+                let (passed, attacked) = (to_revoke(false), to_revoke(true));
+                if passed.is_some() {
+                    // What is about to end is not renewed.
+                    pass.edits.add.clear();
+                }
+                let revoke = (passed.is_some() || attacked.is_some())
+                    .then(|| Box::new(Revocable { passed, attacked }));
                 let next = Next::Body(Held {
                     route,
                     kind: body::kind(head),
                     provider: seen.subject.known().map(|(provider, _)| provider),
                     method: cut(head.method, usize::MAX),
                     path: cut(&head.path, usize::MAX),
+                    revoke,
                 });
                 Some((wait, next))
             }

@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+pub mod addition;
 pub mod budget;
 pub mod engine;
 pub mod env;

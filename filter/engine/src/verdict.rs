@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::addition::Addition;
+
 /// The stages, in the order a request meets them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -48,6 +50,8 @@ pub enum Reason {
     CredentialsInvalid,
     /// The body is not the one that was signed, or its digest cannot be judged.
     DigestMismatch,
+    /// Nothing shows that the session's own pages caused the request.
+    CsrfFailed,
     /// A forbidden header was sent.
     ForbiddenHeader,
     /// Framing is ambiguous (several lengths, length and chunked, …).
@@ -100,6 +104,8 @@ pub enum Reason {
     TokenMissing,
     /// The token is bound to another client.
     TokenNotBound,
+    /// The token or session was revoked.
+    TokenRevoked,
 }
 
 /// What a [`Reason`] tells the client: HTTP status, stable code, title of the problem (RFC 9457).
@@ -126,7 +132,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -137,6 +143,7 @@ impl Reason {
         Self::CountersContended,
         Self::CredentialsInvalid,
         Self::DigestMismatch,
+        Self::CsrfFailed,
         Self::ForbiddenHeader,
         Self::FramingAmbiguous,
         Self::HeadersTooLarge,
@@ -163,6 +170,7 @@ impl Reason {
         Self::TokenInvalid,
         Self::TokenMissing,
         Self::TokenNotBound,
+        Self::TokenRevoked,
     ];
 
     /// Whether it says that somebody tried a credential that is not right: what limits with `count: { failures:
@@ -198,6 +206,7 @@ impl Reason {
             Self::CountersContended => row(503, "counters_contended", "Service Unavailable", 14),
             Self::CredentialsInvalid => row(401, "credentials_invalid", "Unauthorized", 16),
             Self::DigestMismatch => row(400, "digest_mismatch", "Bad Request", 3),
+            Self::CsrfFailed => row(403, "csrf_failed", "Forbidden", 7),
             Self::ForbiddenHeader => row(400, "forbidden_header", "Bad Request", 3),
             Self::FramingAmbiguous => row(400, "framing_ambiguous", "Bad Request", 3),
             Self::HeadersTooLarge => row(
@@ -229,6 +238,7 @@ impl Reason {
             Self::TokenInvalid => row(401, "token_invalid", "Unauthorized", 16),
             Self::TokenMissing => row(401, "token_missing", "Unauthorized", 16),
             Self::TokenNotBound => row(401, "token_not_bound", "Unauthorized", 16),
+            Self::TokenRevoked => row(401, "token_revoked", "Unauthorized", 16),
         }
     }
 }
@@ -257,11 +267,13 @@ impl Denial {
     }
 }
 
-/// Changes to the request before it goes upstream.
+/// Changes to the request before it goes upstream, and to what comes back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     /// Header names to remove (client's copies of forwarded claims).
     pub remove: Vec<Vec<u8>>,
     /// Headers to set, after the removals.
     pub set: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Fields to add to the upstream's response.
+    pub add: Vec<Addition>,
 }

@@ -118,6 +118,20 @@ impl Host {
         })
     }
 
+    /// Adds a field, beside any of the same name.
+    pub(crate) fn add_header(&self, map: Map, name: &[u8], value: &[u8]) -> Result<(), HostError> {
+        // SAFETY: both slices are valid for the call.
+        status(unsafe {
+            proxy_add_header_map_value(
+                map as u32,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    }
+
     pub(crate) fn remove_header(&self, map: Map, name: &[u8]) -> Result<(), HostError> {
         // SAFETY: the slice is valid for the call.
         status(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
@@ -364,6 +378,13 @@ unsafe extern "C" {
         name_size: usize,
         data: *mut *mut u8,
         size: *mut usize,
+    ) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
     ) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,

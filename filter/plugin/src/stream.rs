@@ -5,6 +5,7 @@
 //! its own reply is not settled. Edits are written before the stream goes on.
 //! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
 
+use palisade_engine::addition::Addition;
 use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Resumed, Suspended, Verdict, Wait};
 use palisade_engine::env::{Certificate, Connection, Env, Step};
 use palisade_engine::request::{RequestHead, client_addr};
@@ -27,6 +28,8 @@ use crate::waits::{Asking, Gathered, Waits};
 pub(crate) struct Stream {
     engine: Option<usize>,
     pub(crate) phase: Phase,
+    /// What its response is to carry, if it is the upstream's.
+    additions: Vec<Addition>,
 }
 
 /// Where a stream is.
@@ -81,6 +84,7 @@ impl Stream {
         Self {
             engine,
             phase: Phase::New,
+            additions: Vec::new(),
         }
     }
 
@@ -95,6 +99,8 @@ pub(crate) struct Turn<'p> {
     pub(crate) id: u32,
     pub(crate) slot: &'p mut Slot,
     pub(crate) phase: &'p mut Phase,
+    /// What the response is to carry, if it is the upstream's.
+    pub(crate) additions: &'p mut Vec<Addition>,
     pub(crate) meters: &'p mut Meters,
     pub(crate) waits: &'p mut Waits,
     pub(crate) host: &'p Host,
@@ -108,6 +114,7 @@ impl Plugin {
             id,
             slot,
             phase: &mut stream.phase,
+            additions: &mut stream.additions,
             meters: &mut self.meters,
             waits: &mut self.waits,
             host,
@@ -181,6 +188,7 @@ impl Plugin {
                 id,
                 slot,
                 phase: &mut stream.phase,
+                additions: &mut stream.additions,
                 meters: &mut self.meters,
                 waits: &mut self.waits,
                 host,
@@ -295,7 +303,7 @@ impl Turn<'_> {
 
     /// Lets the head go on and looks at a copy of the body as it passes.
     fn watch(&mut self, mut suspended: Suspended, max: usize) -> Result<Action, HostError> {
-        self.edit(&suspended.take_edits())?;
+        self.edit(suspended.take_edits())?;
         *self.phase = Phase::Watched(Box::new(Watching {
             suspended,
             max,
@@ -319,7 +327,7 @@ impl Turn<'_> {
     fn let_pass(&mut self, mut pass: Pass) -> Result<Action, HostError> {
         let telling = enforce::tell_pass(self.slot.engine.policy(), &mut pass);
         let settlement = pass.settlement.take();
-        self.edit(&pass.edits)?;
+        self.edit(pass.edits)?;
         self.passed(settlement, telling);
         Ok(Action::Continue)
     }
@@ -489,6 +497,7 @@ impl Turn<'_> {
     }
 
     fn response(&mut self) {
+        self.add_to_response();
         match core::mem::replace(self.phase, Phase::Passed) {
             Phase::Settling(charges) => {
                 let host = self.host;
@@ -510,15 +519,39 @@ impl Turn<'_> {
         }
     }
 
-    /// Writes edits: first the removals, then what is set.
-    fn edit(&self, edits: &Edits) -> Result<(), HostError> {
+    /// Writes edits: first the removals, then what is set; what the response is to carry waits for it.
+    fn edit(&mut self, edits: Edits) -> Result<(), HostError> {
         for name in &edits.remove {
             self.host.remove_header(Map::Request, name)?;
         }
         for (name, value) in &edits.set {
             self.host.replace_header(Map::Request, name, value)?;
         }
+        if !edits.add.is_empty() {
+            *self.additions = edits.add;
+        }
         Ok(())
+    }
+
+    /// Adds to the upstream's response what it leaves room for. What cannot be added is counted and left: a session
+    /// that is not renewed goes on until it is idle.
+    fn add_to_response(&mut self) {
+        let additions = core::mem::take(self.additions);
+        if additions.is_empty() || matches!(self.phase, Phase::Refused) {
+            return;
+        }
+        let host = self.host;
+        let pairs = host.header_pairs(Map::Response).ok();
+        let Some(pairs) = pairs.and_then(Pairs::parse) else {
+            self.meters.add(Count::HostFailure);
+            return;
+        };
+        for addition in &additions {
+            let Addition { name, value, .. } = addition;
+            if addition.fits(pairs) && host.add_header(Map::Response, name, value).is_err() {
+                self.meters.add(Count::HostFailure);
+            }
+        }
     }
 
     fn passed(&mut self, settlement: Option<Charges>, telling: Option<Telling>) {

@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use palisade_engine::stages::token::{HmacAlgorithm, Key, Secret, session};
+use palisade_engine::stages::token::session::V1;
+use palisade_engine::stages::token::{HmacAlgorithm, Key, Prefix, Secret, session};
 use palisade_engine::units::UnixTime;
 
 use crate::keys::{Private, base64url};
@@ -43,33 +44,40 @@ pub fn jws(algorithm: &str, key: &Private, header: &str, payload: &[u8]) -> Resu
 /// A `v1` session token.
 ///
 /// # Errors
-/// An empty key, or a client that is no address.
-pub fn session(
-    key: &[u8],
-    key_id: Option<&str>,
-    subject: &str,
-    session_id: &str,
-    issued_at: u64,
-    client: Option<&str>,
-    roles: &[String],
-) -> Result<Vec<u8>> {
-    let client = client
-        .map(|text| {
-            text.parse::<IpAddr>()
-                .with_context(|| format!("`{text}` is no address"))
-        })
-        .transpose()?;
-    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-    let key = session_key(key, key_id)?;
-    Ok(session::mint_v1(
-        &key,
-        subject,
-        session_id,
-        UnixTime(issued_at),
-        client,
-        &roles,
-    )
-    .into_bytes())
+/// An empty key.
+pub fn session(key: &[u8], key_id: Option<&str>, session: &V1<'_>) -> Result<Vec<u8>> {
+    Ok(session.mint(&session_key(key, key_id)?).into_bytes())
+}
+
+/// The CSRF token of the session with this id.
+///
+/// # Errors
+/// An empty key.
+pub fn csrf(key: &[u8], session_id: &str) -> Result<Vec<u8>> {
+    Ok(session::csrf_token(&session_key(key, None)?, session_id).into_bytes())
+}
+
+/// The client a session is bound to: an address, or a network such as `192.0.2.0/24`; the prefix is the policy's
+/// `client_prefix`, whose default it has when it is not written.
+///
+/// # Errors
+/// No address, or no prefix of one.
+pub fn client(text: &str) -> Result<(IpAddr, Prefix)> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let address: IpAddr = address
+        .parse()
+        .with_context(|| format!("`{text}` is no address"))?;
+    let mut prefix = Prefix::default();
+    if let Some(bits) = bits {
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.parse().ok().filter(|bits| *bits <= most);
+        let bits = bits.with_context(|| format!("`{text}` has no prefix of 0 to {most} bits"))?;
+        prefix = Prefix { v4: bits, v6: bits };
+    }
+    Ok((address, prefix))
 }
 
 /// A `subject:issued_at:hex-hmac` token.

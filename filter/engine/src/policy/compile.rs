@@ -55,6 +55,7 @@ pub(super) fn compile(node: &Node, secrets: Secrets<'_>) -> Result<Policy, Vec<P
         errors: Errors::default(),
         secrets,
         implied: Implied::default(),
+        revocable: Vec::new(),
     };
     let policy = Config::read(node, &Path::default(), &mut compiler.errors)
         .map(|config| compiler.policy(config));
@@ -69,6 +70,8 @@ pub(super) struct Compiler<'s> {
     pub(super) errors: Errors,
     pub(super) secrets: Secrets<'s>,
     pub(super) implied: Implied,
+    /// Names of providers that can be revoked.
+    pub(in crate::policy) revocable: Vec<Vec<u8>>,
 }
 
 impl Compiler<'_> {

@@ -130,7 +130,7 @@ fn the_shop_compiles() {
         panic!("session")
     };
     assert_eq!(
-        (rules.format, rules.lifetime, rules.bind_client),
+        (rules.format, rules.lifetime, rules.bind.client.is_some()),
         (SessionFormat::V1, 3600, true)
     );
     assert_eq!(policy.limits.limits[1].statuses, [401, 403]);

@@ -46,6 +46,22 @@ pub(crate) enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Binding {
     Client,
+    Tls,
+    UserAgent,
+}
+
+/// What costs a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attack {
+    Injection,
+}
+
+/// `SameSite` of a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SameSite {
+    Lax,
+    None,
+    Strict,
 }
 
 /// Security headers on our own replies.
@@ -95,7 +111,9 @@ keywords!(Class, "an attack class", {
     "sqli" => Self::Sqli, "xss" => Self::Xss, "traversal" => Self::Traversal, "shell" => Self::Shell, "custom" => Self::Custom,
     "encoding" => Self::Encoding
 });
-keywords!(Binding, "a binding", { "client" => Self::Client });
+keywords!(Binding, "a binding", { "client" => Self::Client, "user_agent" => Self::UserAgent, "tls" => Self::Tls });
+keywords!(Attack, "an attack", { "injection" => Self::Injection });
+keywords!(SameSite, "a choice", { "lax" => Self::Lax, "strict" => Self::Strict, "none" => Self::None });
 keywords!(SecurityHeaders, "a choice", { "strict" => Self::Strict, "off" => Self::Off });
 keywords!(RouteBody, "a choice", { "inspect" => Self::Inspect, "stream" => Self::Stream });
 keywords!(EventLog, "a choice", { "denied" => Self::Denied, "all" => Self::All, "none" => Self::None });
@@ -129,6 +147,11 @@ texts! {
     /// Host without port, or `*.` and a domain.
     Host(Vec<u8>): "a host", "write a name without scheme, port and path such as `api.example.com` or `*.example.com`",
         "^(\\*\\.)?[A-Za-z0-9._-]{1,253}$|^\\[[0-9A-Fa-f:.]{2,45}\\]$", host;
+    /// `Path` of a cookie.
+    CookiePath(Vec<u8>): "a path", "write a path such as `/`", "^/[!-:<-~]{0,255}$", cookie_path;
+    /// Origin of a page (RFC 6454).
+    OriginText(Vec<u8>): "an origin", "write scheme and host, without a path, such as `https://app.example.com`",
+        "^https?://[A-Za-z0-9._:\\[\\]-]{1,255}$", origin;
     /// Media type, or `type/*`.
     MediaType(Vec<u8>): "a media type", "write a type without parameters such as `application/json` or `text/*`",
         "^[A-Za-z0-9.+-]{1,64}/(\\*|[A-Za-z0-9.+-]{1,64})$", media_type;
@@ -570,6 +593,26 @@ fn host(text: &str) -> Option<Vec<u8>> {
         .and_then(|rest| rest.strip_suffix(']'));
     let numbered = literal.is_some_and(|inner| inner.parse::<core::net::Ipv6Addr>().is_ok());
     ((named || numbered) && text.len() <= 255).then(|| text.to_ascii_lowercase().into_bytes())
+}
+
+fn cookie_path(text: &str) -> Option<Vec<u8>> {
+    let fits = text.starts_with('/')
+        && text.len() <= 256
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b';');
+    fits.then(|| text.as_bytes().to_vec())
+}
+
+fn origin(text: &str) -> Option<Vec<u8>> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    let fits = (1..=255).contains(&rest.len())
+        && rest
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+    fits.then(|| text.to_ascii_lowercase().into_bytes())
 }
 
 fn media_type(text: &str) -> Option<Vec<u8>> {

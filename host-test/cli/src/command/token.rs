@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use palisade_cli::mint;
 use palisade_cli::scenario::time::Moment;
+use palisade_engine::stages::token::session::V1;
 use serde_json::{Value, json};
 
 /// Mint and verify tokens; make keys, API keys, passwords; seal and open the secrets of a policy.
@@ -33,6 +34,8 @@ enum Kind {
     Jwt(Box<jwt::Jwt>),
     /// Mint a session token.
     Session(Session),
+    /// Print the CSRF token of a session.
+    Csrf(Csrf),
     Verify(Box<verify::Verify>),
     Decode(verify::Decode),
     Keygen(keygen::Keygen),
@@ -61,15 +64,37 @@ struct Session {
     /// Key id (`v1`).
     #[arg(long)]
     kid: Option<String>,
-    /// Address the token is bound to (`v1`).
+    /// Address or network the token is bound to, such as `192.0.2.7` or `192.0.2.0/24` (`v1`).
     #[arg(long)]
     client: Option<String>,
+    /// `user-agent` the token is bound to (`v1`).
+    #[arg(long)]
+    user_agent: Option<String>,
+    /// SHA-256 of the client certificate the token is bound to, in lower-case hex (`v1`).
+    #[arg(long)]
+    certificate: Option<String>,
+    /// When the session was seen last, if later than issued: `-5m`, or seconds since 1970 (`v1`).
+    #[arg(long, allow_hyphen_values = true)]
+    seen: Option<String>,
     /// A role (`v1`); may be repeated.
     #[arg(long = "role")]
     roles: Vec<String>,
     /// When it was issued: `-10m`, or seconds since 1970.
     #[arg(long, default_value = "-0s", allow_hyphen_values = true)]
     issued: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Csrf {
+    /// Environment variable that holds the key: the first of the provider.
+    #[arg(long, value_name = "NAME")]
+    env_key: String,
+    /// Session id.
+    #[arg(long)]
+    sid: String,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -84,6 +109,12 @@ impl Token {
                 let token = session.mint(now()?)?;
                 let token = String::from_utf8_lossy(&token);
                 tell(json, &json!({ "token": token }), &token);
+                Ok(ExitCode::SUCCESS)
+            }
+            Kind::Csrf(csrf) => {
+                let token = mint::csrf(key(&csrf.env_key)?.as_bytes(), &csrf.sid)?;
+                let token = String::from_utf8_lossy(&token);
+                tell(csrf.json, &json!({ "token": token }), &token);
                 Ok(ExitCode::SUCCESS)
             }
             Kind::Verify(verify) => verify.run(),
@@ -104,15 +135,21 @@ impl Session {
         let key = key(&self.env_key)?;
         let issued = Moment::parse(&self.issued)?.at(now);
         match self.format.as_str() {
-            "v1" => mint::session(
-                key.as_bytes(),
-                self.kid.as_deref(),
-                &self.sub,
-                &self.sid,
-                issued,
-                self.client.as_deref(),
-                &self.roles,
-            ),
+            "v1" => {
+                let roles: Vec<&str> = self.roles.iter().map(String::as_str).collect();
+                let seen = self.seen.as_deref().map(Moment::parse).transpose()?;
+                let session = V1 {
+                    sub: &self.sub,
+                    sid: &self.sid,
+                    iat: issued,
+                    seen: seen.map(|seen| seen.at(now)),
+                    client: self.client.as_deref().map(mint::client).transpose()?,
+                    user_agent: self.user_agent.as_deref(),
+                    certificate: self.certificate.as_deref(),
+                    roles: &roles,
+                };
+                mint::session(key.as_bytes(), self.kid.as_deref(), &session)
+            }
             "colon" => mint::colon(key.as_bytes(), &self.sub, issued),
             other => bail!("`{other}` is not one of v1, colon"),
         }

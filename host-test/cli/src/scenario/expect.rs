@@ -111,12 +111,13 @@ impl fmt::Display for Difference {
 }
 
 /// Header fields of a reply that the engine decides (the others are the plugin's).
-pub const ENGINE_FIELDS: [&str; 5] = [
+pub const ENGINE_FIELDS: [&str; 6] = [
     "retry-after",
     "ratelimit",
     "ratelimit-policy",
     "www-authenticate",
     "allow",
+    "set-cookie",
 ];
 
 /// The reason with this code.

@@ -124,6 +124,10 @@ impl Session for NativeSession {
                 if let Some(charges) = &pass.settlement {
                     self.engine.settle(charges, message.upstream, &mut env);
                 }
+                // The upstream of this driver says nothing that could stand against them.
+                for addition in edits.add.into_iter().chain(pass.edits.add) {
+                    outcome.reply.push((addition.name, addition.value));
+                }
                 outcome.status = message.upstream;
                 if let Some(report) = &pass.report {
                     outcome.events = Some(vec![event(report)]);

@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use palisade_engine::stages::token::session::V1;
+
 use super::signature::{HashSpec, SignatureSpec};
 use super::time::Moment;
 use crate::mint;
@@ -56,6 +58,8 @@ pub enum Value {
     Jwt(Box<JwtSpec>),
     /// A `v1` session token.
     Session(Box<SessionSpec>),
+    /// The CSRF token of a session.
+    Csrf(Box<CsrfSpec>),
     /// A colon session token.
     Colon(Box<ColonSpec>),
 }
@@ -98,12 +102,32 @@ pub struct SessionSpec {
     /// When it was issued, relative to now (`-10m`) or in seconds since 1970.
     #[serde(default)]
     pub issued: Moment,
-    /// Client it is bound to.
+    /// When it was seen last, relative to now or in seconds since 1970.
+    #[serde(default)]
+    pub seen: Option<Moment>,
+    /// Client it is bound to: an address, or a network such as `192.0.2.0/24`.
     #[serde(default)]
     pub client: Option<String>,
+    /// `user-agent` it is bound to.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// SHA-256 of the client certificate it is bound to, in lower-case hex.
+    #[serde(default)]
+    pub certificate: Option<String>,
     /// Roles.
     #[serde(default)]
     pub roles: Vec<String>,
+}
+
+/// The CSRF token of a session.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsrfSpec {
+    /// Environment variable that holds the key.
+    pub key: String,
+    /// Session id.
+    #[serde(default = "sid")]
+    pub sid: String,
 }
 
 /// A `subject:issued_at:hex-hmac` token to mint.
@@ -226,15 +250,21 @@ impl Value {
                 )
                 .with_context(|| format!("jwt: the key in {place}"))?
             }
-            Self::Session(spec) => mint::session(
-                key(&spec.key)?,
-                spec.id.as_deref(),
-                &spec.sub,
-                &spec.sid,
-                spec.issued.at(context.wall),
-                spec.client.as_deref(),
-                &spec.roles,
-            )?,
+            Self::Session(spec) => {
+                let roles: Vec<&str> = spec.roles.iter().map(String::as_str).collect();
+                let session = V1 {
+                    sub: &spec.sub,
+                    sid: &spec.sid,
+                    iat: spec.issued.at(context.wall),
+                    seen: spec.seen.as_ref().map(|seen| seen.at(context.wall)),
+                    client: spec.client.as_deref().map(mint::client).transpose()?,
+                    user_agent: spec.user_agent.as_deref(),
+                    certificate: spec.certificate.as_deref(),
+                    roles: &roles,
+                };
+                mint::session(key(&spec.key)?, spec.id.as_deref(), &session)?
+            }
+            Self::Csrf(spec) => mint::csrf(key(&spec.key)?, &spec.sid)?,
             Self::Colon(spec) => {
                 mint::colon(key(&spec.key)?, &spec.sub, spec.issued.at(context.wall))?
             }
@@ -260,7 +290,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a list of values, or one of {hex, base64, range, repeat, cut, flip, json, file, hash, signature, time, jwt, session, colon}")
+        f.write_str("text, a list of values, or one of {hex, base64, range, repeat, cut, flip, json, file, hash, signature, time, jwt, session, csrf, colon}")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
@@ -328,6 +358,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
             "time" => Value::Time(map.next_value()?),
             "jwt" => Value::Jwt(map.next_value()?),
             "session" => Value::Session(map.next_value()?),
+            "csrf" => Value::Csrf(map.next_value()?),
             "colon" => Value::Colon(map.next_value()?),
             other => {
                 return Err(de::Error::unknown_field(
@@ -347,6 +378,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
                         "time",
                         "jwt",
                         "session",
+                        "csrf",
                         "colon",
                     ],
                 ));

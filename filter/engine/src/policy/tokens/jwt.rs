@@ -6,7 +6,7 @@ use crate::policy::compile::{Compiler, bytes};
 use crate::policy::read::{Located, Named, Path, section};
 use crate::policy::tokens::From;
 use crate::policy::tokens::jwt_keys::JwtKey;
-use crate::policy::values::{Duration, JwtTag, Pointer, Text};
+use crate::policy::values::{Attack, Duration, JwtTag, Pointer, Text};
 use crate::stages::token::{Algorithm, Jwt, Key, Provider, ProviderKind};
 
 section! {
@@ -30,6 +30,12 @@ section! {
         require: Vec<Text> = [],
         /// Whether `exp` must be present.
         require_exp: bool = true,
+        /// Whether tokens can be revoked: each must have a `jti`, and is looked up in shared data.
+        revocable: bool = false,
+        /// What costs a token, beside a route with `revoke`.
+        revoke_on: Vec<Attack> = [],
+        /// `jti`s that are revoked, or `sha256:` and the hex of their hash.
+        revoked: Vec<Located<Text>> = [],
         /// Headers to set from claims: header name to JSON Pointer. The client's own copies are removed.
         forward: Named<Pointer> = {},
         /// JSON Pointer to the roles: an array of strings, or a string with blanks between.
@@ -65,6 +71,14 @@ impl Compiler<'_> {
             self.errors
                 .push(&at.key("keys"), "no usable key", "write at least one key");
         }
+        let revocation = self.revocation(config.revocable, &config.revoke_on, &config.revoked);
+        if revocation.marks && !config.require_exp {
+            self.errors.push(
+                &at.key("require_exp"),
+                "a token without an end cannot be revoked for good",
+                "leave it out, or `revocable` and `revoke_on`",
+            );
+        }
         let jwt = Jwt {
             keys,
             issuer: config.issuer.map(|it| it.0),
@@ -72,6 +86,7 @@ impl Compiler<'_> {
             leeway: self.seconds(&at.key("leeway"), config.leeway.0, 0, 3600),
             require: bytes(config.require, |it| it.0),
             require_exp: config.require_exp,
+            revocation,
         };
         Provider {
             name,

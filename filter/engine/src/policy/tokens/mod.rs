@@ -171,6 +171,8 @@ section! {
         optional: bool = false,
         /// The subject must hold one of these.
         roles: Vec<Text> = [],
+        /// An allowed request revokes its own credential: a logout. The providers must be `revocable`.
+        revoke: bool = false,
     }
 }
 
@@ -222,6 +224,11 @@ impl Compiler<'_> {
                 None => {}
             }
         }
+        self.revocable = providers
+            .iter()
+            .filter(|provider| provider.revocation().is_some_and(|it| it.marks))
+            .map(|provider| provider.name.clone())
+            .collect();
         TokenStage { providers }
     }
 
@@ -424,6 +431,19 @@ impl Compiler<'_> {
                 "leave `optional` out: a request without a token has no roles",
             );
         }
+        if demand.revoke {
+            for named in &demand.any {
+                let name = &named.value.0;
+                if !self.revocable.contains(name) && self.errors.is_empty() {
+                    let name = String::from_utf8_lossy(name);
+                    self.errors.push(
+                        &token.at.key("revoke"),
+                        format!("`{name}` is not revocable"),
+                        format!("write `revocable: true` in `tokens.{name}`"),
+                    );
+                }
+            }
+        }
         RouteToken {
             need: if demand.optional {
                 Need::Optional
@@ -432,6 +452,7 @@ impl Compiler<'_> {
             },
             any,
             roles: demand.roles.iter().map(|role| role.0.clone()).collect(),
+            revoke: demand.revoke,
         }
     }
 }
@@ -466,6 +487,7 @@ pub(in crate::policy) const fn no_token() -> RouteToken {
         need: Need::None,
         any: Vec::new(),
         roles: Vec::new(),
+        revoke: false,
     }
 }
 

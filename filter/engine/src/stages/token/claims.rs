@@ -9,9 +9,11 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
+use super::revocation::Credential;
 use super::{Failure, Jwt, Provider, VerifiedClaims, copy, jws, split_first};
 use crate::env::{Env, Outside};
 use crate::json::{self, Event, Reader, Text};
+use crate::marks::Purpose;
 use crate::units::UnixTime;
 use crate::verdict::Reason;
 
@@ -34,10 +36,29 @@ pub(super) fn verify<S: Outside>(
         None => Vec::new(),
         Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),
     };
-    claims.collect(index, provider, subject)
+    let mut verified = claims.collect(index, provider, subject)?;
+    if rules.revocation.is_used() {
+        verified.credential = Some(rules.credential(&claims)?);
+    }
+    Ok(verified)
 }
 
 impl Jwt {
+    /// What the token is known by; one that has no `jti` cannot be told from others.
+    fn credential(&self, claims: &Claims<'_>) -> Result<Credential, Failure> {
+        let text = |name: &[u8]| claims.get(name).and_then(string).map(|text| text.decode());
+        let id = text(b"jti").filter(|id| !id.is_empty());
+        let expires = claims.time(b"exp", "exp")?.unwrap_or(u64::MAX);
+        Ok(Credential {
+            purpose: Purpose::Token,
+            issuer: text(b"iss").map(owned).unwrap_or_default(),
+            id: owned(id.ok_or(Failure::claims("jti"))?),
+            issued: claims.time(b"iat", "iat")?.unwrap_or(0),
+            until: expires.saturating_add(self.leeway).saturating_sub(1),
+            leeway: self.leeway,
+        })
+    }
+
     fn judge(&self, claims: &Claims<'_>, now: UnixTime) -> Result<(), Failure> {
         if let Some(issuer) = &self.issuer {
             let given = claims.get(b"iss").and_then(string);
@@ -209,6 +230,8 @@ impl<'a> Claims<'a> {
             subject,
             roles,
             forward,
+            additions: Vec::new(),
+            credential: None,
         })
     }
 }

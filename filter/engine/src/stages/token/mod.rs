@@ -13,9 +13,11 @@ mod algorithm;
 pub mod api_key;
 mod base64url;
 pub mod basic;
+mod binding;
 mod callout;
 pub mod certificate;
 mod claims;
+mod csrf;
 mod der;
 mod extract;
 pub mod jwk;
@@ -24,6 +26,7 @@ mod key;
 mod mac;
 mod memory;
 mod public;
+mod revocation;
 pub mod session;
 pub mod signed;
 mod software;
@@ -31,6 +34,7 @@ mod software;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::addition::Addition;
 use crate::budget::MAX_TOKEN_BYTES;
 use crate::env::{Connection, Env, Outside};
 use crate::finding::{Finding, Findings};
@@ -41,10 +45,14 @@ use crate::verdict::{Denial, Edits, Reason, Stage};
 
 pub use algorithm::{Algorithm, Family};
 pub(crate) use base64url::encode as encode_base64url;
+pub use binding::{Bindings, Prefix};
 pub use callout::{Callout, MAX_ANSWER_BYTES, Replied, Waited};
+pub use csrf::Csrf;
 pub use key::Key;
 pub use mac::{HmacAlgorithm, Secret};
 pub use memory::Memory;
+pub use revocation::{Credential, Revocation};
+pub use session::{CookieOut, Renewal};
 pub use signed::{SignedBody, SignedMessage};
 
 /// Where a credential is carried.
@@ -113,12 +121,14 @@ pub struct Jwt {
     pub require: Vec<Vec<u8>>,
     /// Whether `exp` must be present.
     pub require_exp: bool,
+    /// What is revoked before its end; what can be needs a `jti`.
+    pub revocation: Revocation,
 }
 
 /// Session token rules.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Keys; all verify.
+    /// Keys; all verify, the first signs.
     pub keys: Vec<Key>,
     /// Which format.
     pub format: SessionFormat,
@@ -126,14 +136,23 @@ pub struct Session {
     pub lifetime: u64,
     /// Clock skew in seconds.
     pub leeway: u64,
-    /// Whether the token holds for the client address it was issued to only (`v1` only).
-    pub bind_client: bool,
+    /// Seconds after it was seen last until the token expires (`v1` only).
+    pub idle: Option<u64>,
+    /// What the token is bound to (`v1` only).
+    pub bind: Bindings,
+    /// Where a renewed token goes (`v1` only); `None`: there are none.
+    pub renewal: Option<Renewal>,
+    /// CSRF rules (`v1` in a cookie only).
+    pub csrf: Option<Csrf>,
+    /// What is revoked before its end.
+    pub revocation: Revocation,
 }
 
 /// Session token formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionFormat {
-    /// `v1.<base64url payload>.<base64url mac>`; payload: JSON `{"sub","sid","iat","kid"?,"cli"?,"roles"?}`.
+    /// `v1.<base64url payload>.<base64url mac>`; payload: JSON
+    /// `{"sub","sid","iat","seen"?,"kid"?,"cli"?,"ua"?,"tls"?,"roles"?}`.
     V1,
     /// `subject:issued_at:hex-hmac`, split from the right; HMAC-SHA256 over `subject:issued_at`.
     Colon,
@@ -148,6 +167,8 @@ pub struct RouteToken {
     pub any: Vec<usize>,
     /// The subject must hold one of these; empty: no role asked.
     pub roles: Vec<Vec<u8>>,
+    /// An allowed request revokes its credential.
+    pub revoke: bool,
 }
 
 /// Whether a token is needed.
@@ -180,6 +201,13 @@ impl Subject {
             Self::Anonymous => None,
         }
     }
+
+    /// Nothing is added to the response.
+    pub fn forget_additions(&mut self) {
+        if let Self::Verified(claims) = self {
+            claims.additions.clear();
+        }
+    }
 }
 
 /// The claims of a verified token.
@@ -190,6 +218,10 @@ pub struct VerifiedClaims {
     /// Each followed by a NUL.
     roles: Vec<u8>,
     forward: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What its response is to carry.
+    additions: Vec<Addition>,
+    /// What revokes it, where that is asked for.
+    credential: Option<Credential>,
 }
 
 impl VerifiedClaims {
@@ -322,11 +354,12 @@ impl TokenStage {
     #[must_use]
     pub fn uses_marks(&self) -> bool {
         self.providers.iter().any(|provider| match &provider.kind {
-            ProviderKind::ApiKey(_)
-            | ProviderKind::Basic(_)
-            | ProviderKind::Certificate(_)
-            | ProviderKind::Jwt(_)
-            | ProviderKind::Session(_) => false,
+            ProviderKind::ApiKey(_) | ProviderKind::Basic(_) | ProviderKind::Certificate(_) => {
+                false
+            }
+            ProviderKind::Jwt(_) | ProviderKind::Session(_) => {
+                provider.revocation().is_some_and(|it| it.marks)
+            }
             ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
             ProviderKind::SignedMessage(signed) => signed.rules.replay != signed::Replay::Ignore,
         })
@@ -351,12 +384,13 @@ impl TokenStage {
 
     /// Verifies the one credential of the request: by the accepted providers of the place it was found in, in
     /// the route's order; the first that verifies it wins. When none does, the reason is the one that came
-    /// closest: replayed, then expired, then claims, then not bound, then invalid. A certificate is looked at where no
-    /// other credential is carried.
+    /// closest: one that verified but for counters, CSRF, replay or revocation, then expired, claims, not bound, invalid.
+    /// A certificate is looked at where no other credential is carried.
     ///
     /// # Errors
     /// `MultipleCredentials`, `TokenMissing`, `TokenInvalid`, `TokenExpired`, `TokenClaims`, `TokenNotBound`,
-    /// `SignatureInvalid`, `SignatureExpired`, `Replayed`, `ReplayCapacity`, and those of the counters,
+    /// `TokenRevoked`, `CsrfFailed`, `SignatureInvalid`, `SignatureExpired`, `Replayed`, `ReplayCapacity`, and those of the
+    /// counters,
     /// each with `www-authenticate` (RFC 6750 §3) among the denial's headers.
     pub fn verify<S: Outside>(
         &self,
@@ -466,10 +500,13 @@ impl TokenStage {
             certificate::CertificateParts::default(),
             |parts, provider| match &provider.kind {
                 ProviderKind::Certificate(rules) => parts.or(rules.parts()),
+                ProviderKind::Session(rules) => parts.or(certificate::CertificateParts {
+                    sha256: rules.bind.certificate,
+                    ..certificate::CertificateParts::default()
+                }),
                 ProviderKind::ApiKey(_)
                 | ProviderKind::Basic(_)
                 | ProviderKind::Jwt(_)
-                | ProviderKind::Session(_)
                 | ProviderKind::SignedBody(_)
                 | ProviderKind::SignedMessage(_) => parts,
             },
@@ -557,6 +594,7 @@ impl TokenStage {
             }
         }
         if let Subject::Verified(claims) = subject {
+            edits.add = core::mem::take(&mut claims.additions);
             let mut forward = core::mem::take(&mut claims.forward);
             if edits.set.is_empty() {
                 edits.set = forward;
@@ -591,7 +629,7 @@ impl Provider {
             },
             ProviderKind::Jwt(rules) => claims::verify(index, self, rules, token, env)?,
             ProviderKind::Session(rules) => {
-                session::verify(index, self, rules, token, ask.client, env.wall)?
+                session::verify(index, self, rules, token, ask, env.wall)?
             }
             ProviderKind::SignedBody(rules) => {
                 signed::verify_body(index, self, rules, token, ask, env, found)?
@@ -600,6 +638,9 @@ impl Provider {
                 signed::verify_message(index, self, rules, token, ask, env, found)?
             }
         };
+        if let (Some(credential), Some(revocation)) = (&claims.credential, self.revocation()) {
+            credential.judge(self, revocation, ask, env)?;
+        }
         Ok(claims)
     }
 }
@@ -657,10 +698,9 @@ impl Failure {
     /// How far the token got: a MAC that held says more than one that did not.
     const fn closeness(self) -> u8 {
         match self.reason {
-            Reason::CountersContended
-            | Reason::CountersUnavailable
-            | Reason::ReplayCapacity
-            | Reason::Replayed => 4,
+            Reason::CountersContended | Reason::CountersUnavailable | Reason::ReplayCapacity => 6,
+            Reason::CsrfFailed => 5,
+            Reason::Replayed | Reason::TokenRevoked => 4,
             Reason::SignatureExpired | Reason::TokenExpired => 3,
             Reason::TokenClaims => 2,
             Reason::TokenNotBound => 1,
@@ -675,9 +715,10 @@ fn refusal(stage: Stage, reason: Reason) -> Denial {
     let challenge: &[u8] = match reason {
         Reason::CountersContended
         | Reason::CountersUnavailable
+        | Reason::CsrfFailed
         | Reason::DigestMismatch
         | Reason::ReplayCapacity => {
-            // Nothing a client could answer.
+            // Nothing that another credential would answer.
             return Denial::new(stage, reason);
         }
         Reason::Replayed | Reason::SignatureExpired | Reason::SignatureInvalid => {
@@ -691,6 +732,9 @@ fn refusal(stage: Stage, reason: Reason) -> Denial {
         }
         Reason::TokenExpired => {
             b"Bearer realm=\"palisade\", error=\"invalid_token\", error_description=\"the token expired\""
+        }
+        Reason::TokenRevoked => {
+            b"Bearer realm=\"palisade\", error=\"invalid_token\", error_description=\"the token was revoked\""
         }
         Reason::TokenClaims => {
             b"Bearer realm=\"palisade\", error=\"invalid_token\", \

@@ -28,6 +28,7 @@ fn jwt_rules() -> Jwt {
         leeway: 10,
         require: vec![b"scope".to_vec()],
         require_exp: true,
+        revocation: Revocation::default(),
     }
 }
 
@@ -51,8 +52,31 @@ fn session_rules(format: SessionFormat) -> Session {
         format,
         lifetime: 3600,
         leeway: 5,
-        bind_client: false,
+        idle: None,
+        bind: Bindings::default(),
+        renewal: None,
+        csrf: None,
+        revocation: Revocation::default(),
     }
+}
+
+fn mint_v1(
+    key: &Key,
+    sub: &str,
+    sid: &str,
+    iat: UnixTime,
+    client: Option<IpAddr>,
+    roles: &[&str],
+) -> String {
+    let session = session::V1 {
+        sub,
+        sid,
+        iat: iat.0,
+        client: client.map(|client| (client, Prefix::default())),
+        roles,
+        ..session::V1::default()
+    };
+    session.mint(key)
 }
 
 /// `app` (JWT, bearer), `session` (v1, cookie sid), `guide` (colon, cookie sid), `other` (JWT, header x-token).
@@ -64,6 +88,7 @@ fn stage() -> TokenStage {
         leeway: 0,
         require: Vec::new(),
         require_exp: false,
+        revocation: Revocation::default(),
     };
     let sid = || Source::Cookie(b"sid".to_vec());
     TokenStage {
@@ -93,6 +118,7 @@ fn route(need: Need, any: &[usize]) -> RouteToken {
         need,
         any: any.to_vec(),
         roles: Vec::new(),
+        revoke: false,
     }
 }
 
@@ -207,7 +233,7 @@ fn one_credential() {
     let stage = stage();
     let good = app_token(&claims("{}"));
     let lower = [b"bearer  ", &good[7..], b" "].concat();
-    let sid = session::mint_v1(&key(Some("k2"), "new"), "bob", "s1", NOW, None, &[]);
+    let sid = mint_v1(&key(Some("k2"), "new"), "bob", "s1", NOW, None, &[]);
     let cookie = format!("a=b; sid={sid}; c=d").into_bytes();
     let twice = format!("sid={sid}; sid={sid}").into_bytes();
     let half = format!("sid={sid}; sid=").into_bytes();
@@ -697,11 +723,11 @@ fn ask_session(stage: &TokenStage, index: usize, token: &str) -> String {
 fn sessions_v1() {
     let (new, old) = (key(Some("k2"), "new"), key(Some("k1"), "old"));
     let stage = stage();
-    let at = |iat| session::mint_v1(&new, "bob", "s1", UnixTime(iat), None, &["a"]);
+    let at = |iat| mint_v1(&new, "bob", "s1", UnixTime(iat), None, &["a"]);
     let raw = |payload: &str| session::mint_v1_with(&new, payload.as_bytes());
     let cases: &[(String, &str)] = &[
         (at(NOW.0), "1 bob"),
-        (session::mint_v1(&old, "bob", "s1", NOW, None, &[]), "1 bob"),
+        (mint_v1(&old, "bob", "s1", NOW, None, &[]), "1 bob"),
         (at(NOW.0 - 3599), "1 bob"),
         (at(NOW.0 - 3600), "TokenExpired session/lifetime"),
         (at(0), "TokenExpired session/lifetime"),
@@ -709,7 +735,7 @@ fn sessions_v1() {
         (at(NOW.0 + 6), "TokenClaims session/iat"),
         (at(u64::MAX), "TokenClaims session/iat"),
         (
-            session::mint_v1(&key(Some("k2"), "x"), "bob", "s1", NOW, None, &[]),
+            mint_v1(&key(Some("k2"), "x"), "bob", "s1", NOW, None, &[]),
             "TokenInvalid session/signature",
         ),
         (raw(r#"{"sub":"bob","sid":"s","iat":1800000000}"#), "1 bob"),
@@ -827,7 +853,7 @@ fn sessions_colon() {
         (":".into(), "TokenInvalid guide/malformed"),
         ("::".into(), "TokenInvalid guide/signature"),
         (
-            session::mint_v1(&new, "bob", "s", NOW, None, &[]),
+            mint_v1(&new, "bob", "s", NOW, None, &[]),
             "TokenInvalid guide/malformed",
         ),
     ];
@@ -841,10 +867,7 @@ fn sessions_cut_flipped_and_garbled() {
     let new = key(Some("k2"), "new");
     let stage = stage();
     for (index, token) in [
-        (
-            1,
-            session::mint_v1(&new, "bob", "s1", NOW, Some(CLIENT), &["a"]),
-        ),
+        (1, mint_v1(&new, "bob", "s1", NOW, Some(CLIENT), &["a"])),
         (2, session::mint_colon(&new, "bob", NOW)),
     ] {
         assert!(ask_session(&stage, index, &token).ends_with(" bob"));
@@ -878,11 +901,11 @@ fn client_binding() {
     let mut stage = stage();
     for provider in &mut stage.providers {
         if let ProviderKind::Session(rules) = &mut provider.kind {
-            rules.bind_client = true;
+            rules.bind.client = Some(Prefix::default());
         }
     }
     let for_client =
-        |client: &str| session::mint_v1(&new, "bob", "s1", NOW, Some(client.parse().unwrap()), &[]);
+        |client: &str| mint_v1(&new, "bob", "s1", NOW, Some(client.parse().unwrap()), &[]);
     let with_cli = |cli: &str| {
         let payload = format!(r#"{{"sub":"bob","sid":"s","iat":1800000000,"cli":{cli}}}"#);
         session::mint_v1_with(&new, payload.as_bytes())
@@ -893,7 +916,7 @@ fn client_binding() {
         (for_client("::ffff:192.0.2.7"), "1 bob"),
         (for_client("192.0.2.8"), unbound),
         (for_client("2001:db8::7"), unbound),
-        (session::mint_v1(&new, "bob", "s1", NOW, None, &[]), unbound),
+        (mint_v1(&new, "bob", "s1", NOW, None, &[]), unbound),
         (with_cli("\"\""), unbound),
         (with_cli("\"00\""), unbound),
         (with_cli("null"), unbound),

@@ -186,6 +186,8 @@ impl Signed {
             subject: copy(subject),
             roles: copy(&self.roles),
             forward,
+            additions: Vec::new(),
+            credential: None,
         }
     }
 }
