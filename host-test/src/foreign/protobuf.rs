@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn reads_what_is_a_message_and_nothing_else() {
-        let rows: [(&[u8], Option<Vec<(u32, &[u8])>>); 13] = [
+        type Fields = Option<Vec<(u32, &'static [u8])>>;
+        let rows: [(&[u8], Fields); 13] = [
             (b"", Some(vec![])),
             (b"\x0a\x01a", Some(vec![(1, b"a")])),
             (b"\x0a\x01a\x0a\x00", Some(vec![(1, b"a"), (1, b"")])),
