@@ -7,10 +7,12 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "test data of known shape: failing here is failing the test"
 )]
 
+mod basic_auth;
 mod jose;
 mod primitives;
 
@@ -94,7 +96,7 @@ pub(crate) fn vectors(name: &str) -> Option<Value> {
 }
 
 fn main() -> ExitCode {
-    let rows: Vec<Row> = [jose::rows(), primitives::rows()]
+    let rows: Vec<Row> = [jose::rows(), primitives::rows(), basic_auth::rows()]
         .into_iter()
         .flatten()
         .collect();

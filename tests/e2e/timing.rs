@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use palisade_cli::keys::{base64url, from_base64url, sha256_hex};
 use palisade_cli::mint;
 use palisade_host::{Clock, Module, Request, Response, Vm, VmConfig};
 use support::SESSION_KEY;
@@ -92,6 +93,9 @@ impl Kind {
 
     /// The credential with another byte of the same class at this place of its secret part.
     fn wrong_at(&self, place: usize) -> String {
+        if self.name == "password" {
+            return self.wrong_password(place);
+        }
         let at = self.secret.start + place;
         let mut wrong = self.credential.clone().into_bytes();
         // The last character of base64url may have bits that must be zero.
@@ -106,6 +110,33 @@ impl Kind {
         };
         wrong[at] = *others.iter().find(|other| **other != wrong[at]).unwrap();
         String::from_utf8(wrong).unwrap()
+    }
+}
+
+impl Kind {
+    /// Another letter in the password, such that each character of the base64 keeps its class.
+    fn wrong_password(&self, place: usize) -> String {
+        let classes = |text: &str| -> Vec<u8> {
+            let class = |byte: u8| match byte {
+                b'A'..=b'Z' => 0,
+                b'a'..=b'z' => 1,
+                b'0'..=b'9' => 2,
+                _ => 3,
+            };
+            text.bytes().map(class).collect()
+        };
+        let group = self.secret.start / 4 * 3;
+        let mut bytes = from_base64url(&self.credential).unwrap();
+        let at = group + place * 3 / 4;
+        let right = bytes[at];
+        for other in b'!'..=b'~' {
+            bytes[at] = other;
+            let wrong = base64url(&bytes);
+            if other != right && classes(&wrong) == classes(&self.credential) {
+                return wrong;
+            }
+        }
+        panic!("no other letter at {place}");
     }
 }
 
@@ -148,6 +179,29 @@ fn kinds() -> Vec<Kind> {
         mint::colon(SESSION_KEY.as_bytes(), "alice", WALL - 60).unwrap(),
         ':',
     ));
+    let secret = "aKeyOfTheTimingSuiteAsLongAsTheyUsuallyAre";
+    let hash = sha256_hex(secret.as_bytes());
+    kinds.push(Kind::new(
+        "API key",
+        &format!(r#"{{"type": "api_key", "from": {{"header": "x-api-key"}}, "keys": [{{"id": "acme", "sha256": "{hash}"}}, {{"id": "other", "sha256": "{}"}}]}}"#, sha256_hex(b"other")),
+        ("x-api-key", ""),
+        secret.into(),
+        ':',
+    ));
+    // Whole groups of base64, so that the password's part has characters of its own.
+    let (user, password) = ("bobby", "aPasswordOfTheTimingSuite00000");
+    let mut passwords = Kind::new(
+        "password",
+        &format!(
+            r#"{{"type": "basic", "users": [{{"name": "{user}", "password": "sha256:{}"}}]}}"#,
+            sha256_hex(password.as_bytes())
+        ),
+        ("authorization", "Basic "),
+        base64url(format!("{user}:{password}").as_bytes()).into_bytes(),
+        ':',
+    );
+    passwords.secret.start = base64url(format!("{user}:").as_bytes()).len();
+    kinds.push(passwords);
     kinds
 }
 
