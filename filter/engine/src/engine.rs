@@ -110,8 +110,11 @@ pub enum Answer<'a> {
     BodyTooLarge,
     /// The host did not deliver it.
     BodyUnavailable,
-    /// The keys may have changed.
-    Keys,
+    /// The keys were fetched.
+    Keys {
+        /// The fetch began after the request did wait: what it did not bring, there is not.
+        after: bool,
+    },
     /// The call-out was answered.
     Replied {
         /// HTTP status.
@@ -180,6 +183,8 @@ enum Next {
         /// Who waits; nobody: the body is awaited.
         asking: Option<usize>,
         waited: Vec<Waited>,
+        /// How often it was told of keys that may have been fetched too early.
+        early: u8,
     },
     /// At its body.
     Body(Held),
@@ -251,7 +256,7 @@ impl Engine {
     /// What one worker remembers under this policy.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory::default()
+        Memory::new(&self.policy.tokens)
     }
 
     /// Judges the head. `ends` says that no body follows.
@@ -390,6 +395,7 @@ impl Engine {
             {
                 seen.waited.push(Waited {
                     provider,
+                    keys: false,
                     replied: None,
                 });
                 continue;
@@ -626,11 +632,13 @@ impl Engine {
                 found,
                 asking,
                 waited,
+                early,
             } => {
                 let seen = Seen {
                     route: Some(route),
                     found,
                     waited,
+                    early,
                     ..Seen::default()
                 };
                 let next = (route, ends, asking);
@@ -662,10 +670,20 @@ impl Engine {
                 let body = cut(body, MAX_ANSWER_BYTES);
                 (Ok(collected), Some(Replied { status, body }))
             }
-            Answer::Keys | Answer::Replied { .. } | Answer::Unanswered => (Ok(collected), None),
+            Answer::Keys { .. } | Answer::Replied { .. } | Answer::Unanswered => {
+                (Ok(collected), None)
+            }
         };
-        if let Some(provider) = asking {
-            seen.waited.push(Waited { provider, replied });
+        let keys = matches!(resumed.answer, Answer::Keys { after: true });
+        if matches!(resumed.answer, Answer::Keys { after: false }) && seen.early < MAX_EARLY {
+            // It may wait once more, for a fetch of its own.
+            seen.early = seen.early.saturating_add(1);
+        } else if let Some(provider) = asking {
+            seen.waited.push(Waited {
+                provider,
+                keys,
+                replied,
+            });
         }
         let (Ok(body), Some(head)) = (body, resumed.head) else {
             // Without the head there is nothing to go on with.
@@ -732,7 +750,7 @@ impl Engine {
                     Answer::BodyTooLarge => Reason::BodyTooLarge,
                     Answer::Body(_)
                     | Answer::BodyUnavailable
-                    | Answer::Keys
+                    | Answer::Keys { .. }
                     | Answer::Replied { .. }
                     | Answer::Unanswered => Reason::BodyUnavailable,
                 };
@@ -908,6 +926,7 @@ impl Engine {
                     found: core::mem::take(&mut seen.found),
                     asking: wait.provider(),
                     waited: core::mem::take(&mut seen.waited),
+                    early: seen.early,
                 };
                 Some((wait, next))
             }
@@ -998,6 +1017,7 @@ struct Seen {
     body: BodySeen,
     found: Findings,
     waited: Vec<Waited>,
+    early: u8,
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).
@@ -1021,6 +1041,8 @@ fn cut(bytes: &[u8], most: usize) -> Vec<u8> {
     bytes.get(..most).unwrap_or(bytes).to_vec()
 }
 
+/// Fetches that were under way already when a request began to wait, and that it goes on waiting after.
+const MAX_EARLY: u8 = 2;
 /// Stands for a peer without an IP address (a pipe): one client for all of them.
 const UNKNOWN_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 

@@ -64,6 +64,8 @@ pub enum Reason {
     Injection,
     /// The inspection budget ran out.
     InspectionBudget,
+    /// The provider's keys could not be fetched, and none that serve are left.
+    KeysUnavailable,
     /// A control byte in a header or target.
     MalformedHeader,
     /// The body is not what its content type says.
@@ -100,6 +102,8 @@ pub enum Reason {
     TokenExpired,
     /// The token is malformed, or its signature does not verify.
     TokenInvalid,
+    /// The token names a key that its provider does not publish.
+    TokenKeyUnknown,
     /// No token was sent where one is required.
     TokenMissing,
     /// The token is bound to another client.
@@ -132,7 +136,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -150,6 +154,7 @@ impl Reason {
         Self::HostNotAllowed,
         Self::Injection,
         Self::InspectionBudget,
+        Self::KeysUnavailable,
         Self::MalformedHeader,
         Self::MalformedBody,
         Self::MalformedPath,
@@ -168,6 +173,7 @@ impl Reason {
         Self::TokenClaims,
         Self::TokenExpired,
         Self::TokenInvalid,
+        Self::TokenKeyUnknown,
         Self::TokenMissing,
         Self::TokenNotBound,
         Self::TokenRevoked,
@@ -218,6 +224,7 @@ impl Reason {
             Self::HostNotAllowed => row(421, "host_not_allowed", "Misdirected Request", 3),
             Self::Injection => row(403, "injection", "Forbidden", 7),
             Self::InspectionBudget => row(403, "inspection_budget", "Forbidden", 8),
+            Self::KeysUnavailable => row(503, "keys_unavailable", "Service Unavailable", 14),
             Self::MalformedHeader => row(400, "malformed_header", "Bad Request", 3),
             Self::MalformedBody => row(400, "malformed_body", "Bad Request", 3),
             Self::MalformedPath => row(400, "malformed_path", "Bad Request", 3),
@@ -236,6 +243,7 @@ impl Reason {
             Self::TokenClaims => row(401, "token_claims", "Unauthorized", 16),
             Self::TokenExpired => row(401, "token_expired", "Unauthorized", 16),
             Self::TokenInvalid => row(401, "token_invalid", "Unauthorized", 16),
+            Self::TokenKeyUnknown => row(401, "token_key_unknown", "Unauthorized", 16),
             Self::TokenMissing => row(401, "token_missing", "Unauthorized", 16),
             Self::TokenNotBound => row(401, "token_not_bound", "Unauthorized", 16),
             Self::TokenRevoked => row(401, "token_revoked", "Unauthorized", 16),

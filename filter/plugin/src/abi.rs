@@ -288,6 +288,19 @@ impl Host {
         Ok(id)
     }
 
+    /// Defines a gauge and gives its id.
+    pub(crate) fn define_gauge(&self, name: &[u8]) -> Result<u32, HostError> {
+        let mut id = 0_u32;
+        // SAFETY: `name` and the out-pointer are valid for the call.
+        status(unsafe { proxy_define_metric(1, name.as_ptr(), name.len(), &raw mut id) })?;
+        Ok(id)
+    }
+
+    pub(crate) fn record(&self, metric: u32, value: u64) -> Result<(), HostError> {
+        // SAFETY: no pointers.
+        status(unsafe { proxy_record_metric(metric, value) })
+    }
+
     pub(crate) fn increment(&self, metric: u32, by: u64) -> Result<(), HostError> {
         // SAFETY: no pointers.
         status(unsafe { proxy_increment_metric(metric, i64::try_from(by).unwrap_or(i64::MAX)) })
@@ -463,6 +476,7 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
 }
 
@@ -718,8 +732,8 @@ extern "C" fn proxy_on_configure(context: u32, size: usize) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(_context: u32) {
-    enter((), |plugin, host| plugin.tick(host));
+extern "C" fn proxy_on_tick(context: u32) {
+    enter((), |plugin, host| plugin.tick(host, context));
 }
 
 #[unsafe(no_mangle)]

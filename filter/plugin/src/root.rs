@@ -10,8 +10,9 @@ use palisade_engine::stages::token::Memory;
 use palisade_engine::stages::token::certificate::CertificateParts;
 
 use crate::abi::{Buffer, Host, HostError, Level};
+use crate::key_fetch;
 use crate::metrics::{self, Meters};
-use crate::stream::Stream;
+use crate::stream::{NS_PER_MS, Stream};
 use crate::table::Table;
 use crate::waits::Waits;
 
@@ -31,6 +32,8 @@ pub(crate) struct Plugin {
 struct Root {
     id: u32,
     engine: Option<usize>,
+    /// Which haste its tick period knows of ([`Waits::haste`]); 0: it ticks hastily since it was configured.
+    haste: u32,
 }
 
 /// An engine and who still needs it. Counted by hand: `Rc` aborts on overflow, which would be a trap.
@@ -40,6 +43,8 @@ pub(crate) struct Slot {
     pub(crate) certificate: CertificateParts,
     /// What this worker remembers under the engine's policy.
     pub(crate) memory: Memory,
+    /// Providers whose keys are fetched.
+    pub(crate) providers: Vec<key_fetch::Provider>,
     streams: u32,
     current: bool,
     /// A held stream was given its body once: `allow_on_headers_stop_iteration` is set, slow bodies are just slow.
@@ -48,6 +53,8 @@ pub(crate) struct Slot {
 
 /// How often held streams are looked after and metrics are flushed.
 const TICK_MS: u32 = 500;
+/// The same while keys are waited for.
+pub(crate) const HASTY_TICK_MS: u32 = 50;
 /// Shared key of the client hash's secret: layout version, purpose.
 const HASH_KEY: &[u8] = b"p1/hash";
 
@@ -55,7 +62,11 @@ impl Plugin {
     /// `proxy_on_context_create`: a root (no parent) or a stream of one.
     pub(crate) fn create(&mut self, id: u32, parent: u32) {
         if parent == 0 {
-            self.roots.push(Root { id, engine: None });
+            self.roots.push(Root {
+                id,
+                engine: None,
+                haste: 0,
+            });
             return;
         }
         let root = self.roots.iter().find(|root| root.id == parent);
@@ -116,20 +127,25 @@ impl Plugin {
         let Some(policy) = compile(host, size) else {
             return false;
         };
-        if let Err(error) = host.set_tick_period(TICK_MS) {
+        let fetches = policy.tokens.remote_keys().next().is_some();
+        let period = if fetches { HASTY_TICK_MS } else { TICK_MS };
+        if let Err(error) = host.set_tick_period(period) {
             complain(host, "the tick could not be set", error);
             return false;
         }
         self.define_metrics(host);
         let engine = Engine::new(policy);
-        let slot = Some(Slot {
+        let mut slot = Slot {
             memory: engine.memory(),
             certificate: engine.policy().tokens.certificate_parts(),
+            providers: key_fetch::Provider::all(host, engine.policy()),
             engine,
             streams: 0,
             current: true,
             bodies_arrive: false,
-        });
+        };
+        slot.warm(host);
+        let slot = Some(slot);
         let index = if let Some(free) = self.engines.iter().position(Option::is_none) {
             if let Some(place) = self.engines.get_mut(free) {
                 *place = slot;
@@ -140,11 +156,15 @@ impl Plugin {
             self.engines.len().saturating_sub(1)
         };
         let old = match self.roots.iter_mut().find(|root| root.id == id) {
-            Some(root) => root.engine.replace(index),
+            Some(root) => {
+                root.haste = 0;
+                root.engine.replace(index)
+            }
             None => {
                 self.roots.push(Root {
                     id,
                     engine: Some(index),
+                    haste: 0,
                 });
                 None
             }
@@ -174,9 +194,29 @@ impl Plugin {
     }
 
     /// `proxy_on_tick`.
-    pub(crate) fn tick(&mut self, host: &Host) {
+    pub(crate) fn tick(&mut self, host: &Host, id: u32) {
         self.flush(host);
+        if let Ok(now) = host.monotonic_ns() {
+            let now = now / NS_PER_MS;
+            self.waits.forget_flights(now);
+            let somebody_waits = self.waits.somebody();
+            for slot in self.engines.iter_mut().flatten() {
+                // An old policy fetches for those who still wait under it.
+                if slot.current || somebody_waits {
+                    slot.look_after_keys(host, &mut self.waits, now);
+                }
+            }
+            self.release(host, now);
+        }
         self.look_after_held(host);
+        let haste = self.waits.haste();
+        if !self.waits.somebody()
+            && let Some(root) = self.roots.iter_mut().find(|root| root.id == id)
+            && root.haste != haste
+            && host.set_tick_period(TICK_MS).is_ok()
+        {
+            root.haste = haste;
+        }
     }
 
     fn flush(&mut self, host: &Host) {

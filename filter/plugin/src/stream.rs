@@ -29,7 +29,7 @@ pub(crate) struct Stream {
     engine: Option<usize>,
     pub(crate) phase: Phase,
     /// What its response is to carry, if it is the upstream's.
-    additions: Vec<Addition>,
+    pub(crate) additions: Vec<Addition>,
 }
 
 /// Where a stream is.
@@ -261,14 +261,18 @@ impl Turn<'_> {
                     Gathered::Gone if hold => return Err(HostError::BadResult),
                     Gathered::Open | Gathered::Gone => return self.watch(suspended, max),
                 },
-                Verdict::Need(Wait::Keys { body, .. }, suspended) => {
-                    let _ = body;
-                    self.go_on(suspended, Answer::Unanswered, self.body_of(gathered)?)?
+                Verdict::Need(Wait::Keys { provider, body }, suspended) => {
+                    match self.hope_for_keys(provider, now_ms)? {
+                        Ok((on, until_ms)) => {
+                            return Ok(self.ask(suspended, on, until_ms, body, gathered));
+                        }
+                        Err(answer) => self.go_on(suspended, answer, self.body_of(gathered)?)?,
+                    }
                 }
                 Verdict::Need(Wait::Callout { callout, body }, suspended) => {
                     match self.call_out(&callout, now_ms) {
-                        Ok((token, until_ms)) => {
-                            return Ok(self.ask(suspended, token, until_ms, body, gathered));
+                        Ok((on, until_ms)) => {
+                            return Ok(self.ask(suspended, on, until_ms, body, gathered));
                         }
                         // The host does not know the cluster, or has no room: nobody answers.
                         Err(_) => {

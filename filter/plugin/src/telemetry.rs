@@ -100,6 +100,75 @@ pub fn event(
     json.out
 }
 
+/// What happened to a provider's fetched keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysTold {
+    /// The first set came.
+    Loaded,
+    /// Another set came.
+    Rotated,
+    /// Fetches succeed again.
+    Recovered,
+    /// A fetch failed, and why.
+    Failed(&'static str),
+    /// The keys are older than `max_stale`: none serves.
+    TooStale,
+}
+
+/// A line about a provider's keys.
+#[derive(Debug)]
+pub struct KeysEvent<'a> {
+    /// What happened.
+    pub told: KeysTold,
+    /// Name of the provider.
+    pub provider: &'a [u8],
+    /// Keys it has.
+    pub keys: usize,
+    /// Seconds since their last fetch.
+    pub age_s: Option<u64>,
+    /// Failures since then.
+    pub failures: u32,
+    /// Seconds until the next fetch.
+    pub next_s: u64,
+    /// Wall time.
+    pub wall_ms: u64,
+}
+
+/// The line about a provider's keys: `action` is `keys`, `event` one of `loaded`, `rotated`, `recovered`, `failed`,
+/// `too_stale`; `why` is there for a failure.
+#[must_use]
+pub fn keys_event(event: &KeysEvent<'_>) -> Vec<u8> {
+    let mut json = Json::default();
+    json.open(b'{');
+    json.key("ts");
+    timestamp(json.value(), event.wall_ms);
+    json.text("action", b"keys");
+    json.text("provider", event.provider);
+    let (word, why): (&[u8], &str) = match event.told {
+        KeysTold::Loaded => (b"loaded", ""),
+        KeysTold::Rotated => (b"rotated", ""),
+        KeysTold::Recovered => (b"recovered", ""),
+        KeysTold::Failed(why) => (b"failed", why),
+        KeysTold::TooStale => (b"too_stale", ""),
+    };
+    json.text("event", word);
+    if !why.is_empty() {
+        json.text("why", why.as_bytes());
+    }
+    let mut number = |name, number| {
+        json.key(name);
+        decimal(json.value(), number);
+    };
+    number("keys", u64::try_from(event.keys).unwrap_or(u64::MAX));
+    if let Some(age) = event.age_s {
+        number("age_s", age);
+    }
+    number("failures", u64::from(event.failures));
+    number("next_s", event.next_s);
+    json.close(b'}');
+    json.out
+}
+
 pub(crate) fn finding(json: &mut Json, found: &Finding, redact: &[Vec<u8>]) {
     json.open(b'{');
     json.text("stage", stage_name(found.stage).as_bytes());
@@ -404,6 +473,24 @@ mod tests {
             r#""evidence":"' OR 1=1--\u00ff\u000a","score":0},"#,
             r#"{"stage":"injection","reason":"injection","rule":"xss","place":"body:user.Password","#,
             r#""evidence":"[redacted]","score":0}]}"#
+        );
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_line_about_keys() {
+        let line = keys_event(&KeysEvent {
+            told: KeysTold::Failed("status"),
+            provider: b"corporate",
+            keys: 2,
+            age_s: Some(601),
+            failures: 3,
+            next_s: 4,
+            wall_ms: 0,
+        });
+        let expected = concat!(
+            r#"{"ts":"1970-01-01T00:00:00.000Z","action":"keys","provider":"corporate","event":"failed","#,
+            r#""why":"status","keys":2,"age_s":601,"failures":3,"next_s":4}"#
         );
         assert_eq!(String::from_utf8(line).unwrap(), expected);
     }

@@ -1,4 +1,4 @@
-//! Requests that wait for somebody beside the client: for the answer to a call-out.
+//! Requests that wait for somebody beside the client: for the answer to a call-out, or for keys.
 //!
 //! **Invariant:** the head of a request whose body may have to be judged stays here, and its body is collected, until both the
 //! answer and the body are there; only a request that no body will hold is stopped whole ([`Action::Stop`]), as its body can
@@ -10,12 +10,15 @@ use palisade_engine::engine::{Answer, Suspended};
 use palisade_engine::stages::token::{Callout, MAX_ANSWER_BYTES};
 
 use crate::abi::{Action, Buffer, Host, HostError, Map};
+use crate::key_fetch::{Flight, Hope, Patience};
 use crate::pairs;
-use crate::root::Plugin;
+use crate::root::{HASTY_TICK_MS, Plugin};
 use crate::stream::{NS_PER_MS, Phase, Stream, Turn, parse_status};
 
 /// Requests of one VM that may wait at the same time; more are judged without an answer.
 pub(crate) const MAX_WAITING: u32 = 1_000;
+/// Requests that go on in one callback; the next tick is near.
+const MAX_RELEASED: usize = 256;
 /// What a host's own time-out may be late by.
 const GRACE_MS: u64 = 1_000;
 
@@ -26,13 +29,27 @@ pub(crate) struct Waits {
     calls: Vec<(u32, u32)>,
     /// Streams that wait.
     waiting: u32,
+    /// Those of them that wait for keys.
+    for_keys: u32,
+    /// Counts how often the tick was hastened; never 0 after the first time.
+    hastened: u32,
+    /// Fetches of keys under way.
+    pub(crate) flights: Vec<Flight>,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy)]
+pub(crate) enum On {
+    /// The answer to the call-out of this token.
+    Callout(u32),
+    /// The keys of a provider.
+    Keys(Patience),
 }
 
 /// A request that waits.
 pub(crate) struct Asking {
     suspended: Suspended,
-    /// Its call-out.
-    token: u32,
+    on: On,
     /// When it goes on without an answer.
     pub(crate) until_ms: u64,
     gathered: Gathered,
@@ -55,20 +72,41 @@ impl Waits {
     /// A stream has ended.
     pub(crate) fn forget(&mut self, stream: &Stream) {
         if let Phase::Asking(asking) = &stream.phase {
-            self.over(asking.token);
+            self.over(asking.on);
         }
     }
 
+    /// Whether anybody waits.
+    pub(crate) const fn somebody(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Changes each time the tick is hastened.
+    pub(crate) const fn haste(&self) -> u32 {
+        self.hastened.saturating_add(1)
+    }
+
+    /// Fetches whose lease has ended are none of ours any more.
+    pub(crate) fn forget_flights(&mut self, now: u64) {
+        self.flights.retain(|flight| now < flight.until);
+    }
+
     /// A wait is over, however it ended.
-    fn over(&mut self, token: u32) {
+    fn over(&mut self, on: On) {
         self.waiting = self.waiting.saturating_sub(1);
-        self.calls.retain(|(call, _)| *call != token);
+        match on {
+            On::Callout(token) => self.calls.retain(|(call, _)| *call != token),
+            On::Keys(_) => self.for_keys = self.for_keys.saturating_sub(1),
+        }
     }
 }
 
 impl Plugin {
     /// `proxy_on_http_call_response`. Without headers the call failed, or took too long.
     pub(crate) fn callout_answered(&mut self, host: &Host, token: u32, came: bool, size: usize) {
+        if self.keys_answered(host, token, came, size) {
+            return;
+        }
         let call = self.waits.calls.iter().find(|(call, _)| *call == token);
         let Some(id) = call.map(|(_, stream)| *stream) else {
             return;
@@ -77,7 +115,7 @@ impl Plugin {
             return;
         };
         match turn.phase {
-            Phase::Asking(asking) if asking.token == token => {}
+            Phase::Asking(asking) if matches!(asking.on, On::Callout(call) if call == token) => {}
             _ => return,
         }
         // Read before the stream becomes the context that calls act on.
@@ -86,6 +124,51 @@ impl Plugin {
             return;
         }
         turn.finish_outside(answer.unwrap_or(Answer::Unanswered));
+    }
+}
+
+impl Plugin {
+    /// Lets requests go on whose keys are there, or will not come. Some at a time: each costs a signature.
+    pub(crate) fn release(&mut self, host: &Host, now: u64) {
+        if self.waits.for_keys == 0 {
+            return;
+        }
+        let mut released = 0_usize;
+        for (id, stream) in self.streams.iter_mut() {
+            let Phase::Asking(asking) = &stream.phase else {
+                continue;
+            };
+            let On::Keys(wait) = asking.on else {
+                continue;
+            };
+            let Some(Some(slot)) = stream
+                .engine()
+                .and_then(|index| self.engines.get_mut(index))
+            else {
+                continue;
+            };
+            let news = slot.news_of_keys(wait, now);
+            let Some(answer) = news else {
+                continue;
+            };
+            if released >= MAX_RELEASED {
+                return;
+            }
+            if host.act_on(id).is_err() {
+                continue;
+            }
+            released = released.saturating_add(1);
+            let mut turn = Turn {
+                id,
+                slot,
+                phase: &mut stream.phase,
+                additions: &mut stream.additions,
+                meters: &mut self.meters,
+                waits: &mut self.waits,
+                host,
+            };
+            turn.finish_outside(answer);
+        }
     }
 }
 
@@ -107,7 +190,7 @@ impl Turn<'_> {
         &mut self,
         callout: &Callout,
         now_ms: Option<u64>,
-    ) -> Result<(u32, u64), HostError> {
+    ) -> Result<(On, u64), HostError> {
         if self.waits.waiting >= MAX_WAITING {
             return Err(HostError::NotFound);
         }
@@ -127,20 +210,52 @@ impl Turn<'_> {
         let until_ms = now_ms
             .saturating_add(u64::from(callout.timeout_ms))
             .saturating_add(GRACE_MS);
-        Ok((token, until_ms))
+        Ok((On::Callout(token), until_ms))
     }
 
-    /// Waits for the answer to a call-out. `body`: bytes at most of a body that may have to be judged.
+    /// Whether to wait for keys, and until when; else what to go on with.
+    pub(crate) fn hope_for_keys(
+        &mut self,
+        provider: usize,
+        now_ms: Option<u64>,
+    ) -> Result<Result<(On, u64), Answer<'static>>, HostError> {
+        let now = match now_ms {
+            Some(now) => now,
+            None => self.host.monotonic_ns()? / NS_PER_MS,
+        };
+        if self.waits.waiting >= MAX_WAITING {
+            return Ok(Err(Answer::Unanswered));
+        }
+        let hope = self
+            .slot
+            .hope_for_keys(self.host, self.waits, provider, now);
+        Ok(match hope {
+            Hope::Now => Err(Answer::Keys { after: false }),
+            Hope::None => Err(Answer::Unanswered),
+            Hope::Wait(wait) => Ok((On::Keys(wait), wait.until_ms)),
+        })
+    }
+
+    /// Waits. `body`: bytes at most of a body that may have to be judged.
     pub(crate) fn ask(
         &mut self,
         suspended: Suspended,
-        token: u32,
+        on: On,
         until_ms: u64,
         body: Option<usize>,
         gathered: Gathered,
     ) -> Action {
-        self.waits.waiting = self.waits.waiting.saturating_add(1);
-        self.waits.calls.push((token, self.id));
+        let waits = &mut *self.waits;
+        waits.waiting = waits.waiting.saturating_add(1);
+        match on {
+            On::Callout(token) => waits.calls.push((token, self.id)),
+            On::Keys(_) => {
+                waits.for_keys = waits.for_keys.saturating_add(1);
+                if waits.for_keys == 1 && self.host.set_tick_period(HASTY_TICK_MS).is_ok() {
+                    waits.hastened = waits.hastened.wrapping_add(1);
+                }
+            }
+        }
         let (gathered, action) = match (gathered, body) {
             (Gathered::Open, None) => (Gathered::Gone, Action::Stop),
             (Gathered::Open, Some(max)) => (Gathered::Coming { max, seen: false }, Action::Pause),
@@ -148,7 +263,7 @@ impl Turn<'_> {
         };
         *self.phase = Phase::Asking(Box::new(Asking {
             suspended,
-            token,
+            on,
             until_ms,
             gathered,
         }));
@@ -211,11 +326,11 @@ impl Turn<'_> {
         };
         let Asking {
             suspended,
-            token,
+            on,
             gathered,
             ..
         } = *asking;
-        self.waits.over(token);
+        self.waits.over(on);
         let verdict = self
             .body_of(gathered)
             .and_then(|body| self.go_on(suspended, answer, body))

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::policy::compile::{Compiler, bytes};
 use crate::policy::read::{Located, Named, Path, section};
 use crate::policy::tokens::From;
-use crate::policy::tokens::jwt_keys::JwtKey;
+use crate::policy::tokens::remote_keys::JwtKeys;
 use crate::policy::values::{Attack, Duration, JwtTag, Pointer, Text};
 use crate::stages::token::{Algorithm, Jwt, Key, Provider, ProviderKind};
 
@@ -22,8 +22,8 @@ section! {
         audiences: Vec<Text> = [],
         /// Algorithms that may be used; every key must use one of them.
         algorithms: Option<Vec<Algorithm>>,
-        /// Keys; a key carries its algorithm, and the token's header chooses neither.
-        keys: Vec<Located<JwtKey>>,
+        /// Keys, or where they are fetched; a key carries its algorithm, and the token's header chooses neither.
+        keys: JwtKeys,
         /// Clock skew for `exp`, `nbf` and `iat`.
         leeway: Duration = "30s",
         /// Claims that must be present.
@@ -54,7 +54,11 @@ impl Compiler<'_> {
         let mut keys = Vec::new();
         let mut ids = Vec::new();
         let allowed = config.algorithms.as_deref();
-        for key in config.keys.iter() {
+        let (list, remote) = match &config.keys {
+            JwtKeys::List(list) => (list.as_slice(), None),
+            JwtKeys::Remote(remote) => (&[][..], Some(self.remote_keys(at, remote, allowed))),
+        };
+        for key in list {
             let added = self.jwt_key(&key.at, &key.value, allowed);
             let mut named: Vec<Vec<u8>> = Vec::new();
             for id in added.iter().filter_map(Key::id) {
@@ -67,7 +71,7 @@ impl Compiler<'_> {
             }
             keys.extend(added);
         }
-        if config.keys.is_empty() {
+        if list.is_empty() && remote.is_none() {
             self.errors
                 .push(&at.key("keys"), "no usable key", "write at least one key");
         }
@@ -81,6 +85,7 @@ impl Compiler<'_> {
         }
         let jwt = Jwt {
             keys,
+            remote,
             issuer: config.issuer.map(|it| it.0),
             audiences: bytes(config.audiences, |it| it.0),
             leeway: self.seconds(&at.key("leeway"), config.leeway.0, 0, 3600),

@@ -12,6 +12,7 @@ mod hmac;
 mod jwt;
 mod jwt_keys;
 mod message_signature;
+mod remote_keys;
 mod session;
 
 use alloc::borrow::ToOwned;

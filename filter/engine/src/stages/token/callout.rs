@@ -58,6 +58,8 @@ impl core::fmt::Debug for Replied {
 pub struct Waited {
     /// Index of the provider that waited.
     pub provider: usize,
-    /// The answer to its call-out; `None`: there was none, or it waited for keys, which are in the memory if they came.
+    /// The keys it waited for were fetched since.
+    pub keys: bool,
+    /// The answer to its call-out; `None`: there was none.
     pub replied: Option<Replied>,
 }

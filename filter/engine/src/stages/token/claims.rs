@@ -10,7 +10,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::revocation::Credential;
-use super::{Failure, Jwt, Provider, VerifiedClaims, copy, jws, split_first};
+use super::{Ask, Failure, Jwt, Memory, Provider, Stop, VerifiedClaims, copy, split_first};
 use crate::env::{Env, Outside};
 use crate::json::{self, Event, Reader, Text};
 use crate::marks::Purpose;
@@ -26,10 +26,11 @@ pub(super) fn verify<S: Outside>(
     provider: &Provider,
     rules: &Jwt,
     token: &[u8],
+    ask: &Ask<'_>,
+    memory: &mut Memory,
     env: &mut Env<'_, S>,
-) -> Result<VerifiedClaims, Failure> {
-    let payload = jws::verify_compact(&rules.keys, env.counters, token)
-        .map_err(|error| Failure::new(Reason::TokenInvalid, error.word()))?;
+) -> Result<VerifiedClaims, Stop> {
+    let payload = rules.authentic(index, token, ask, memory, env)?;
     let claims = Claims::read(&payload)?;
     rules.judge(&claims, env.wall)?;
     let subject = match claims.get(b"sub") {

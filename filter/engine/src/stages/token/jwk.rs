@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use super::algorithm::{Algorithm, Family};
 use super::base64url;
 use super::claims::{owned, string};
+use super::copy;
 use super::der::Spki;
 use super::jws::MAX_KID_BYTES;
 use super::key::Key;
@@ -374,9 +375,10 @@ fn read_key(jwk: &[u8], rules: &JwkRules, keys: &mut Vec<Key>) -> Result<(), Jwk
         return Err(JwkError::Private);
     }
     let algorithms = rules.serving(named, families)?;
-    let public = PublicKey::new(numbers.spki())?;
     for algorithm in algorithms {
-        keys.push(Key::public(id.clone(), algorithm, public.clone())?);
+        // Made anew for each: a clone brings a way into a panic along.
+        let public = PublicKey::new(numbers.spki())?;
+        keys.push(Key::public(id.as_deref().map(copy), algorithm, public)?);
     }
     Ok(())
 }
@@ -404,7 +406,7 @@ fn read_secret(
         if length < hash.mac_bytes() {
             error = JwkError::Short;
         } else {
-            keys.extend(Key::new(id.clone(), hash, &secret));
+            keys.extend(Key::new(id.as_deref().map(copy), hash, &secret));
         }
     }
     if keys.len() == before {

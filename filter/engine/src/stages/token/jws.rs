@@ -147,6 +147,24 @@ fn check_signature<S: Outside>(
     Err(error)
 }
 
+/// What a token says of its key; nothing of it is authenticated.
+pub(super) struct Named {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<Vec<u8>>,
+}
+
+/// What the header of a token names, if an algorithm of ours is among it.
+pub(super) fn named(token: &[u8]) -> Option<Named> {
+    let (header, _) = super::split_first(token, b'.')?;
+    let header = base64url::decode_vec(header)?;
+    let Header { algorithm, kid } = Header::read(&header).ok()?;
+    let kid = kid.map(|kid| super::copy(&kid.decode()));
+    Some(Named {
+        algorithm: algorithm?,
+        kid,
+    })
+}
+
 /// Headers, encoded, that need not be read again: [`Header::read`] has said here what they say. `true`: with the
 /// key's id. Where keys are read: at configure time, and when a fetched set arrives.
 pub(super) fn usual_headers(key: &Key) -> Vec<(Vec<u8>, bool)> {

@@ -26,6 +26,7 @@ mod key;
 mod mac;
 mod memory;
 mod public;
+pub mod remote;
 mod revocation;
 pub mod session;
 pub mod signed;
@@ -34,6 +35,7 @@ mod software;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use self::remote::RemoteKeys;
 use crate::addition::Addition;
 use crate::budget::MAX_TOKEN_BYTES;
 use crate::env::{Connection, Env, Outside};
@@ -109,8 +111,10 @@ pub enum ProviderKind {
 /// JWT rules (RFC 7519, RFC 8725).
 #[derive(Debug, Clone)]
 pub struct Jwt {
-    /// Keys.
+    /// Keys of the policy.
     pub keys: Vec<Key>,
+    /// Where keys are fetched instead.
+    pub remote: Option<RemoteKeys>,
     /// Required `iss`, if any.
     pub issuer: Option<Vec<u8>>,
     /// Accepted `aud` values; empty: not looked at (and a token with an `aud` is accepted).
@@ -365,6 +369,18 @@ impl TokenStage {
         })
     }
 
+    /// Providers whose keys are fetched, with their indexes.
+    pub fn remote_keys(&self) -> impl Iterator<Item = (usize, &RemoteKeys)> {
+        let providers = self.providers.iter().enumerate();
+        providers.filter_map(|(index, provider)| Some((index, provider.remote_keys()?)))
+    }
+
+    /// Where the keys of a provider are fetched.
+    #[must_use]
+    pub fn remote_of(&self, provider: usize) -> Option<&RemoteKeys> {
+        self.providers.get(provider)?.remote_keys()
+    }
+
     /// Whether a provider that the route accepts may need the body to judge.
     #[must_use]
     pub fn reads_body(&self, route: &RouteToken) -> bool {
@@ -606,6 +622,18 @@ impl TokenStage {
 }
 
 impl Provider {
+    const fn remote_keys(&self) -> Option<&RemoteKeys> {
+        match &self.kind {
+            ProviderKind::Jwt(rules) => rules.remote.as_ref(),
+            ProviderKind::ApiKey(_)
+            | ProviderKind::Basic(_)
+            | ProviderKind::Certificate(_)
+            | ProviderKind::Session(_)
+            | ProviderKind::SignedBody(_)
+            | ProviderKind::SignedMessage(_) => None,
+        }
+    }
+
     fn verify<S: Outside>(
         &self,
         index: usize,
@@ -627,7 +655,9 @@ impl Provider {
                 Some(certificate) => rules.verify(index, self, certificate)?,
                 None => return Err(Failure::new(Reason::TokenMissing, "certificate").into()),
             },
-            ProviderKind::Jwt(rules) => claims::verify(index, self, rules, token, env)?,
+            ProviderKind::Jwt(rules) => {
+                claims::verify(index, self, rules, token, ask, memory, env)?
+            }
             ProviderKind::Session(rules) => {
                 session::verify(index, self, rules, token, ask, env.wall)?
             }
@@ -703,7 +733,7 @@ impl Failure {
             Reason::Replayed | Reason::TokenRevoked => 4,
             Reason::SignatureExpired | Reason::TokenExpired => 3,
             Reason::TokenClaims => 2,
-            Reason::TokenNotBound => 1,
+            Reason::TokenNotBound | Reason::KeysUnavailable => 1,
             _ => 0,
         }
     }
@@ -712,6 +742,12 @@ impl Failure {
 /// A denial with its challenge. RFC 9110 §15.5.2 wants one with every 401, whatever carried the token; the
 /// texts depend on the reason only.
 fn refusal(stage: Stage, reason: Reason) -> Denial {
+    if reason == Reason::KeysUnavailable {
+        // Not the client's fault: the same credential may do later.
+        let mut denial = Denial::new(stage, reason);
+        denial.headers.push(("retry-after", copy(b"1")));
+        return denial;
+    }
     let challenge: &[u8] = match reason {
         Reason::CountersContended
         | Reason::CountersUnavailable

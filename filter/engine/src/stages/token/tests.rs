@@ -23,6 +23,7 @@ fn key(id: Option<&str>, secret: &str) -> Key {
 fn jwt_rules() -> Jwt {
     Jwt {
         keys: vec![key(None, "jwt secret")],
+        remote: None,
         issuer: Some(b"https://id".to_vec()),
         audiences: vec![b"shop".to_vec()],
         leeway: 10,
@@ -83,6 +84,7 @@ fn mint_v1(
 fn stage() -> TokenStage {
     let other = Jwt {
         keys: vec![key(None, "other secret")],
+        remote: None,
         issuer: None,
         audiences: Vec::new(),
         leeway: 0,

@@ -859,6 +859,7 @@ fn a_colon_session_is_known_by_what_was_signed() {
 fn a_token_is_known_by_issuer_and_id() {
     let jwt = |revocation| Jwt {
         keys: vec![new()],
+        remote: None,
         issuer: None,
         audiences: Vec::new(),
         leeway: 10,
