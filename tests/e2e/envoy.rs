@@ -377,6 +377,47 @@ fn of_500_parallel_wrong_passwords_at_most_5_arrive() {
     assert!(arrived >= 1 && refused.into_inner() == 500 - arrived);
 }
 
+/// The same where the filter itself verifies the password: at most 5 of 500 are verified, and the right one no more.
+#[test]
+fn of_500_parallel_wrong_passwords_at_most_5_are_verified() {
+    const ALLOWED: &str = "Basic Ym9iOnRyMHViNGRvciYzOndpdGggY29sb24=";
+    let upstream = Upstream::start().unwrap();
+    let policy = "tokens:\n  staff:\n    type: basic\n    users:\n      - { name: bob, password: \"pbkdf2-sha256$1000$\
+                  c2FsdC1vZi1ib2ItMDAwMA==$T0mvKoXvJLs8ODbAiHzg5vloszFUwUpXhVfCuFxScFk=\" }\n\
+                  limits: [{ name: guesses, key: [client, account], quota: 5/1h, count: { failures: authentication } }]\n\
+                  routes: [{ name: all, token: { any: [staff] } }]\n";
+    let mut setup = with_policy(policy, &upstream);
+    setup.workers = 2;
+    let envoy = start(&setup);
+    for _ in 0..12 {
+        let answer = get(envoy.address, "/", &[("authorization", ALLOWED)]);
+        assert_eq!(answer.status, 200, "{}", envoy.log());
+    }
+    let (verified, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    match get(
+                        envoy.address,
+                        "/",
+                        &[("authorization", "Basic Ym9iOndyb25n")],
+                    )
+                    .status
+                    {
+                        401 => verified.fetch_add(1, Ordering::SeqCst),
+                        429 => refused.fetch_add(1, Ordering::SeqCst),
+                        other => panic!("{other}\n{}", envoy.log()),
+                    };
+                }
+            });
+        }
+    });
+    assert_eq!((verified.into_inner(), refused.into_inner()), (5, 495));
+    let answer = get(envoy.address, "/", &[("authorization", ALLOWED)]);
+    assert_eq!(answer.status, 429);
+}
+
 /// What was judged is what the upstream gets: the event's path equals the upstream's.
 #[test]
 fn the_path_judged_is_the_path_the_upstream_got() {

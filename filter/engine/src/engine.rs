@@ -19,7 +19,8 @@ use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
 use crate::stages::limits::{Charges, Facts, Phase};
 use crate::stages::token::{
-    Ask, Awaited, Callout, Credential, MAX_ANSWER_BYTES, Memory, Outcome, Replied, Subject, Waited,
+    Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Memory, Outcome, Replied,
+    Subject, Waited,
 };
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
@@ -185,6 +186,8 @@ enum Next {
         waited: Vec<Waited>,
         /// How often it was told of keys that may have been fetched too early.
         early: u8,
+        /// Places held in case that it fails.
+        guard: Option<Charges>,
     },
     /// At its body.
     Body(Held),
@@ -377,6 +380,29 @@ impl Engine {
         }
         let found = &mut seen.found;
 
+        if seen.guard.is_none()
+            && policy
+                .limits
+                .concerns(Phase::Credential, head.method, &head.path)
+        {
+            env.enter(Step::ClientLimits);
+            let mut guard = Charges::default();
+            let claimed = policy.tokens.claimed_account(&route.token, &asked.ask);
+            if claimed != Claimed::Nothing {
+                let facts = Facts {
+                    account: claimed.account(),
+                    ..asked.facts(None)
+                };
+                gate(
+                    limits_mode,
+                    policy
+                        .limits
+                        .check(Phase::Credential, &facts, env, &mut guard, found),
+                )?;
+            }
+            seen.guard = Some(guard);
+        }
+
         env.enter(Step::Token);
         let subject = loop {
             let ask = Ask {
@@ -384,6 +410,15 @@ impl Engine {
                 ..asked.ask
             };
             let verified = policy.tokens.verify(&route.token, &ask, memory, env, found);
+            // A place that was held for a failure stays taken by one only.
+            let failed = match &verified {
+                Ok(Outcome::Awaits(_)) => true,
+                Ok(Outcome::Known(_)) => false,
+                Err(denial) => denial.reason.is_failed_authentication(),
+            };
+            if !failed && let Some(guard) = seen.guard.take() {
+                policy.limits.release(&guard, env);
+            }
             let awaited = match gate(mode, verified)? {
                 Some(Outcome::Awaits(awaited)) => awaited,
                 Some(Outcome::Known(subject)) => break Some(subject),
@@ -633,12 +668,14 @@ impl Engine {
                 asking,
                 waited,
                 early,
+                guard,
             } => {
                 let seen = Seen {
                     route: Some(route),
                     found,
                     waited,
                     early,
+                    guard,
                     ..Seen::default()
                 };
                 let next = (route, ends, asking);
@@ -686,7 +723,10 @@ impl Engine {
             });
         }
         let (Ok(body), Some(head)) = (body, resumed.head) else {
-            // Without the head there is nothing to go on with.
+            // Without the head there is nothing to go on with, and nothing that failed.
+            if let Some(guard) = seen.guard.take() {
+                self.policy.limits.release(&guard, env);
+            }
             let reason = body.err().unwrap_or(Reason::BodyUnavailable);
             seen.found.push(Finding::new(Stage::Body, reason));
             report.findings = seen.found;
@@ -728,6 +768,7 @@ impl Engine {
                     method: &held.method,
                     path: &held.path,
                     client: report.client,
+                    account: None,
                     subject: held
                         .provider
                         .map(|provider| (provider, report.subject.as_slice())),
@@ -927,6 +968,7 @@ impl Engine {
                     asking: wait.provider(),
                     waited: core::mem::take(&mut seen.waited),
                     early: seen.early,
+                    guard: seen.guard.take(),
                 };
                 Some((wait, next))
             }
@@ -993,6 +1035,7 @@ impl Asked<'_> {
             method: self.ask.head.method,
             path: &self.ask.head.path,
             client: self.ask.client,
+            account: None,
             subject,
             head: Some(self.ask.head),
             fields: &[],
@@ -1018,6 +1061,7 @@ struct Seen {
     found: Findings,
     waited: Vec<Waited>,
     early: u8,
+    guard: Option<Charges>,
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).

@@ -15,7 +15,7 @@ use super::config::{Config, Injection, Limit as LimitConfig, RouteConfig};
 use super::node::{Node, sorted};
 use super::read::{Errors, FromNode, Located, Path, PolicyError, nearest, quoted};
 use super::tokens::no_token;
-use super::values::{Name, Part, SecurityHeaders};
+use super::values::{Failures, Name, Part, SecurityHeaders};
 use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
 use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
@@ -204,13 +204,16 @@ impl Compiler<'_> {
                     after: penalty.after.0,
                     ban: penalty.ban.0,
                 }),
-                statuses: value.count.as_ref().map_or_else(Vec::new, |count| {
-                    count
-                        .status
-                        .iter()
-                        .filter_map(|status| u16::try_from(status.0).ok())
-                        .collect()
-                }),
+                statuses: value
+                    .count
+                    .iter()
+                    .flat_map(|count| count.status.iter().flatten())
+                    .filter_map(|status| u16::try_from(status.0).ok())
+                    .collect(),
+                failures: value
+                    .count
+                    .as_ref()
+                    .is_some_and(|count| count.failures == Some(Failures::Authentication)),
                 monitor: value.mode == Mode::Monitor,
             });
             let Some(limit) = limits.last() else { continue };
@@ -239,12 +242,40 @@ impl Compiler<'_> {
                     "write a ban from `1s` to `30d`",
                 );
             }
-            if value.count.is_some_and(|count| count.status.is_empty()) {
+            let failures = limit.failures;
+            let late = |part: &KeyPart| matches!(part, KeyPart::Subject | KeyPart::Field(_));
+            if failures && limit.key.iter().any(late) {
                 self.errors.push(
-                    &at.key("count").key("status"),
-                    "an empty list counts nothing",
-                    "write statuses such as `[401, 403]`, or leave `count` out",
+                    &at.key("key"),
+                    "what is known only after the credential was verified",
+                    "count failures by `client`, `account` and headers",
                 );
+            }
+            if !failures && limit.key.contains(&KeyPart::Account) {
+                self.errors.push(
+                    &at.key("key"),
+                    "`account` without `count: { failures: authentication }`",
+                    "write `subject` for who was verified",
+                );
+            }
+            if let Some(count) = value.count {
+                let help = "write statuses such as `[401, 403]`, or `failures: authentication`";
+                let at = at.key("count");
+                match (count.status, count.failures) {
+                    (Some(list), None) if list.is_empty() => self.errors.push(
+                        &at.key("status"),
+                        "an empty list counts nothing",
+                        "write statuses such as `[401, 403]`, or leave `count` out",
+                    ),
+                    (Some(_), None) | (None, Some(_)) => {}
+                    (None, None) if self.errors.is_empty() => {
+                        self.errors.push(&at, "counts nothing", help);
+                    }
+                    (None, None) => {}
+                    (Some(_), Some(_)) => {
+                        self.errors.push(&at, "counts two things", help);
+                    }
+                }
             }
         }
         let ways = u32::try_from(WAYS).unwrap_or(u32::MAX);

@@ -13,8 +13,8 @@ use super::node::Node;
 use super::read::{Errors, FromNode, Located, Named, Path, section};
 use super::tokens::{RouteTokenConfig, Token};
 use super::values::{
-    BodyField, Cidr, Count, Duration, FieldName, HeaderName, Host, MediaType, Method, Name, Part,
-    QuotaText, SecurityHeaders, Size,
+    BodyField, Cidr, Count, Duration, Failures, FieldName, HeaderName, Host, MediaType, Method,
+    Name, Part, QuotaText, SecurityHeaders, Size,
 };
 use super::{EventLog, Mode, RouteBody};
 use crate::pattern::Pattern;
@@ -159,10 +159,12 @@ section! {
 }
 
 section! {
-    /// Count by response: a place is reserved and given back when the response does not count.
+    /// Count by what becomes of a request: a place is reserved, and given back when it does not count. One of the two.
     struct CountBy {
         /// Statuses that count, such as `[401, 403]`.
-        status: Vec<Count<100, 599>>,
+        status: Option<Vec<Count<100, 599>>>,
+        /// `authentication`: credentials that are not right; the place is reserved before one is verified.
+        failures: Option<Failures>,
     }
 }
 
@@ -183,6 +185,7 @@ section! {
 impl FromNode for Key {
     fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
         match node.as_text() {
+            Some("account") => return Some(Self(KeyPart::Account)),
             Some("client") => return Some(Self(KeyPart::Client)),
             Some("subject") => return Some(Self(KeyPart::Subject)),
             _ => {}
@@ -205,11 +208,11 @@ impl FromNode for Key {
     }
 
     fn schema() -> Value {
-        json!({ "oneOf": [{ "enum": ["client", "subject"] }, one_key(&KeyMap::schema())] })
+        json!({ "oneOf": [{ "enum": ["client", "account", "subject"] }, one_key(&KeyMap::schema())] })
     }
 
     fn help() -> String {
-        "write `client`, `subject`, `{ header: NAME }` or `{ field: NAME }`".to_owned()
+        "write `client`, `account`, `subject`, `{ header: NAME }` or `{ field: NAME }`".to_owned()
     }
 }
 

@@ -747,6 +747,44 @@ fn faults_of_listed_credentials() {
 }
 
 #[test]
+fn limits_on_failures() {
+    let limit =
+        |rest: &str| format!(r#"{{ "limits": [{{ "name": "a", "quota": "5/1h", {rest} }}] }}"#);
+    for (rest, expected) in [
+        (r#""count": {}"#, "limits[0].count: counts nothing"),
+        (
+            r#""count": { "status": [401], "failures": "authentication" }"#,
+            "limits[0].count: counts two things",
+        ),
+        (
+            r#""count": { "status": [] }"#,
+            "limits[0].count.status: an empty list",
+        ),
+        (
+            r#""count": { "failures": "all" }"#,
+            "limits[0].count.failures: `all` is not a kind of failure",
+        ),
+        (
+            r#""key": ["account"]"#,
+            "limits[0].key: `account` without `count",
+        ),
+        (
+            r#""key": ["subject"], "count": { "failures": "authentication" }"#,
+            "limits[0].key: what is known only after",
+        ),
+        (
+            r#""key": [{ "field": "u" }], "count": { "failures": "authentication" }"#,
+            "limits[0].key: what is known only after",
+        ),
+    ] {
+        let found = errors(&limit(rest));
+        assert!(found[0].starts_with(expected), "{expected}: {found:#?}");
+    }
+    let good = limit(r#""key": ["client", "account"], "count": { "failures": "authentication" }"#);
+    assert!(compile(&good).unwrap().limits.limits[0].failures);
+}
+
+#[test]
 fn days_and_times() {
     let read = |text: &str| {
         let mut errors = Errors::default();

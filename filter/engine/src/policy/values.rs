@@ -75,6 +75,12 @@ pub(crate) enum SecurityHeaders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JwtTag;
 
+/// Failures that a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failures {
+    Authentication,
+}
+
 /// The tag of a provider of API keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ApiKeyTag;
@@ -118,6 +124,7 @@ keywords!(SecurityHeaders, "a choice", { "strict" => Self::Strict, "off" => Self
 keywords!(RouteBody, "a choice", { "inspect" => Self::Inspect, "stream" => Self::Stream });
 keywords!(EventLog, "a choice", { "denied" => Self::Denied, "all" => Self::All, "none" => Self::None });
 keywords!(JwtTag, "a JWT", { "jwt" => Self });
+keywords!(Failures, "a kind of failure", { "authentication" => Self::Authentication });
 keywords!(ApiKeyTag, "API keys", { "api_key" => Self });
 keywords!(BasicTag, "users with passwords", { "basic" => Self });
 keywords!(CertificateTag, "client certificates", { "certificate" => Self });

@@ -88,6 +88,7 @@ mod tests {
             algorithm: Algorithm::SlidingWindow,
             penalty: None,
             statuses: Vec::new(),
+            failures: false,
             monitor: false,
         }
     }

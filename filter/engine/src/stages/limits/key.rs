@@ -15,6 +15,10 @@ pub(super) fn hash(secret: &[u8; 16], parts: &[KeyPart], facts: &Facts<'_>) -> O
     let mut sip = Sip::new(secret);
     for part in parts {
         match part {
+            KeyPart::Account => {
+                sip.word(TAG_ACCOUNT);
+                sip.text(facts.account?);
+            }
             KeyPart::Client => add_client(&mut sip, facts.client),
             KeyPart::Subject => {
                 let (provider, subject) = facts.subject?;
@@ -52,6 +56,7 @@ const TAG_SUBJECT: u64 = 3;
 const TAG_HEADER: u64 = 4;
 const TAG_FIELD: u64 = 5;
 const TAG_END: u64 = 6;
+const TAG_ACCOUNT: u64 = 8;
 
 /// IPv4 whole; IPv6 its /64, because a client owns all of it. A mapped address is the IPv4 one.
 fn add_client(sip: &mut Sip, client: IpAddr) {
@@ -77,6 +82,7 @@ mod tests {
             method: b"",
             path: b"",
             client,
+            account: Some(b"s"),
             subject: Some((0, b"s")),
             head: None,
             fields,

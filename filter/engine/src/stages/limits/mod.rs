@@ -63,6 +63,8 @@ pub struct Limit {
     pub penalty: Option<Penalty>,
     /// Count only responses with one of these statuses (reserve, then give back); empty: count requests.
     pub statuses: Vec<u16>,
+    /// Count failed authentications only (reserve before a credential is verified, give back when it did not fail).
+    pub failures: bool,
     /// Report only.
     pub monitor: bool,
 }
@@ -81,6 +83,8 @@ pub struct Condition {
 pub enum KeyPart {
     /// The client's address (IPv6: its /64).
     Client,
+    /// The account that a credential claims before it is verified; one that names none is not counted by this limit.
+    Account,
     /// The verified subject (and provider); anonymous requests are not counted by this limit.
     Subject,
     /// All values of a header.
@@ -112,6 +116,8 @@ pub struct Penalty {
 pub enum Phase {
     /// Before any signature is verified: keys of client and headers only.
     Client,
+    /// Around the verification of a credential: limits that count failures.
+    Credential,
     /// After the token: keys with a subject.
     Subject,
     /// After the body: keys with a field.
@@ -127,6 +133,8 @@ pub struct Facts<'a> {
     pub path: &'a [u8],
     /// Client.
     pub client: IpAddr,
+    /// The account that the request's credential claims.
+    pub account: Option<&'a [u8]>,
     /// Provider index and subject, once verified.
     pub subject: Option<(usize, &'a [u8])>,
     /// The head, in the head phase.
@@ -247,7 +255,7 @@ impl LimitStage {
                 let counted_later = self
                     .limits
                     .get(reservation.limit)
-                    .is_some_and(|limit| !limit.statuses.is_empty());
+                    .is_some_and(|limit| limit.failures || !limit.statuses.is_empty());
                 if counted_later {
                     charges.reserved.push(reservation);
                 }
@@ -290,8 +298,16 @@ impl LimitStage {
                     let first = values.next();
                     first.is_some_and(|(_, first)| values.any(|(_, value)| value != first))
                 }
-                KeyPart::Client | KeyPart::Subject | KeyPart::Header(_) => false,
+                KeyPart::Account | KeyPart::Client | KeyPart::Subject | KeyPart::Header(_) => false,
             })
+    }
+
+    /// Gives back all of them: the credential they were made for did not fail.
+    pub fn release<S: Outside>(&self, charges: &Charges, env: &mut Env<'_, S>) {
+        let table = Table::new(self);
+        for reservation in &charges.reserved {
+            table.give_back(reservation, env);
+        }
     }
 
     /// Gives back reservations that `status` does not count. A charge that has left its window is not looked for
@@ -391,9 +407,13 @@ impl Limit {
     /// When this limit can be checked: the latest of its key's parts.
     #[must_use]
     pub fn phase(&self) -> Phase {
+        if self.failures {
+            return Phase::Credential;
+        }
         self.key.iter().fold(Phase::Client, |latest, part| {
             latest.max(match part {
                 KeyPart::Client | KeyPart::Header(_) => Phase::Client,
+                KeyPart::Account => Phase::Credential,
                 KeyPart::Subject => Phase::Subject,
                 KeyPart::Field(_) => Phase::Field,
             })

@@ -41,6 +41,7 @@ fn limit(name: &str, count: u32, ms: u64) -> Limit {
         algorithm: Algorithm::SlidingWindow,
         penalty: None,
         statuses: Vec::new(),
+        failures: false,
         monitor: false,
     }
 }
@@ -59,6 +60,7 @@ fn facts(client: u32) -> Facts<'static> {
         method: b"GET",
         path: b"/",
         client,
+        account: None,
         subject: None,
         head: None,
         fields: &[],
@@ -497,6 +499,7 @@ fn phases_and_conditions_choose_limits() {
         let fields = vec![(b"user".to_vec(), user.as_bytes().to_vec())];
         let facts = Facts {
             method,
+            account: None,
             subject: subject.map(|name| (0, name)),
             fields: &fields,
             ..facts(1)

@@ -298,6 +298,17 @@ pub enum Claimed {
     Account(Vec<u8>),
 }
 
+impl Claimed {
+    /// The account that is named.
+    #[must_use]
+    pub fn account(&self) -> Option<&[u8]> {
+        match self {
+            Self::Account(name) => Some(name),
+            Self::Nobody | Self::Nothing => None,
+        }
+    }
+}
+
 /// What a verifier cannot do without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Awaited {
