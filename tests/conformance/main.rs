@@ -14,6 +14,7 @@
 
 mod basic_auth;
 mod jose;
+mod message;
 mod primitives;
 
 use std::collections::BTreeSet;
@@ -96,10 +97,15 @@ pub(crate) fn vectors(name: &str) -> Option<Value> {
 }
 
 fn main() -> ExitCode {
-    let rows: Vec<Row> = [jose::rows(), primitives::rows(), basic_auth::rows()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let rows: Vec<Row> = [
+        jose::rows(),
+        primitives::rows(),
+        basic_auth::rows(),
+        message::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut ids = BTreeSet::new();
     for row in &rows {
         assert!(
