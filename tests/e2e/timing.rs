@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use palisade_cli::keys::{base64url, from_base64url, sha256_hex};
 use palisade_cli::mint;
+use palisade_engine::stages::token::session::V1;
 use palisade_host::{Clock, Module, Request, Response, Vm, VmConfig};
 use support::SESSION_KEY;
 
@@ -156,15 +157,13 @@ fn kinds() -> Vec<Kind> {
             Kind::new(algorithm, &provider, ("authorization", "Bearer "), token, '.')
         })
         .collect();
-    let session = mint::session(
-        SESSION_KEY.as_bytes(),
-        None,
-        "alice",
-        "s-1",
-        WALL - 60,
-        None,
-        &[],
-    );
+    let session = V1 {
+        sub: "alice",
+        sid: "s-1",
+        iat: WALL - 60,
+        ..V1::default()
+    };
+    let session = mint::session(SESSION_KEY.as_bytes(), None, &session);
     kinds.push(Kind::new(
         "session",
         r#"{"type": "session", "from": {"cookie": "sid"}, "keys": [{"env": "SESSION"}], "lifetime": "1h"}"#,
