@@ -1,3 +1,5 @@
+//! The state machine of fetched keys, in virtual time: leases, the bucket, pauses, an hour without the provider.
+
 use alloc::vec;
 
 use super::*;
