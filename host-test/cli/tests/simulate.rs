@@ -171,6 +171,45 @@ fn our_limit_is_kept_to_the_request() {
     assert!(report["restarts"].as_u64() > Some(0));
 }
 
+/// One signed message, posted a hundred times to four workers: it passes once. Whatever fails, never twice.
+#[test]
+fn a_signed_message_passes_once() {
+    const POLICY: &str = r#"{"tokens":{"hooks":{"type":"hmac","scheme":"github","keys":[{"env":"HOOK"}]}},"table":{"marks":64},"routes":[{"name":"all","match":{"path":"/*"},"token":{"any":["hooks"]}}]}"#;
+    // HMAC-SHA256 of no body.
+    const SIGNATURE: &str = "x-hub-signature-256: sha256=4604b974e6582baba3f72f860ee8c608ee95ea4f8921d3ba44825e247997d5e3";
+    let race = [
+        "--module",
+        ours(),
+        "--config-text",
+        POLICY,
+        "--env",
+        "HOOK=a-secret-of-a-webhook-0123456789",
+        "-H",
+        SIGNATURE,
+        "--limit",
+        "1",
+        "--seeds",
+        seeds(),
+    ];
+    let report = json(&[&race[..], &["--at-least"]].concat(), 0);
+    assert_eq!(report["admitted"]["least"], 1);
+    assert_eq!(report["admitted"]["most"], 1);
+    let wrong = [
+        "--faults",
+        "0.05",
+        "--crash",
+        "0.01",
+        "--restart",
+        "0.05",
+        "--skew",
+        "2s",
+        "--step",
+        "100ms",
+    ];
+    let report = json(&[&race[..], &wrong].concat(), 0);
+    assert!(report["admitted"]["most"].as_u64() <= Some(1), "{report}");
+}
+
 /// Workers two seconds apart: no true span of the window less that distance holds more than the quota; a window later there is room again.
 #[test]
 fn our_window_holds_with_clocks_that_disagree() {
