@@ -74,10 +74,14 @@ pub enum Reason {
     MalformedPath,
     /// The method is not on the list.
     MethodNotAllowed,
+    /// The subject's claims are not what the route asks.
+    MissingClaim,
     /// A header the policy requires is missing.
     MissingHeader,
     /// The subject lacks a role.
     MissingRole,
+    /// The subject lacks a scope.
+    MissingScope,
     /// More than one credential was sent.
     MultipleCredentials,
     /// A limit's quota is used up.
@@ -136,7 +140,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -159,8 +163,10 @@ impl Reason {
         Self::MalformedBody,
         Self::MalformedPath,
         Self::MethodNotAllowed,
+        Self::MissingClaim,
         Self::MissingHeader,
         Self::MissingRole,
+        Self::MissingScope,
         Self::MultipleCredentials,
         Self::RateLimited,
         Self::RepeatedHeader,
@@ -229,8 +235,10 @@ impl Reason {
             Self::MalformedBody => row(400, "malformed_body", "Bad Request", 3),
             Self::MalformedPath => row(400, "malformed_path", "Bad Request", 3),
             Self::MethodNotAllowed => row(405, "method_not_allowed", "Method Not Allowed", 12),
+            Self::MissingClaim => row(403, "missing_claim", "Forbidden", 7),
             Self::MissingHeader => row(400, "missing_header", "Bad Request", 3),
             Self::MissingRole => row(403, "missing_role", "Forbidden", 7),
+            Self::MissingScope => row(403, "missing_scope", "Forbidden", 7),
             Self::MultipleCredentials => row(400, "multiple_credentials", "Bad Request", 16),
             Self::RateLimited => row(429, "rate_limited", "Too Many Requests", 8),
             Self::RepeatedHeader => row(400, "repeated_header", "Bad Request", 3),

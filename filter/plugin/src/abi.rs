@@ -22,6 +22,7 @@ use crate::root::Plugin;
 #[derive(Clone, Copy)]
 pub(crate) enum Map {
     Request = 0,
+    RequestTrailers = 1,
     Response = 2,
     /// Of the call-out whose callback runs.
     Callout = 6,

@@ -382,6 +382,10 @@ impl Turn<'_> {
     }
 
     fn trailers(&mut self) -> Action {
+        let judged = !matches!(self.phase, Phase::New | Phase::Refused);
+        if judged && self.strip_trailers().is_err() {
+            return self.host_failed();
+        }
         match self.phase {
             Phase::Held(waiting) => {
                 // One more than the bound tells "full" from "too large"; the host gives what it has.
@@ -396,6 +400,21 @@ impl Turn<'_> {
             Phase::New | Phase::Refused => Action::Pause,
             Phase::Passed | Phase::Settling(_) => Action::Continue,
         }
+    }
+
+    /// Removes the client's copies of forwarded headers: some upstreams merge trailers into the head.
+    fn strip_trailers(&self) -> Result<(), HostError> {
+        let tokens = &self.slot.engine.policy().tokens;
+        if !tokens.forwards() {
+            return Ok(());
+        }
+        let bytes = self.host.header_pairs(Map::RequestTrailers)?;
+        let pairs = Pairs::parse(bytes).ok_or(HostError::BadResult)?;
+        let copies = pairs.filter(|(name, _)| tokens.is_forwarded(name));
+        for (name, _) in copies {
+            self.host.remove_header(Map::RequestTrailers, name)?;
+        }
+        Ok(())
     }
 
     /// The body has ended: judge it.

@@ -24,7 +24,7 @@ use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts
 use crate::stages::limits::{
     Algorithm, Condition, KeyPart, Limit, LimitStage, MAX_LOG_QUOTA, Penalty, WAYS,
 };
-use crate::stages::token::{Need, TokenStage};
+use crate::stages::token::{Need, Source, TokenStage};
 use crate::units::Span;
 
 /// Longest window of a limit and longest ban, in milliseconds: counters live in memory, not on disk.
@@ -125,7 +125,8 @@ impl Compiler<'_> {
         let tokens = self.tokens(config.tokens);
         // Where a credential is carried, nothing is shown, whatever a list says.
         let mut redact = bytes(config.events.redact, |it| it.0);
-        for name in tokens.providers.iter().filter_map(|it| it.from.name()) {
+        let sources = tokens.providers.iter().flat_map(|it| &it.from);
+        for name in sources.filter_map(Source::name) {
             let name = name.to_ascii_lowercase();
             if !redact.contains(&name) {
                 redact.push(name);
@@ -133,7 +134,7 @@ impl Compiler<'_> {
         }
         let limits = self.limits(config.limits, config.table.clients.0);
         let marks = self.marks(&tokens, config.table.marks.0);
-        let routes = self.routes(config.routes, &names);
+        let routes = self.routes(config.routes, &names, &tokens);
         let injection_mode = config
             .injection
             .as_ref()
@@ -333,6 +334,7 @@ impl Compiler<'_> {
         &mut self,
         list: Option<Vec<Located<RouteConfig>>>,
         providers: &[String],
+        tokens: &TokenStage,
     ) -> Vec<Route> {
         let root = Path::default();
         let help =
@@ -364,7 +366,7 @@ impl Compiler<'_> {
                 self.taken(&at, &name);
             }
             let token = match value.token {
-                Some(token) => self.route_token(&token, providers),
+                Some(token) => self.route_token(token, providers, tokens),
                 None => {
                     if !providers.is_empty() {
                         let help = "write `none` or `{ any: [PROVIDER] }`: a policy with tokens says it for every route";

@@ -125,7 +125,7 @@ fn the_shop_compiles() {
         .collect();
     assert_eq!(names, ["search", "events", "account", "admin", "public"]);
     let session = &policy.tokens.providers[1];
-    assert_eq!(session.from, Source::Cookie(b"sid".to_vec()));
+    assert_eq!(session.from, [Source::Cookie(b"sid".to_vec())]);
     let ProviderKind::Session(rules) = &session.kind else {
         panic!("session")
     };
@@ -202,7 +202,7 @@ fn every_error_is_found_in_document_order() {
         "app": { "type": "jwt", "keys": [{ "algorithm": "none", "env": "K" }, { "algorithm": "HS512", "env": "K" }] },
         "old": { "type": "session", "from": { "cookie": "a", "header": "b" }, "keys": [{ "env": "my secret" }] },
         "sid": { "type": "session", "from": { "cookie": "a" }, "format": "colon", "bind": ["client"],
-                 "keys": [{ "env": "K" }], "forward": { "X-User": "/sub", "host": "/sub", "x-a": "sub" } }
+                 "keys": [{ "env": "K" }], "forward": { "X-User": "/sub", "host": "/sub", "x-a": "a..b" } }
       },
       "limits": [{ "name": "a", "quota": "10x" }, { "name": "b", "quota": "1/31d" }, { "name": "b", "quota": "1/1s" }],
       "access": { "deny": ["10.0.0.0/33"], "deny": [], "mode": null },
@@ -214,12 +214,12 @@ fn every_error_is_found_in_document_order() {
         "heders: unknown key; did you mean `headers`?",
         "tokens.app.keys[0].algorithm: `none` is not a supported algorithm; write one of `HS256`, `HS384`, `HS512`",
         "tokens.app.keys[1].env: the key in `K` has 32 bytes, HS512 needs at least 64; use a longer random key (RFC 7518 section 3.2)",
-        "tokens.old.from: a map is not a place for a credential; write `bearer`, `{ header: NAME }`, `{ cookie: NAME }` or `{ query: NAME }`",
+        "tokens.old.from: a map is not a place for a credential; write `bearer`, `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`, or a list of them",
         "tokens.old.keys[0].env: not the name of an environment variable (value not shown); write the name of the variable that holds the key, such as `JWT_KEY`, never the key itself",
         "tokens.sid.bind: the format `colon` cannot be bound; use the format `v1`, or leave `bind` out",
         "tokens.sid.forward.X-User: `X-User` is not a lower-case header name; write a name such as `x-user`",
         "tokens.sid.forward.host: `host` belongs to the connection or the client; write a name of your own such as `x-user`",
-        "tokens.sid.forward.x-a: `sub` is not a JSON Pointer; write a path such as `/sub` or `/realm_access/roles`",
+        "tokens.sid.forward.x-a: `a..b` is not a JSON Pointer or a dotted name; write a path such as `/sub` or `realm_access.roles`; a name with a dot or a slash of its own needs the pointer: `/a.b~1c`",
         "limits[0].quota: `10x` is not a quota; write a count and a window such as `100/10m`",
         "limits[1].quota: the window is out of range; write a window from `1s` to `30d`",
         "limits[2].name: `b` is taken by an earlier one; give each its own name",
@@ -293,6 +293,69 @@ fn single_faults() {
         (
             r#"{"tokens": {"a": {"type": "session", "from": "bearer", "keys": [{"env": "K"}]}}}"#,
             "tokens: no route takes",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "from": [], "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.from: an empty list",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "from": ["bearer", "bearer"], "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.from[1]: a place that is named before",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "from": {"cookie": "a", "prefix": "b"}, "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.from: a map is not a place for a credential",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "claims": [{"claim": "a"}], "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.claims[0]: a rule that asks nothing",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "claims": [{"claim": "https://a.b/c", "exists": true}], "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.claims[0].claim: `https://a.b/c` is not a JSON Pointer or a dotted name",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "claims": [{"claim": "a", "one_of": []}], "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.claims[0].one_of: an empty list",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "claims": [{"claim": "a", "exists": true, "min": "0x1"}], "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.claims[0].min: `0x1` is not a number",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "forward": {"x-a": {"claim": "", "as": "list"}}, "keys": [{"algorithm": "HS256", "env": "K"}]}}}"#,
+            "tokens.a.forward.x-a.as: a payload is no scalar and no list",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "session", "from": {"cookie": "a"}, "format": "colon", "claims": [{"claim": "a", "equals": 1}], "keys": [{"env": "K"}]}}}"#,
+            "tokens.a.claims: the format `colon` has no claims",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "K"}]}},
+                "routes": [{"name": "r", "token": {"any": ["a"], "all": ["a"]}}]}"#,
+            "routes[0].token.all: `any` is written too",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "K"}]}},
+                "routes": [{"name": "r", "token": {"any": ["a"], "optional": true, "scopes": ["x"]}}]}"#,
+            "routes[0].token.scopes: scopes are asked of an optional token",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "K"}]}},
+                "routes": [{"name": "r", "token": {"any": ["a"], "scopes": ["read write"]}}]}"#,
+            "routes[0].token.scopes[0]: `read write` is not a scope",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "K"}]},
+                           "b": {"type": "jwt", "from": {"header": "authorization", "prefix": "JWT"}, "keys": [{"algorithm": "HS256", "env": "K"}]}},
+                "routes": [{"name": "r", "token": {"all": ["a", "b"]}}]}"#,
+            "routes[0].token.all[1]: `b` and `a` read the same place",
+        ),
+        (
+            r#"{"tokens": {"a": {"type": "jwt", "forward": {"x-u": "sub"}, "keys": [{"algorithm": "HS256", "env": "K"}]},
+                           "b": {"type": "jwt", "from": {"query": "t"}, "forward": {"x-u": "sub"}, "keys": [{"algorithm": "HS256", "env": "K"}]}},
+                "routes": [{"name": "r", "token": {"all": ["a", "b"]}}]}"#,
+            "routes[0].token.all[1]: `b` and `a` both set `x-u`",
         ),
         (
             r#"{"tokens": {"a": {"type": "x"}}}"#,

@@ -162,8 +162,13 @@ texts! {
     /// Media type, or `type/*`.
     MediaType(Vec<u8>): "a media type", "write a type without parameters such as `application/json` or `text/*`",
         "^[A-Za-z0-9.+-]{1,64}/(\\*|[A-Za-z0-9.+-]{1,64})$", media_type;
-    /// JSON Pointer (RFC 6901).
-    Pointer(Vec<u8>): "a JSON Pointer", "write a path such as `/sub` or `/realm_access/roles`", "^(/([^~/]|~[01])*)+$", pointer;
+    /// A claim: JSON Pointer (RFC 6901), or names with dots between; kept as a pointer.
+    Pointer(Vec<u8>): "a JSON Pointer or a dotted name",
+        "write a path such as `/sub` or `realm_access.roles`; a name with a dot or a slash of its own needs the pointer: `/a.b~1c`",
+        "^(/([^~/]|~[01])*)+$|^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$", pointer;
+    /// A scope (RFC 6749 §3.3).
+    ScopeName(Vec<u8>): "a scope", "write one scope without blanks, quotes and backslashes such as `orders:read`",
+        "^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,256}$", scope;
     /// A length of time with its unit.
     Duration(Span): "a duration", "write a number and a unit such as `500ms`, `30s`, `10m`, `1h` or `7d`",
         "^[0-9]+(ms|s|m|h|d)$", Span::parse;
@@ -634,11 +639,28 @@ fn media_type(text: &str) -> Option<Vec<u8>> {
 }
 
 fn pointer(text: &str) -> Option<Vec<u8>> {
-    let escapes = text
-        .split('~')
-        .skip(1)
-        .all(|rest| rest.starts_with(['0', '1']));
-    (text.starts_with('/') && text.len() <= 256 && escapes).then(|| text.as_bytes().to_vec())
+    if text.len() > 256 {
+        return None;
+    }
+    if text.starts_with('/') {
+        let escapes = text
+            .split('~')
+            .skip(1)
+            .all(|rest| rest.starts_with(['0', '1']));
+        return escapes.then(|| text.as_bytes().to_vec());
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    text.split('.')
+        .all(|name| !name.is_empty() && name.bytes().all(plain))
+        .then(|| format!("/{}", text.replace('.', "/")).into_bytes())
+}
+
+fn scope(text: &str) -> Option<Vec<u8>> {
+    let fits = (1..=256).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+    fits.then(|| text.as_bytes().to_vec())
 }
 
 fn network(text: &str) -> Option<Network> {

@@ -4,10 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::From;
+use super::{Forwarded, From};
 use crate::policy::compile::Compiler;
 use crate::policy::read::{Located, Named, Path, section};
-use crate::policy::values::{ApiKeyTag, Digest, Pointer, Text, Time};
+use crate::policy::values::{ApiKeyTag, Digest, Text, Time};
 use crate::stages::token::accounts::{Account, Grants, Hash, MAX_ACCOUNTS};
 use crate::stages::token::api_key::{ApiKeys, well_known};
 use crate::stages::token::{Provider, ProviderKind};
@@ -22,7 +22,7 @@ section! {
         /// The keys.
         keys: Vec<Located<ApiKey>>,
         /// Headers to set: header name to JSON Pointer; `/sub` is the key's `id`, `/roles` and `/scope` what it may.
-        forward: Named<Pointer> = {},
+        forward: Named<Forwarded> = {},
     }
 }
 
@@ -75,6 +75,9 @@ impl Compiler<'_> {
             kind: ProviderKind::ApiKey(ApiKeys::new(list)),
             forward: self.forward(config.forward),
             roles: ROLES.to_vec(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         };
         if let ProviderKind::ApiKey(keys) = &provider.kind {
             self.check_accounts(&keys_at, &provider, keys.accounts());

@@ -6,16 +6,17 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
 use super::api_key::ROLES;
-use super::{decode_base64, decode_hex};
+use super::{Forwarded, decode_base64, decode_hex};
 use crate::policy::compile::Compiler;
 use crate::policy::node::Node;
 use crate::policy::read::{Errors, FromNode, Located, Named, Path, section};
-use crate::policy::values::{BasicTag, Duration, Pointer, Realm, Text, Time, UserName, user_name};
+use crate::policy::values::{BasicTag, Duration, Realm, Text, Time, UserName, user_name};
 use crate::stages::token::accounts::{Account, Grants, Hash, MAX_ACCOUNTS};
 use crate::stages::token::basic::{
     Basic, MAX_ITERATIONS, MIN_ITERATIONS, SALT_BYTES, Stored, User,
@@ -36,7 +37,7 @@ section! {
         /// How long a worker remembers that a password was right, to spare itself the work; `0s`: never.
         cache: Duration = "1m",
         /// Headers to set: header name to JSON Pointer; `/sub` is the user's name.
-        forward: Named<Pointer> = {},
+        forward: Named<Forwarded> = {},
     }
 }
 
@@ -267,10 +268,13 @@ impl Compiler<'_> {
         let cache = self.seconds(&at.key("cache"), config.cache.0, 0, 3600);
         let provider = Provider {
             name,
-            from: Source::Basic,
+            from: vec![Source::Basic],
             kind: ProviderKind::Basic(Basic::new(users, cache, &config.realm.0)?),
             forward: self.forward(config.forward),
             roles: ROLES.to_vec(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         };
         self.check_accounts(&users_at, &provider, &accounts);
         Some(provider)

@@ -1,12 +1,14 @@
 //! `type: certificate`.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
+use super::Forwarded;
 use super::api_key::ROLES;
 use crate::policy::compile::Compiler;
 use crate::policy::read::{Located, Named, Path, section};
 use crate::policy::values::{
-    CertificateDigest, CertificateDns, CertificateTag, CertificateUri, Pointer, Text,
+    CertificateDigest, CertificateDns, CertificateTag, CertificateUri, Text,
 };
 use crate::stages::token::certificate::{CertificateRule, Certificates};
 use crate::stages::token::{Provider, ProviderKind, Source};
@@ -19,7 +21,7 @@ section! {
         /// Whom a certificate stands for; the first rule that fits.
         rules: Vec<Located<CertificateRuleConfig>>,
         /// Headers to set: header name to JSON Pointer; `/sub` is the subject.
-        forward: Named<Pointer> = {},
+        forward: Named<Forwarded> = {},
     }
 }
 
@@ -83,10 +85,13 @@ impl Compiler<'_> {
         self.count_accounts(&at.key("rules"), rules.len());
         Provider {
             name,
-            from: Source::Certificate,
+            from: vec![Source::Certificate],
             kind: ProviderKind::Certificate(Certificates { rules }),
             forward: self.forward(config.forward),
             roles: ROLES.to_vec(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         }
     }
 }

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use crate::policy::compile::Compiler;
 use crate::policy::node::Node;
 use crate::policy::read::{Errors, FromNode, Located, Named, Path, keywords, section, texts};
-use crate::policy::tokens::{Sealed, Written, decode_base64};
-use crate::policy::values::{Duration, Encoding, EnvName, HeaderName, Pointer, Text};
+use crate::policy::tokens::{Forwarded, Sealed, Written, decode_base64};
+use crate::policy::values::{Duration, Encoding, EnvName, HeaderName, Text, is_token};
 use crate::stages::token::signed::body::{Format, Layout, MOST_KEYS, MacEncoding, Part, Place};
 use crate::stages::token::signed::{Replay, Signed, SignedBody};
-use crate::stages::token::{HmacAlgorithm, Key, Provider, ProviderKind, Secret, Source};
+use crate::stages::token::{Forward, HmacAlgorithm, Key, Provider, ProviderKind, Secret, Source};
 
 section! {
     /// A body signed with an HMAC, in the layout of a known sender or one described here.
@@ -44,7 +44,7 @@ section! {
         /// Roles of whoever signs.
         roles: Vec<Text> = [],
         /// Headers to set: header name to `/sub`. The client's own copies are removed.
-        forward: Named<Pointer> = {},
+        forward: Named<Forwarded> = {},
     }
 }
 
@@ -201,7 +201,7 @@ impl Compiler<'_> {
         };
         Provider {
             name,
-            from: Source::Header(header),
+            from: vec![Source::Header(header)],
             kind: ProviderKind::SignedBody(SignedBody {
                 keys,
                 layout,
@@ -209,6 +209,9 @@ impl Compiler<'_> {
             }),
             forward: self.forward_subject(config.forward),
             roles: Vec::new(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         }
     }
 
@@ -283,12 +286,9 @@ impl Compiler<'_> {
     }
 
     /// `forward` of a provider that knows a subject and nothing else.
-    pub(in crate::policy) fn forward_subject(
-        &mut self,
-        forward: Named<Pointer>,
-    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(in crate::policy) fn forward_subject(&mut self, forward: Named<Forwarded>) -> Vec<Forward> {
         for entry in &forward.0 {
-            if entry.value.as_ref().is_some_and(|it| it.0 != b"/sub") {
+            if entry.value.as_ref().is_some_and(|it| it.claim != b"/sub") {
                 self.errors.push(
                     &entry.at,
                     "a signature tells who signed, and nothing else",
@@ -399,7 +399,7 @@ fn template(text: &str) -> Option<Vec<Part>> {
             "timestamp" => Part::Timestamp,
             named => {
                 let name = named.strip_prefix("header:")?;
-                let name = super::is_token(name).then(|| name.to_ascii_lowercase())?;
+                let name = is_token(name).then(|| name.to_ascii_lowercase())?;
                 Part::Header(name.into_bytes())
             }
         });

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::policy::compile::{Compiler, bytes};
 use crate::policy::read::{Located, Named, Path, section};
-use crate::policy::tokens::From;
 use crate::policy::tokens::remote_keys::JwtKeys;
+use crate::policy::tokens::{ForwardCredential, Forwarded, From, RuleConfig};
 use crate::policy::values::{Attack, Duration, JwtTag, Pointer, Text};
 use crate::stages::token::{Algorithm, Jwt, Key, Provider, ProviderKind};
 
@@ -36,10 +36,20 @@ section! {
         revoke_on: Vec<Attack> = [],
         /// `jti`s that are revoked, or `sha256:` and the hex of their hash.
         revoked: Vec<Located<Text>> = [],
-        /// Headers to set from claims: header name to JSON Pointer. The client's own copies are removed.
-        forward: Named<Pointer> = {},
-        /// JSON Pointer to the roles: an array of strings, or a string with blanks between.
+        /// Longest time from `iat` to `exp`; tokens must have both then.
+        max_lifetime: Option<Duration>,
+        /// Longest time since `iat`; tokens must have it then.
+        max_age: Option<Duration>,
+        /// Headers to set from claims: header name to claim. The client's own copies are removed.
+        forward: Named<Forwarded> = {},
+        /// Whether the credential goes on to the upstream once it was verified.
+        forward_credential: ForwardCredential = "keep",
+        /// The roles: an array of strings, or a string with blanks between.
         roles: Pointer = "/roles",
+        /// The scopes, alike; absent: `scope`, else `scp`.
+        scopes: Option<Pointer>,
+        /// What claims must be.
+        claims: Vec<Located<RuleConfig>> = [],
     }
 }
 
@@ -92,6 +102,12 @@ impl Compiler<'_> {
             require: bytes(config.require, |it| it.0),
             require_exp: config.require_exp,
             revocation,
+            max_lifetime: config
+                .max_lifetime
+                .map(|span| self.seconds(&at.key("max_lifetime"), span.0, 1, 366 * 86_400)),
+            max_age: config
+                .max_age
+                .map(|span| self.seconds(&at.key("max_age"), span.0, 1, 366 * 86_400)),
         };
         Provider {
             name,
@@ -99,6 +115,9 @@ impl Compiler<'_> {
             kind: ProviderKind::Jwt(jwt),
             forward: self.forward(config.forward),
             roles: config.roles.0,
+            scopes: config.scopes.map(|it| it.0),
+            claims: self.rules(config.claims),
+            strip: config.forward_credential == ForwardCredential::Strip,
         }
     }
 }

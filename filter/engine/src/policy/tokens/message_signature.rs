@@ -1,13 +1,15 @@
 //! `type: message_signature`: requests signed with HTTP Message Signatures (RFC 9421).
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::policy::compile::Compiler;
 use crate::policy::read::{Located, Named, Path, keywords, section, texts};
 use crate::policy::tokens::hmac::{ReplayConfig, role_list};
-use crate::policy::tokens::is_token;
+
+use crate::policy::tokens::Forwarded;
 use crate::policy::tokens::jwt_keys::JwtKey;
-use crate::policy::values::{Duration, Pointer, Text};
+use crate::policy::values::{Duration, Text, is_token};
 use crate::stages::token::signed::message::{Asked, Required};
 use crate::stages::token::signed::{Signed, SignedMessage};
 use crate::stages::token::{Algorithm, Key, Provider, ProviderKind, Source};
@@ -39,7 +41,7 @@ section! {
         /// Roles of whoever signs.
         roles: Vec<Text> = [],
         /// Headers to set: header name to `/sub`. The client's own copies are removed.
-        forward: Named<Pointer> = {},
+        forward: Named<Forwarded> = {},
     }
 }
 
@@ -135,10 +137,13 @@ impl Compiler<'_> {
         };
         Provider {
             name,
-            from: Source::Header(b"signature-input".to_vec()),
+            from: vec![Source::Header(b"signature-input".to_vec())],
             kind: ProviderKind::SignedMessage(SignedMessage { keys, asked, rules }),
             forward: self.forward_subject(config.forward),
             roles: Vec::new(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         }
     }
 }

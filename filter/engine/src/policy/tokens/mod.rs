@@ -12,6 +12,7 @@ mod hmac;
 mod jwt;
 mod jwt_keys;
 mod message_signature;
+mod parts;
 mod remote_keys;
 mod session;
 
@@ -28,14 +29,14 @@ use self::certificate::CertificateConfig;
 use self::hmac::HmacConfig;
 use self::jwt::JwtConfig;
 use self::message_signature::MessageSignatureConfig;
+pub(crate) use self::parts::{ForwardCredential, Forwarded, From, RuleConfig};
 use self::session::SessionConfig;
 use super::compile::{Compiler, Secrets};
-use super::config::one_key;
 use super::node::Node;
 use super::read::{Errors, FromNode, Located, Named, Path, nearest, quoted, section};
 use super::sealed::{self, SealError, SealKey};
-use super::values::{CookieName, Encoding, EnvName, HeaderName, Pointer, Sealed, Text, is_token};
-use crate::stages::token::{HmacAlgorithm, Key, Need, RouteToken, Secret, Source, TokenStage};
+use super::values::{Encoding, EnvName, ScopeName, Sealed, Text};
+use crate::stages::token::{HmacAlgorithm, Key, Need, Provider, RouteToken, Secret, TokenStage};
 
 /// Where a secret is, as a section has it.
 #[derive(Debug, Clone, Copy)]
@@ -109,53 +110,6 @@ impl FromNode for Token {
     }
 }
 
-/// Where a credential is carried.
-#[derive(Debug, Clone)]
-pub(crate) struct From(pub(crate) Source);
-
-section! {
-    /// A header, cookie or query parameter that carries the credential.
-    struct Carrier {
-        /// Header name; its whole value is the credential.
-        header: Option<HeaderName>,
-        /// Cookie name.
-        cookie: Option<CookieName>,
-        /// Query parameter; it stands in logs and histories: the last resort.
-        query: Option<CookieName>,
-    }
-}
-
-impl FromNode for From {
-    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
-        if node.as_text() == Some("bearer") {
-            return Some(Self(Source::Bearer));
-        }
-        if let Node::Map(_) = node {
-            let Carrier {
-                header,
-                cookie,
-                query,
-            } = Carrier::read(node, at, errors)?;
-            match (header, cookie, query) {
-                (Some(name), None, None) => return Some(Self(Source::Header(name.0))),
-                (None, Some(name), None) => return Some(Self(Source::Cookie(name.0))),
-                (None, None, Some(name)) => return Some(Self(Source::Query(name.0))),
-                _ => {}
-            }
-        }
-        errors.wrong(at, node, "a place for a credential", Self::help());
-        None
-    }
-
-    fn schema() -> Value {
-        json!({ "oneOf": [{ "const": "bearer" }, one_key(&Carrier::schema())] })
-    }
-
-    fn help() -> String {
-        "write `bearer`, `{ header: NAME }`, `{ cookie: NAME }` or `{ query: NAME }`".to_owned()
-    }
-}
-
 /// What a route asks.
 #[derive(Debug, Clone)]
 pub(crate) enum RouteTokenConfig {
@@ -167,13 +121,19 @@ section! {
     /// Token demands of a route.
     struct Demand {
         /// Providers of which one must have verified the token.
-        any: Vec<Located<Text>>,
+        any: Vec<Located<Text>> = [],
+        /// Providers that must all have verified a credential of their own; the first is the subject.
+        all: Vec<Located<Text>> = [],
         /// Let requests without a token pass; a bad token is still refused.
         optional: bool = false,
         /// The subject must hold one of these.
         roles: Vec<Text> = [],
         /// An allowed request revokes its own credential: a logout. The providers must be `revocable`.
         revoke: bool = false,
+        /// The subject must hold all of these.
+        scopes: Vec<ScopeName> = [],
+        /// What the subject's claims must be.
+        claims: Vec<Located<RuleConfig>> = [],
     }
 }
 
@@ -194,7 +154,7 @@ impl FromNode for RouteTokenConfig {
     }
 
     fn help() -> String {
-        "write `none` or `{ any: [PROVIDER] }`".to_owned()
+        "write `none`, `{ any: [PROVIDER] }` or `{ all: [PROVIDER] }`".to_owned()
     }
 }
 
@@ -350,63 +310,47 @@ impl Compiler<'_> {
         self.errors.push(&at.key(key), problem, help);
     }
 
-    pub(in crate::policy) fn forward(
-        &mut self,
-        forward: Named<Pointer>,
-    ) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut out = Vec::new();
-        for entry in forward.0 {
-            let name = entry.name.as_str();
-            if !is_token(name)
-                || name.len() > 128
-                || name.bytes().any(|byte| byte.is_ascii_uppercase())
-            {
-                self.errors.push(
-                    &entry.at,
-                    format!(
-                        "`{}` is not a lower-case header name",
-                        super::read::excerpt(name)
-                    ),
-                    "write a name such as `x-user`",
-                );
-            } else if RESERVED.contains(&name) {
-                self.errors.push(
-                    &entry.at,
-                    format!("`{name}` belongs to the connection or the client"),
-                    "write a name of your own such as `x-user`",
-                );
-            } else if let Some(pointer) = entry.value {
-                out.push((entry.name.into_bytes(), pointer.0));
-            }
-        }
-        out
-    }
-
     pub(in crate::policy) fn route_token(
         &mut self,
-        token: &Located<RouteTokenConfig>,
-        providers: &[String],
+        token: Located<RouteTokenConfig>,
+        names: &[String],
+        compiled: &TokenStage,
     ) -> RouteToken {
-        let RouteTokenConfig::Demand(demand) = &token.value else {
+        let Located { at, value } = token;
+        let RouteTokenConfig::Demand(demand) = value else {
             return no_token();
         };
-        let mut any = Vec::new();
-        for named in &demand.any {
+        let all = !demand.all.is_empty();
+        if all && !demand.any.is_empty() {
+            self.errors.push(
+                &at.key("all"),
+                "`any` is written too",
+                "keep one of them: `any` takes one credential, `all` one of each",
+            );
+        }
+        let listed = if all { &demand.all } else { &demand.any };
+        let mut providers = Vec::new();
+        for named in listed {
             let name = String::from_utf8_lossy(&named.value.0);
-            match providers.iter().position(|provider| *provider == name) {
-                Some(index) if any.contains(&index) => {
+            match names.iter().position(|provider| *provider == name) {
+                Some(index) if providers.contains(&index) => {
                     self.errors.push(
                         &named.at,
                         format!("`{name}` is written twice"),
                         "keep one of them",
                     );
                 }
-                Some(index) => any.push(index),
+                Some(index) => {
+                    if all {
+                        self.apart(&named.at, &name, &providers, index, names, compiled);
+                    }
+                    providers.push(index);
+                }
                 None => {
-                    let known = providers.iter().map(String::as_str);
+                    let known = names.iter().map(String::as_str);
                     let help = match nearest(&name, known.clone()) {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None if providers.is_empty() => "name it in `tokens`".to_owned(),
+                        None if names.is_empty() => "name it in `tokens`".to_owned(),
                         None => format!("write one of {}", quoted(known)),
                     };
                     let shown = super::read::excerpt(&name);
@@ -418,27 +362,34 @@ impl Compiler<'_> {
                 }
             }
         }
-        if demand.any.is_empty() && self.errors.is_empty() {
+        if listed.is_empty() && self.errors.is_empty() {
             self.errors.push(
-                &token.at.key("any"),
+                &at.key("any"),
                 "an empty list",
                 "name a provider, or write `token: none`",
             );
         }
-        if demand.optional && !demand.roles.is_empty() {
+        let asked = [
+            ("roles", demand.roles.is_empty()),
+            ("scopes", demand.scopes.is_empty()),
+            ("claims", demand.claims.is_empty()),
+        ];
+        for (key, _) in asked.iter().filter(|(_, empty)| demand.optional && !empty) {
             self.errors.push(
-                &token.at.key("roles"),
-                "roles are asked of an optional token",
-                "leave `optional` out: a request without a token has no roles",
+                &at.key(key),
+                format!("{key} are asked of an optional token"),
+                format!("leave `optional` out: a request without a token has no {key}"),
             );
         }
         if demand.revoke {
-            for named in &demand.any {
+            // Of `all`, the subject's is revoked.
+            let most = if all { 1 } else { usize::MAX };
+            for named in listed.iter().take(most) {
                 let name = &named.value.0;
                 if !self.revocable.contains(name) && self.errors.is_empty() {
                     let name = String::from_utf8_lossy(name);
                     self.errors.push(
-                        &token.at.key("revoke"),
+                        &at.key("revoke"),
                         format!("`{name}` is not revocable"),
                         format!("write `revocable: true` in `tokens.{name}`"),
                     );
@@ -451,45 +402,66 @@ impl Compiler<'_> {
             } else {
                 Need::Required
             },
-            any,
-            roles: demand.roles.iter().map(|role| role.0.clone()).collect(),
+            providers,
+            all,
+            roles: demand.roles.into_iter().map(|role| role.0).collect(),
+            scopes: demand.scopes.into_iter().map(|scope| scope.0).collect(),
+            claims: self.rules(demand.claims),
             revoke: demand.revoke,
+        }
+    }
+
+    /// Providers of one `all` have credentials and headers of their own.
+    fn apart(
+        &mut self,
+        at: &Path,
+        name: &str,
+        earlier: &[usize],
+        index: usize,
+        names: &[String],
+        compiled: &TokenStage,
+    ) {
+        let by_name = |index: usize| -> Option<&Provider> {
+            let name = names.get(index)?.as_bytes();
+            let mut providers = compiled.providers.iter();
+            providers.find(|provider| provider.name == name)
+        };
+        let Some(this) = by_name(index) else { return };
+        for other in earlier.iter().filter_map(|index| by_name(*index)) {
+            let other_name = String::from_utf8_lossy(&other.name);
+            let same_place = this.from.iter().any(|source| {
+                other.from.iter().any(|other| {
+                    other == source
+                        || source
+                            .header()
+                            .is_some_and(|header| other.header() == Some(header))
+                })
+            });
+            if same_place {
+                self.errors.push(
+                    at,
+                    format!("`{name}` and `{other_name}` read the same place"),
+                    "give each a `from` of its own, or write `any`",
+                );
+            }
+            let set = this.forward.iter().find(|forward| {
+                let mut others = other.forward.iter();
+                others.any(|other| other.header == forward.header)
+            });
+            if let Some(forward) = set {
+                let header = String::from_utf8_lossy(&forward.header);
+                self.errors.push(
+                    at,
+                    format!("`{name}` and `{other_name}` both set `{header}`"),
+                    "forward each claim in a header of its own",
+                );
+            }
         }
     }
 }
 
-/// Headers a claim is never forwarded in: hop-by-hop, framing, routing, credentials, and what the host writes itself.
-const RESERVED: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-request-id",
-];
-
 pub(in crate::policy) const fn no_token() -> RouteToken {
-    RouteToken {
-        need: Need::None,
-        any: Vec::new(),
-        roles: Vec::new(),
-        revoke: false,
-    }
+    RouteToken::nothing()
 }
 
 pub(in crate::policy) fn decode_hex(text: &[u8]) -> Option<Vec<u8>> {

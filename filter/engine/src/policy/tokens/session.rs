@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::policy::compile::{Compiler, bytes};
 use crate::policy::node::Node;
 use crate::policy::read::{Errors, FromNode, Located, Named, Path, section};
-use crate::policy::tokens::{From, Written, decode_hex};
+use crate::policy::tokens::{ForwardCredential, Forwarded, From, RuleConfig, Written, decode_hex};
 use crate::policy::values::{
     Attack, Binding, CookieName, CookiePath, Count, Duration, Encoding, EnvName, HeaderName, Host,
     Method, OriginText, Pointer, SameSite, Sealed, SessionTag, Text,
@@ -58,10 +58,16 @@ section! {
         revoke_on: Vec<Attack> = [],
         /// Session ids that are revoked, or `sha256:` and the hex of their hash; `subject:issued_at` for `colon`.
         revoked: Vec<Located<Text>> = [],
-        /// Headers to set from the token: header name to JSON Pointer; `/sub` is the subject.
-        forward: Named<Pointer> = {},
-        /// JSON Pointer to the roles.
+        /// Headers to set from claims: header name to claim; `/sub` is the subject. The client's own copies are removed.
+        forward: Named<Forwarded> = {},
+        /// Whether the credential goes on to the upstream once it was verified.
+        forward_credential: ForwardCredential = "keep",
+        /// The roles: an array of strings, or a string with blanks between.
         roles: Pointer = "/roles",
+        /// The scopes, alike; absent: `scope`, else `scp`.
+        scopes: Option<Pointer>,
+        /// What claims must be.
+        claims: Vec<Located<RuleConfig>> = [],
     }
 }
 
@@ -211,13 +217,28 @@ impl Compiler<'_> {
                 }
             }
         }
+        if let [_, _, ..] = config.from.0.as_slice() {
+            self.errors.push(
+                &at.key("from"),
+                "a session has one place: it is renewed where it is carried",
+                "write one place",
+            );
+        }
+        let from = config.from.0.first().cloned().unwrap_or(Source::Bearer);
+        if !config.claims.is_empty() && config.format == SessionFormat::Colon {
+            self.errors.push(
+                &at.key("claims"),
+                "the format `colon` has no claims",
+                "use the format `v1`, or leave `claims` out",
+            );
+        }
         let lifetime = self.seconds(&at.key("lifetime"), config.lifetime.0, 1, 366 * 86_400);
         let idle = config
             .idle
             .as_ref()
             .map(|idle| self.seconds(&at.key("idle"), idle.0, 2, lifetime));
         let attributes = self.cookie_attributes(at, &config);
-        let renewal = match (&config.from.0, config.renew_header) {
+        let renewal = match (&from, config.renew_header) {
             _ if !config.renew || colon => None,
             (Source::Cookie(name), None) => Some(Renewal::Cookie(CookieOut {
                 name: name.clone(),
@@ -235,14 +256,14 @@ impl Compiler<'_> {
             (_, Some(header)) => Some(Renewal::Header(header.0)),
         };
         let csrf = config.csrf.0.map(|csrf| {
-            if !matches!(config.from.0, Source::Cookie(_)) {
+            if !matches!(from, Source::Cookie(_)) {
                 self.errors.push(
                     &at.key("csrf"),
                     "the session is not carried in a cookie: no other site can send it",
                     "leave it out",
                 );
             }
-            if matches!(&config.from.0, Source::Cookie(name) if *name == csrf.cookie.0) {
+            if matches!(&from, Source::Cookie(name) if *name == csrf.cookie.0) {
                 self.errors.push(
                     &at.key("csrf").key("cookie"),
                     "the same cookie as the session's",
@@ -277,6 +298,9 @@ impl Compiler<'_> {
             kind: ProviderKind::Session(session),
             forward: self.forward(config.forward),
             roles: config.roles.0,
+            scopes: config.scopes.map(|it| it.0),
+            claims: self.rules(config.claims),
+            strip: config.forward_credential == ForwardCredential::Strip,
         }
     }
 
@@ -285,8 +309,8 @@ impl Compiler<'_> {
         let cookie = &config.cookie;
         let at = at.key("cookie");
         let csrf = config.csrf.0.as_ref().map(|csrf| &csrf.cookie.0);
-        let session = match &config.from.0 {
-            Source::Cookie(name) => Some(name),
+        let session = match config.from.0.first() {
+            Some(Source::Cookie(name)) => Some(name),
             _ => None,
         };
         for name in csrf.into_iter().chain(session) {

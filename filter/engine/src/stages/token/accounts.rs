@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::claims::{Claims, owned, string};
-use super::{Failure, Provider, VerifiedClaims};
+use super::{Failure, Provider, RouteToken, VerifiedClaims, copy};
 use crate::sip::Sip;
 use crate::units::UnixTime;
 use crate::verdict::Reason;
@@ -64,19 +64,20 @@ impl Account {
         &self,
         index: usize,
         provider: &Provider,
+        route: &RouteToken,
         now: UnixTime,
     ) -> Result<VerifiedClaims, Failure> {
         let UnixTime(now) = now;
         if self.expires.is_some_and(|expires| now >= expires) {
             return Err(Failure::new(Reason::TokenExpired, "expires"));
         }
-        collect(index, provider, &self.claims)
+        collect(index, provider, route, &self.claims)
     }
 
     /// Why its claims cannot be forwarded as `provider` asks; for the compiler of policies.
     #[must_use]
     pub fn fault(&self, provider: &Provider) -> Option<&'static str> {
-        collect(0, provider, &self.claims)
+        collect(0, provider, &RouteToken::nothing(), &self.claims)
             .err()
             .map(|failure| failure.what)
     }
@@ -126,12 +127,13 @@ impl Grants {
 pub(super) fn collect(
     index: usize,
     provider: &Provider,
+    route: &RouteToken,
     claims: &[u8],
 ) -> Result<VerifiedClaims, Failure> {
-    let claims = Claims::read(claims)?;
+    let claims = Claims::read(copy(claims))?;
     let subject = claims.get(b"sub").and_then(string);
     let subject = owned(subject.ok_or(Failure::claims("sub"))?.decode());
-    claims.collect(index, provider, subject)
+    claims.collect(index, provider, route, subject)
 }
 
 /// A text as a JSON string. What must be escaped is; the rest goes as it is.

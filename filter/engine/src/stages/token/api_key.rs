@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 
 use super::accounts::{Account, Hash, Index, hash};
-use super::{Failure, Provider, VerifiedClaims};
+use super::{Failure, Provider, RouteToken, VerifiedClaims};
 use crate::units::UnixTime;
 use crate::verdict::Reason;
 
@@ -93,6 +93,7 @@ impl ApiKeys {
         &self,
         index: usize,
         provider: &Provider,
+        route: &RouteToken,
         key: &[u8],
         now: UnixTime,
     ) -> Result<VerifiedClaims, Failure> {
@@ -103,7 +104,7 @@ impl ApiKeys {
             .find(&hash(key))
             .and_then(|place| self.accounts.get(place))
             .ok_or(Failure::new(Reason::CredentialsInvalid, "key"))?
-            .verified(index, provider, now)
+            .verified(index, provider, route, now)
     }
 }
 

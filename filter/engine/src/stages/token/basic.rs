@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::accounts::{Account, Hash, Index, hash, same};
-use super::{Failure, Provider, VerifiedClaims, base64url, split_first};
+use super::{Failure, Provider, RouteToken, VerifiedClaims, base64url, split_first};
 use crate::units::UnixTime;
 use crate::verdict::Reason;
 
@@ -161,6 +161,7 @@ impl Basic {
         &self,
         index: usize,
         provider: &Provider,
+        route: &RouteToken,
         credential: &[u8],
         remembered: &mut Remembered,
         now: UnixTime,
@@ -175,7 +176,7 @@ impl Basic {
             && remembered.has(entry, now, self.cache)
         {
             let user = self.users.get(place).ok_or(wrong)?;
-            return user.account.verified(index, provider, now);
+            return user.account.verified(index, provider, route, now);
         }
         // Nobody is asked for the first one's password, and does not get in with it.
         let user = self.users.get(named.unwrap_or_default()).ok_or(wrong)?;
@@ -186,7 +187,7 @@ impl Basic {
         if let Some(entry) = entry {
             remembered.add(entry, now, self.cache);
         }
-        user.account.verified(index, provider, now)
+        user.account.verified(index, provider, route, now)
     }
 
     /// Does the provider's iterations, whatever `stored` asks, and both ways of hashing.

@@ -58,12 +58,7 @@ impl Bindings {
     }
 
     /// Whether all hold for this request.
-    pub(super) fn judge(
-        &self,
-        key: &Key,
-        claims: &Claims<'_>,
-        ask: &Ask<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn judge(&self, key: &Key, claims: &Claims, ask: &Ask<'_>) -> Result<(), Failure> {
         let holds = |name: &[u8], parts: &[&[u8]]| {
             let mut room = [0; BYTES];
             let given = claims.get(name).and_then(string);

@@ -10,7 +10,7 @@
 use alloc::vec::Vec;
 
 use super::accounts::{Grants, collect};
-use super::{Failure, Provider, VerifiedClaims, copy};
+use super::{Failure, Provider, RouteToken, VerifiedClaims, copy};
 use crate::env::Certificate;
 use crate::verdict::Reason;
 
@@ -93,12 +93,13 @@ impl Certificates {
         &self,
         index: usize,
         provider: &Provider,
+        route: &RouteToken,
         certificate: &Certificate<'_>,
     ) -> Result<VerifiedClaims, Failure> {
         for rule in &self.rules {
             if let Some(value) = rule.fits(certificate) {
                 let subject = rule.id.as_deref().unwrap_or(value);
-                return collect(index, provider, &rule.grants.object(subject));
+                return collect(index, provider, route, &rule.grants.object(subject));
             }
         }
         Err(Failure::new(Reason::CertificateInvalid, "rule"))

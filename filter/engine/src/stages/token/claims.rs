@@ -10,7 +10,9 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::revocation::Credential;
-use super::{Ask, Failure, Jwt, Memory, Provider, Stop, VerifiedClaims, copy, split_first};
+use super::{
+    Ask, Failure, Jwt, Memory, Provider, RouteToken, Stop, VerifiedClaims, copy, split_first,
+};
 use crate::env::{Env, Outside};
 use crate::json::{self, Event, Reader, Text};
 use crate::marks::Purpose;
@@ -25,28 +27,41 @@ pub(super) fn verify<S: Outside>(
     index: usize,
     provider: &Provider,
     rules: &Jwt,
+    route: &RouteToken,
     token: &[u8],
     ask: &Ask<'_>,
     memory: &mut Memory,
     env: &mut Env<'_, S>,
 ) -> Result<VerifiedClaims, Stop> {
     let payload = rules.authentic(index, token, ask, memory, env)?;
-    let claims = Claims::read(&payload)?;
-    rules.judge(&claims, env.wall)?;
-    let subject = match claims.get(b"sub") {
-        None => Vec::new(),
-        Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),
-    };
-    let mut verified = claims.collect(index, provider, subject)?;
-    if rules.revocation.is_used() {
-        verified.credential = Some(rules.credential(&claims)?);
-    }
-    Ok(verified)
+    let claims = Claims::read(payload)?;
+    Ok(rules.accept(index, provider, route, &claims, env.wall)?)
 }
 
 impl Jwt {
+    /// Judges claims whose signature held, now or when they were remembered.
+    pub(super) fn accept(
+        &self,
+        index: usize,
+        provider: &Provider,
+        route: &RouteToken,
+        claims: &Claims,
+        now: UnixTime,
+    ) -> Result<VerifiedClaims, Failure> {
+        self.judge(claims, now)?;
+        let subject = match claims.get(b"sub") {
+            None => Vec::new(),
+            Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),
+        };
+        let mut verified = claims.collect(index, provider, route, subject)?;
+        if self.revocation.is_used() {
+            verified.credential = Some(self.credential(claims)?);
+        }
+        Ok(verified)
+    }
+
     /// What the token is known by; one that has no `jti` cannot be told from others.
-    fn credential(&self, claims: &Claims<'_>) -> Result<Credential, Failure> {
+    fn credential(&self, claims: &Claims) -> Result<Credential, Failure> {
         let text = |name: &[u8]| claims.get(name).and_then(string).map(|text| text.decode());
         let id = text(b"jti").filter(|id| !id.is_empty());
         let expires = claims.time(b"exp", "exp")?.unwrap_or(u64::MAX);
@@ -60,7 +75,7 @@ impl Jwt {
         })
     }
 
-    fn judge(&self, claims: &Claims<'_>, now: UnixTime) -> Result<(), Failure> {
+    fn judge(&self, claims: &Claims, now: UnixTime) -> Result<(), Failure> {
         if let Some(issuer) = &self.issuer {
             let given = claims.get(b"iss").and_then(string);
             if !given.is_some_and(|given| given.is(issuer)) {
@@ -88,6 +103,21 @@ impl Jwt {
         if issued_at.is_some_and(|time| time > latest) {
             return Err(Failure::claims("iat"));
         }
+        if let Some(longest) = self.max_lifetime {
+            // A token that does not say how long it lives cannot be shown to live no longer.
+            let (Some(expires), Some(issued_at)) = (expires, issued_at) else {
+                return Err(Failure::claims("max_lifetime"));
+            };
+            if expires.saturating_sub(issued_at) > longest {
+                return Err(Failure::claims("max_lifetime"));
+            }
+        }
+        if let Some(oldest) = self.max_age {
+            let issued_at = issued_at.ok_or(Failure::claims("max_age"))?;
+            if now >= issued_at.saturating_add(oldest).saturating_add(self.leeway) {
+                return Err(Failure::new(Reason::TokenExpired, "max_age"));
+            }
+        }
         let present = |name: &Vec<u8>| claims.get(name).is_some_and(|value| value != b"null");
         if !self.require.iter().all(present) {
             return Err(Failure::claims("require"));
@@ -112,17 +142,52 @@ impl Jwt {
     }
 }
 
-/// The members of a claims object, names distinct.
-pub(super) struct Claims<'a> {
-    whole: &'a [u8],
-    members: Vec<Claim<'a>>,
+/// The members of a claims object, names distinct. It owns the text, so that it can be remembered.
+#[derive(Debug)]
+pub(super) struct Claims {
+    /// The payload, then names whose escapes were undone.
+    text: Vec<u8>,
+    /// Bytes of the payload.
+    whole: usize,
+    members: Vec<Claim>,
 }
 
-struct Claim<'a> {
+#[derive(Debug, Clone, Copy)]
+struct Claim {
     /// Of the name: compared first.
     print: u64,
-    name: Cow<'a, [u8]>,
-    value: &'a [u8],
+    name: Place,
+    value: Place,
+}
+
+/// A part of a text.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: u32,
+    length: u32,
+}
+
+impl Place {
+    /// Where `part` stands in the text it was taken from.
+    fn of(part: &[u8], text: &[u8]) -> Option<Self> {
+        let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        Self::at(start, part.len())
+    }
+
+    fn at(start: usize, length: usize) -> Option<Self> {
+        Some(Self {
+            start: u32::try_from(start).ok()?,
+            length: u32::try_from(length).ok()?,
+        })
+    }
+
+    fn of_text(self, text: &[u8]) -> &[u8] {
+        let start = usize::try_from(self.start).unwrap_or(usize::MAX);
+        let length = usize::try_from(self.length).unwrap_or(usize::MAX);
+        text.get(start..)
+            .and_then(|rest| rest.get(..length))
+            .unwrap_or_default()
+    }
 }
 
 /// Length (8: more than seven) and last bytes of a name, in one number; up to seven bytes they are the whole of it.
@@ -144,35 +209,74 @@ const fn print(name: &[u8]) -> u64 {
     print | u64::from_be_bytes([length, 0, 0, 0, 0, 0, 0, 0])
 }
 
-impl<'a> Claims<'a> {
+impl Claims {
     /// Reads an object.
-    pub(super) fn read(whole: &'a [u8]) -> Result<Self, Failure> {
+    pub(super) fn read(payload: Vec<u8>) -> Result<Self, Failure> {
         let malformed = Failure::new(Reason::TokenInvalid, "payload");
-        let mut members: Vec<Claim<'a>> = Vec::with_capacity(16);
-        for member in json::members(whole) {
-            let Ok(member) = member else {
+        let whole = payload.len();
+        let mut members: Vec<Claim> = Vec::with_capacity(16);
+        let mut names: Vec<u8> = Vec::new();
+        for member in json::members(&payload) {
+            let Ok((name, value)) = member else {
                 return Err(malformed);
             };
-            let (name, value) = member;
-            let name = name.decode();
-            let print = print(&name);
-            let same = |other: &Claim<'_>| other.print == print && other.name == name;
+            let place = if name.escaped {
+                let name = name.decode();
+                let place = Place::at(whole.saturating_add(names.len()), name.len());
+                names.extend_from_slice(&name);
+                place
+            } else {
+                Place::of(name.raw, &payload)
+            };
+            let (Some(place), Some(value)) = (place, Place::of(value, &payload)) else {
+                return Err(malformed);
+            };
+            let text_of = |place: Place| match usize::try_from(place.start) {
+                Ok(start) if start >= whole => Place {
+                    start: u32::try_from(start.saturating_sub(whole)).unwrap_or(u32::MAX),
+                    ..place
+                }
+                .of_text(&names),
+                _ => place.of_text(&payload),
+            };
+            let name = text_of(place);
+            let print = print(name);
+            let same = |other: &Claim| {
+                other.print == print && (name.len() <= 7 || text_of(other.name) == name)
+            };
             if members.len() >= MAX_CLAIMS || members.iter().any(same) {
                 return Err(malformed);
             }
-            members.push(Claim { print, name, value });
+            members.push(Claim {
+                print,
+                name: place,
+                value,
+            });
         }
-        Ok(Self { whole, members })
+        let mut text = payload;
+        text.extend_from_slice(&names);
+        Ok(Self {
+            text,
+            whole,
+            members,
+        })
+    }
+
+    /// The payload.
+    pub(super) fn whole(&self) -> &[u8] {
+        self.text.get(..self.whole).unwrap_or_default()
     }
 
     /// The value of a top-level member as written.
     #[inline]
-    pub(super) fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         let print = print(name);
         self.members
             .iter()
-            .find(|claim| claim.print == print && (name.len() <= 7 || &*claim.name == name))
-            .map(|claim| claim.value)
+            .find(|claim| {
+                claim.print == print && (name.len() <= 7 || claim.name.of_text(&self.text) == name)
+            })
+            .map(|claim| claim.value.of_text(&self.text))
     }
 
     /// A NumericDate in whole seconds; a fraction is cut off, the clock has none.
@@ -186,12 +290,13 @@ impl<'a> Claims<'a> {
         }
     }
 
-    fn pointer(&self, pointer: &[u8]) -> Result<Option<&'a [u8]>, json::JsonError> {
+    /// The value at a JSON Pointer. A name on the way that its object has twice is an error.
+    pub(super) fn pointer(&self, pointer: &[u8]) -> Result<Option<&[u8]>, json::JsonError> {
         let Some(path) = pointer.strip_prefix(b"/") else {
             return Ok(None);
         };
         if path.contains(&b'~') {
-            return json::pointer(self.whole, pointer);
+            return json::pointer(self.whole(), pointer);
         }
         match split_first(path, b'/') {
             None => Ok(self.get(path)),
@@ -203,36 +308,47 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Roles and forwarded claims.
+    /// Claim rules, roles, scopes and forwarded claims: the same for every credential whose claims are JSON.
     pub(super) fn collect(
         &self,
         index: usize,
         provider: &Provider,
+        route: &RouteToken,
         subject: Vec<u8>,
     ) -> Result<VerifiedClaims, Failure> {
+        if let Some(rule) = provider.claims.iter().position(|rule| !rule.holds(self)) {
+            return Err(Failure::rule(rule));
+        }
         let mut roles = Vec::new();
-        if let Ok(value) = self.pointer(&provider.roles) {
-            read_roles(value, &mut roles)?;
-        } else {
-            return Err(Failure::claims("roles"));
+        let value = self.pointer(&provider.roles);
+        let value = value.map_err(|_| Failure::claims("roles"))?;
+        read_words(value, &mut roles).map_err(|()| Failure::claims("roles"))?;
+        let mut scopes = Vec::new();
+        if !route.scopes.is_empty() {
+            let refused = Failure::claims("scopes");
+            let value = match &provider.scopes {
+                Some(scopes) => self.pointer(scopes).map_err(|_| refused)?,
+                None => self.get(b"scope").or_else(|| self.get(b"scp")),
+            };
+            read_words(value, &mut scopes).map_err(|()| refused)?;
         }
         let mut forward = Vec::new();
-        for (name, pointer) in &provider.forward {
-            let value = self
-                .pointer(pointer)
-                .map_err(|_| Failure::claims("forward"))?;
-            let Some(value) = value else { continue };
-            if let Some(value) = header_value(value)? {
-                forward.push((copy(name), value));
+        for header in &provider.forward {
+            if let Some(value) = header.of_claims(self)? {
+                forward.push((copy(&header.header), value));
             }
         }
+        let held = route.claims.iter().take_while(|rule| rule.holds(self));
         Ok(VerifiedClaims {
             provider: index,
             subject,
             roles,
+            scopes,
+            held: held.count(),
             forward,
             additions: Vec::new(),
             credential: None,
+            carried: Vec::new(),
         })
     }
 }
@@ -295,74 +411,29 @@ pub(super) fn digits(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// A string with blanks between, or an array of strings; each role is followed by a NUL, which none may contain.
-fn read_roles(value: Option<&[u8]>, roles: &mut Vec<u8>) -> Result<(), Failure> {
+/// Roles or scopes: a string with blanks between, or an array of strings. Each is followed by a NUL, which none may
+/// contain.
+fn read_words(value: Option<&[u8]>, words: &mut Vec<u8>) -> Result<(), ()> {
     let Some(value) = value else { return Ok(()) };
     if value == b"null" {
         return Ok(());
     }
-    let mut push = |role: &[u8]| {
-        if role.contains(&0) {
+    let mut push = |word: &[u8]| {
+        if word.contains(&0) {
             return Err(());
         }
-        roles.extend_from_slice(role);
-        roles.push(0);
+        words.extend_from_slice(word);
+        words.push(0);
         Ok(())
     };
-    let result = match string(value) {
+    match string(value) {
         Some(text) => text
             .decode()
             .split(|byte| *byte == b' ')
-            .filter(|role| !role.is_empty())
+            .filter(|word| !word.is_empty())
             .try_for_each(push),
         None => each_string(value, |text| push(&text.decode())),
-    };
-    result.map_err(|()| Failure::claims("roles"))
-}
-
-/// A claim as a header value: strings as they are, numbers and booleans as written, arrays of strings joined
-/// with `,`. Nothing for `null` and an empty array. Refused: objects, other arrays, an item with a comma, and
-/// text a recipient could read otherwise: control bytes, blanks at an end.
-fn header_value(value: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-    let refused = Failure::claims("forward");
-    if let Some(text) = string(value) {
-        return match text.decode() {
-            text if can_be_field_value(&text) => Ok(Some(owned(text))),
-            _ => Err(refused),
-        };
     }
-    match Reader::new(value, 1).next_event() {
-        Ok(Some(Event::Number(_) | Event::Bool(_))) => Ok(Some(copy(value))),
-        Ok(Some(Event::Null)) => Ok(None),
-        Ok(Some(Event::ArrayStart)) => {
-            let mut joined = Vec::new();
-            let mut first = true;
-            let result = each_string(value, |text| {
-                let item: Cow<'_, [u8]> = text.decode();
-                if item.is_empty() || item.contains(&b',') || !can_be_field_value(&item) {
-                    return Err(());
-                }
-                if !core::mem::replace(&mut first, false) {
-                    joined.push(b',');
-                }
-                joined.extend_from_slice(&item);
-                Ok(())
-            });
-            match result {
-                Ok(()) if first => Ok(None),
-                Ok(()) => Ok(Some(joined)),
-                Err(()) => Err(refused),
-            }
-        }
-        _ => Err(refused),
-    }
-}
-
-/// RFC 9110 §5.5, without tabs: bytes from 0x80 on are text to us and opaque to a recipient.
-pub(super) fn can_be_field_value(text: &[u8]) -> bool {
-    text.first() != Some(&b' ')
-        && text.last() != Some(&b' ')
-        && !text.iter().any(|byte| *byte < 0x20 || *byte == 0x7f)
 }
 
 #[cfg(test)]
@@ -407,7 +478,7 @@ mod tests {
                     "\\u0000".repeat(length - short.len()),
                     String::from_utf8_lossy(short).replace('\0', "\\u0000")
                 );
-                let claims = Claims::read(text.as_bytes()).unwrap();
+                let claims = Claims::read(text.into_bytes()).unwrap();
                 assert_eq!(claims.get(short), None);
                 assert_eq!(claims.get(&long), Some(&b"1"[..]));
             }

@@ -20,6 +20,8 @@ mod claims;
 mod csrf;
 mod der;
 mod extract;
+mod forward;
+mod judge;
 pub mod jwk;
 pub mod jws;
 mod key;
@@ -28,6 +30,7 @@ mod memory;
 mod public;
 pub mod remote;
 mod revocation;
+pub(crate) mod rule;
 pub mod session;
 pub mod signed;
 mod software;
@@ -43,17 +46,19 @@ use crate::finding::{Finding, Findings};
 use crate::json::Text;
 use crate::marks::Marks;
 use crate::request::RequestHead;
-use crate::verdict::{Denial, Edits, Reason, Stage};
+use crate::verdict::{Denial, Reason, Stage};
 
 pub use algorithm::{Algorithm, Family};
 pub(crate) use base64url::encode as encode_base64url;
 pub use binding::{Bindings, Prefix};
 pub use callout::{Callout, MAX_ANSWER_BYTES, Replied, Waited};
 pub use csrf::Csrf;
+pub use forward::{Form, Forward};
 pub use key::Key;
 pub use mac::{HmacAlgorithm, Secret};
 pub use memory::Memory;
 pub use revocation::{Credential, Revocation};
+pub use rule::{Rule, Test};
 pub use session::{CookieOut, Renewal};
 pub use signed::{SignedBody, SignedMessage};
 
@@ -68,9 +73,16 @@ pub enum Source {
     Certificate,
     /// Another header, the whole value.
     Header(Vec<u8>),
+    /// A header whose value is a scheme of its own and the token, such as `JWT …`.
+    Scheme {
+        /// The header.
+        header: Vec<u8>,
+        /// The scheme, without the blank after it; case does not count.
+        prefix: Vec<u8>,
+    },
     /// A cookie.
     Cookie(Vec<u8>),
-    /// A query parameter, its value as sent: what is carried there needs no escapes.
+    /// A query parameter, by its decoded name.
     Query(Vec<u8>),
 }
 
@@ -79,14 +91,20 @@ pub enum Source {
 pub struct Provider {
     /// Its name in the policy.
     pub name: Vec<u8>,
-    /// Where its credential is carried.
-    pub from: Source,
+    /// Where its credential may be carried.
+    pub from: Vec<Source>,
     /// What it is.
     pub kind: ProviderKind,
-    /// Headers to set from claims: (lower-case name, JSON Pointer; `/sub` is the subject for sessions too).
-    pub forward: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Headers to set from claims; `/sub` is the subject for sessions too.
+    pub forward: Vec<Forward>,
     /// JSON Pointer to the roles (string with blanks between, or array of strings).
     pub roles: Vec<u8>,
+    /// JSON Pointer to the scopes, alike; `None`: `scope`, else `scp`.
+    pub scopes: Option<Vec<u8>>,
+    /// What its claims must be.
+    pub claims: Vec<Rule>,
+    /// Whether its credential is taken out of the request that goes on.
+    pub strip: bool,
 }
 
 /// Kinds of provider.
@@ -127,6 +145,10 @@ pub struct Jwt {
     pub require_exp: bool,
     /// What is revoked before its end; what can be needs a `jti`.
     pub revocation: Revocation,
+    /// Longest time from `iat` to `exp` in seconds; both must be there then.
+    pub max_lifetime: Option<u64>,
+    /// Longest time since `iat` in seconds; it must be there then.
+    pub max_age: Option<u64>,
 }
 
 /// Session token rules.
@@ -168,11 +190,33 @@ pub struct RouteToken {
     /// Whether a token is needed.
     pub need: Need,
     /// Indexes of accepted providers, in the order the route names them.
-    pub any: Vec<usize>,
+    pub providers: Vec<usize>,
+    /// Whether each of them must hold, with a credential of its own; the first is the subject.
+    pub all: bool,
     /// The subject must hold one of these; empty: no role asked.
     pub roles: Vec<Vec<u8>>,
     /// An allowed request revokes its credential.
     pub revoke: bool,
+    /// The subject must hold all of these.
+    pub scopes: Vec<Vec<u8>>,
+    /// What the subject's claims must be.
+    pub claims: Vec<Rule>,
+}
+
+impl RouteToken {
+    /// Nothing is asked.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self {
+            need: Need::None,
+            providers: Vec::new(),
+            all: false,
+            roles: Vec::new(),
+            scopes: Vec::new(),
+            claims: Vec::new(),
+            revoke: false,
+        }
+    }
 }
 
 /// Whether a token is needed.
@@ -215,17 +259,23 @@ impl Subject {
 }
 
 /// The claims of a verified token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct VerifiedClaims {
     provider: usize,
     subject: Vec<u8>,
     /// Each followed by a NUL.
     roles: Vec<u8>,
+    /// The same; read when the route asks for some.
+    scopes: Vec<u8>,
+    /// How many of the route's claim rules hold, up to the first that does not.
+    held: usize,
     forward: Vec<(Vec<u8>, Vec<u8>)>,
     /// What its response is to carry.
     additions: Vec<Addition>,
     /// What revokes it, where that is asked for.
     credential: Option<Credential>,
+    /// Where the credentials were that are taken out: provider and place among its sources.
+    carried: Vec<(usize, usize)>,
 }
 
 impl VerifiedClaims {
@@ -243,9 +293,12 @@ impl VerifiedClaims {
 
     /// Roles.
     pub fn roles(&self) -> impl Iterator<Item = &[u8]> {
-        self.roles
-            .split_inclusive(|byte| *byte == 0)
-            .filter_map(|role| role.strip_suffix(b"\0"))
+        words(&self.roles)
+    }
+
+    /// Scopes, on a route that asks for some.
+    pub fn scopes(&self) -> impl Iterator<Item = &[u8]> {
+        words(&self.scopes)
     }
 
     /// Headers to set.
@@ -253,6 +306,12 @@ impl VerifiedClaims {
     pub fn forward(&self) -> &[(Vec<u8>, Vec<u8>)] {
         &self.forward
     }
+}
+
+/// Each word of a list is followed by a NUL.
+fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = list.strip_suffix(b"\0").into_iter();
+    words.flat_map(|list| list.split(|byte| *byte == 0))
 }
 
 /// All a verifier may look at.
@@ -368,16 +427,9 @@ impl TokenStage {
     /// Whether a provider marks what it accepted, or looks up what was revoked.
     #[must_use]
     pub fn uses_marks(&self) -> bool {
-        self.providers.iter().any(|provider| match &provider.kind {
-            ProviderKind::ApiKey(_) | ProviderKind::Basic(_) | ProviderKind::Certificate(_) => {
-                false
-            }
-            ProviderKind::Jwt(_) | ProviderKind::Session(_) => {
-                provider.revocation().is_some_and(|it| it.marks)
-            }
-            ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
-            ProviderKind::SignedMessage(signed) => signed.rules.replay != signed::Replay::Ignore,
-        })
+        self.providers
+            .iter()
+            .any(|provider| provider.marks() || provider.revocation().is_some_and(|it| it.marks))
     }
 
     /// Providers whose keys are fetched, with their indexes.
@@ -396,7 +448,7 @@ impl TokenStage {
     #[must_use]
     pub fn reads_body(&self, route: &RouteToken) -> bool {
         route
-            .any
+            .providers
             .iter()
             .filter_map(|index| self.providers.get(*index))
             .any(|provider| match provider.kind {
@@ -407,228 +459,6 @@ impl TokenStage {
                 | ProviderKind::Session(_) => false,
                 ProviderKind::SignedBody(_) | ProviderKind::SignedMessage(_) => true,
             })
-    }
-
-    /// Verifies the one credential of the request: by the accepted providers of the place it was found in, in
-    /// the route's order; the first that verifies it wins. When none does, the reason is the one that came
-    /// closest: one that verified but for counters, CSRF, replay or revocation, then expired, claims, not bound, invalid.
-    /// A certificate is looked at where no other credential is carried.
-    ///
-    /// # Errors
-    /// `MultipleCredentials`, `TokenMissing`, `TokenInvalid`, `TokenExpired`, `TokenClaims`, `TokenNotBound`,
-    /// `TokenRevoked`, `CsrfFailed`, `SignatureInvalid`, `SignatureExpired`, `Replayed`, `ReplayCapacity`, and those of the
-    /// counters,
-    /// each with `www-authenticate` (RFC 6750 §3) among the denial's headers.
-    pub fn verify<S: Outside>(
-        &self,
-        route: &RouteToken,
-        ask: &Ask<'_>,
-        memory: &mut Memory,
-        env: &mut Env<'_, S>,
-        found: &mut Findings,
-    ) -> Result<Outcome, Denial> {
-        let head = ask.head;
-        if route.need == Need::None {
-            // Nobody here looks at a token, but the upstream may: which of two would it take?
-            if extract::repeats_authorization(head) {
-                let reason = Reason::MultipleCredentials;
-                found.push(Source::Bearer.place(Finding::new(Stage::Token, reason)));
-                return Err(refusal(Stage::Token, reason));
-            }
-            return Ok(Outcome::Known(Subject::Anonymous));
-        }
-        let certified = ask.connection.certificate.is_some();
-        let (token, source) = match extract::credential(&self.providers, route, head, certified) {
-            extract::Carried::One { token, source } => (token, source),
-            extract::Carried::Nothing if route.need == Need::Optional => {
-                return Ok(Outcome::Known(Subject::Anonymous));
-            }
-            extract::Carried::Nothing => {
-                let finding = Finding::new(Stage::Token, Reason::TokenMissing);
-                found.push(match self.accepted(route).next() {
-                    Some(provider) => provider.from.place(finding.rule(&provider.name)),
-                    None => finding,
-                });
-                return Err(self.refusal(route, Stage::Token, Reason::TokenMissing));
-            }
-            extract::Carried::Several(source) => {
-                let reason = Reason::MultipleCredentials;
-                found.push(source.place(Finding::new(Stage::Token, reason)));
-                return Err(self.refusal(route, Stage::Token, reason));
-            }
-        };
-        let mut closest: Option<(Failure, &Provider)> = None;
-        for index in &route.any {
-            let Some(provider) = self.providers.get(*index) else {
-                continue;
-            };
-            if provider.from != *source {
-                continue;
-            }
-            let failure = match provider.verify(*index, token, ask, memory, env, found) {
-                Ok(claims) => return Ok(Outcome::Known(Subject::Verified(claims))),
-                Err(Stop::Awaits(awaited)) if ask.lacks(&awaited) => {
-                    return Ok(Outcome::Awaits(awaited));
-                }
-                // It has what it asks for: who waited must judge.
-                Err(Stop::Awaits(_)) => Failure::new(Reason::TokenInvalid, "waited"),
-                Err(Stop::Failed(failure)) => failure,
-            };
-            if closest.is_none_or(|(best, _)| failure.closeness() > best.closeness()) {
-                closest = Some((failure, provider));
-            }
-        }
-        let mut finding = Finding::new(Stage::Token, Reason::TokenInvalid);
-        if let Some((failure, provider)) = closest {
-            finding = Finding::new(Stage::Token, failure.reason).rule(&provider.name);
-            finding.rule.push(b'/');
-            finding.rule.extend_from_slice(failure.what.as_bytes());
-        }
-        let reason = finding.reason;
-        found.push(source.place(finding));
-        Err(self.refusal(route, Stage::Token, reason))
-    }
-
-    /// The account that the credential of a request claims, whether it is right or not: a user's name, or the subject of
-    /// a session in `colon` format. Nothing where a credential names nobody before it is verified.
-    #[must_use]
-    pub fn claimed_account(&self, route: &RouteToken, ask: &Ask<'_>) -> Claimed {
-        let certified = ask.connection.certificate.is_some();
-        let extract::Carried::One { token, source } =
-            extract::credential(&self.providers, route, ask.head, certified)
-        else {
-            return Claimed::Nothing;
-        };
-        for provider in self.accepted(route).filter(|it| it.from == *source) {
-            let account = match &provider.kind {
-                ProviderKind::Basic(_) => basic::claimed(token),
-                ProviderKind::Session(Session {
-                    format: SessionFormat::Colon,
-                    ..
-                }) => session::claimed(token),
-                ProviderKind::ApiKey(_)
-                | ProviderKind::Certificate(_)
-                | ProviderKind::Jwt(_)
-                | ProviderKind::Session(_)
-                | ProviderKind::SignedBody(_)
-                | ProviderKind::SignedMessage(_) => None,
-            };
-            if let Some(account) = account {
-                return Claimed::Account(account);
-            }
-        }
-        Claimed::Nobody
-    }
-
-    /// What rules of the policy look at in certificates.
-    #[must_use]
-    pub fn certificate_parts(&self) -> certificate::CertificateParts {
-        self.providers.iter().fold(
-            certificate::CertificateParts::default(),
-            |parts, provider| match &provider.kind {
-                ProviderKind::Certificate(rules) => parts.or(rules.parts()),
-                ProviderKind::Session(rules) => parts.or(certificate::CertificateParts {
-                    sha256: rules.bind.certificate,
-                    ..certificate::CertificateParts::default()
-                }),
-                ProviderKind::ApiKey(_)
-                | ProviderKind::Basic(_)
-                | ProviderKind::Jwt(_)
-                | ProviderKind::SignedBody(_)
-                | ProviderKind::SignedMessage(_) => parts,
-            },
-        )
-    }
-
-    /// The providers a route accepts, in its order.
-    fn accepted<'s>(&'s self, route: &'s RouteToken) -> impl Iterator<Item = &'s Provider> {
-        route
-            .any
-            .iter()
-            .filter_map(|index| self.providers.get(*index))
-    }
-
-    /// A denial with a challenge for each scheme the route accepts (RFC 9110 §11.6.1).
-    fn refusal(&self, route: &RouteToken, stage: Stage, reason: Reason) -> Denial {
-        let mut others = Vec::new();
-        let mut bearer = false;
-        let mut keys = false;
-        for provider in self.accepted(route) {
-            match (&provider.kind, &provider.from) {
-                (ProviderKind::Basic(rules), _) => others.push(rules.challenge()),
-                (ProviderKind::Certificate(_), _) => {}
-                (ProviderKind::ApiKey(_), from) if *from != Source::Bearer => keys = true,
-                _ => bearer = true,
-            }
-        }
-        let mut denial = if bearer || (others.is_empty() && !keys) {
-            refusal(stage, reason)
-        } else {
-            Denial::new(stage, reason)
-        };
-        if keys {
-            others.push(b"ApiKey realm=\"palisade\"");
-        }
-        if reason.row().status == 401 {
-            for challenge in others {
-                denial.headers.push(("www-authenticate", copy(challenge)));
-            }
-        }
-        denial
-    }
-
-    /// Checks roles: one of the route's suffices. Nobody has none of them.
-    ///
-    /// # Errors
-    /// `MissingRole`.
-    pub fn authorize(
-        &self,
-        route: &RouteToken,
-        subject: &Subject,
-        found: &mut Findings,
-    ) -> Result<(), Denial> {
-        if route.roles.is_empty() {
-            return Ok(());
-        }
-        let mut finding = Finding::new(Stage::Authorize, Reason::MissingRole);
-        if let Subject::Verified(claims) = subject {
-            if claims
-                .roles()
-                .any(|role| route.roles.iter().any(|asked| asked == role))
-            {
-                return Ok(());
-            }
-            if let Some(provider) = self.providers.get(claims.provider) {
-                finding = provider.from.place(finding.rule(&provider.name));
-            }
-        }
-        found.push(finding);
-        Err(self.refusal(route, Stage::Authorize, Reason::MissingRole))
-    }
-
-    /// Adds to `edits`: removal of every client copy of any provider's forwarded headers that is present in
-    /// `head`, whatever the route asks; then the forwarded claims of `subject`. A copy spelled with `_` for `-`
-    /// is a copy: CGI-like upstreams cannot tell them apart.
-    /// The claims are moved out: [`VerifiedClaims::forward`] is empty afterwards.
-    pub fn edit(&self, head: &RequestHead<'_>, subject: &mut Subject, edits: &mut Edits) {
-        for (name, _) in self.providers.iter().flat_map(|provider| &provider.forward) {
-            for field in &head.fields {
-                if same_header(field.name, name)
-                    && !edits.remove.iter().any(|removed| removed == field.name)
-                {
-                    edits.remove.push(copy(field.name));
-                }
-            }
-        }
-        if let Subject::Verified(claims) = subject {
-            edits.add = core::mem::take(&mut claims.additions);
-            let mut forward = core::mem::take(&mut claims.forward);
-            if edits.set.is_empty() {
-                edits.set = forward;
-            } else {
-                edits.set.append(&mut forward);
-            }
-        }
     }
 }
 
@@ -645,9 +475,23 @@ impl Provider {
         }
     }
 
+    /// Whether it marks what it accepted.
+    fn marks(&self) -> bool {
+        match &self.kind {
+            ProviderKind::ApiKey(_)
+            | ProviderKind::Basic(_)
+            | ProviderKind::Certificate(_)
+            | ProviderKind::Jwt(_)
+            | ProviderKind::Session(_) => false,
+            ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
+            ProviderKind::SignedMessage(signed) => signed.rules.replay != signed::Replay::Ignore,
+        }
+    }
+
     fn verify<S: Outside>(
         &self,
         index: usize,
+        route: &RouteToken,
         token: &[u8],
         ask: &Ask<'_>,
         memory: &mut Memory,
@@ -658,19 +502,19 @@ impl Provider {
             return Err(Failure::new(self.kind.invalid(), "size").into());
         }
         let claims = match &self.kind {
-            ProviderKind::ApiKey(rules) => rules.verify(index, self, token, env.wall)?,
+            ProviderKind::ApiKey(rules) => rules.verify(index, self, route, token, env.wall)?,
             ProviderKind::Basic(rules) => {
-                rules.verify(index, self, token, &mut memory.passwords, env.wall)?
+                rules.verify(index, self, route, token, &mut memory.passwords, env.wall)?
             }
             ProviderKind::Certificate(rules) => match &ask.connection.certificate {
-                Some(certificate) => rules.verify(index, self, certificate)?,
+                Some(certificate) => rules.verify(index, self, route, certificate)?,
                 None => return Err(Failure::new(Reason::TokenMissing, "certificate").into()),
             },
             ProviderKind::Jwt(rules) => {
-                claims::verify(index, self, rules, token, ask, memory, env)?
+                claims::verify(index, self, rules, route, token, ask, memory, env)?
             }
             ProviderKind::Session(rules) => {
-                session::verify(index, self, rules, token, ask, env.wall)?
+                session::verify(index, self, rules, route, token, ask, env.wall)?
             }
             ProviderKind::SignedBody(rules) => {
                 signed::verify_body(index, self, rules, token, ask, env, found)?
@@ -703,18 +547,11 @@ impl Source {
         match self {
             Self::Basic | Self::Bearer => finding.place(b"header", b"authorization"),
             Self::Certificate => finding.place(b"connection", b"certificate"),
-            Self::Header(name) => finding.place(b"header", name),
+            Self::Header(name) | Self::Scheme { header: name, .. } => {
+                finding.place(b"header", name)
+            }
             Self::Cookie(name) => finding.place(b"cookie", name),
             Self::Query(name) => finding.place(b"query", name),
-        }
-    }
-
-    /// The name of the field, cookie or parameter that carries a secret.
-    #[must_use]
-    pub fn name(&self) -> Option<&[u8]> {
-        match self {
-            Self::Header(name) | Self::Cookie(name) | Self::Query(name) => Some(name),
-            Self::Basic | Self::Bearer | Self::Certificate => None,
         }
     }
 }
@@ -725,11 +562,24 @@ struct Failure {
     reason: Reason,
     /// What failed, for the finding only.
     what: &'static str,
+    /// Which of the provider's claim rules.
+    rule: Option<usize>,
 }
 
 impl Failure {
     const fn new(reason: Reason, what: &'static str) -> Self {
-        Self { reason, what }
+        Self {
+            reason,
+            what,
+            rule: None,
+        }
+    }
+
+    const fn rule(rule: usize) -> Self {
+        Self {
+            rule: Some(rule),
+            ..Self::claims("claim")
+        }
     }
 
     const fn claims(what: &'static str) -> Self {
@@ -772,7 +622,9 @@ fn refusal(stage: Stage, reason: Reason) -> Denial {
             b"Signature realm=\"palisade\""
         }
         Reason::TokenMissing | Reason::CertificateInvalid => b"Bearer realm=\"palisade\"",
-        Reason::MissingRole => b"Bearer realm=\"palisade\", error=\"insufficient_scope\"",
+        Reason::MissingClaim | Reason::MissingRole | Reason::MissingScope => {
+            b"Bearer realm=\"palisade\", error=\"insufficient_scope\""
+        }
         Reason::MultipleCredentials => {
             b"Bearer realm=\"palisade\", error=\"invalid_request\", \
               error_description=\"more than one credential\""

@@ -109,7 +109,10 @@ impl TokenStage {
         };
         credential.revoke(provider, marks, env).map_err(|reason| {
             let finding = Finding::new(Stage::Token, reason).rule(&provider.name);
-            found.push(provider.from.place(finding));
+            found.push(match provider.from.first() {
+                Some(source) => source.place(finding),
+                None => finding,
+            });
             Denial::new(Stage::Token, reason)
         })
     }

@@ -22,12 +22,12 @@ use core::net::IpAddr;
 
 use super::Key;
 use super::binding::{self, Prefix};
-use super::claims::{Claims, can_be_field_value, digits, owned, string};
+use super::claims::{Claims, digits, owned, string};
 use super::jws::MAX_KEYS_TRIED;
 use super::revocation::Credential;
 use super::{
-    Ask, Failure, Provider, Session, SessionFormat, VerifiedClaims, base64url, copy, csrf,
-    split_last,
+    Ask, Failure, Provider, RouteToken, Session, SessionFormat, VerifiedClaims, base64url, copy,
+    csrf, split_last,
 };
 use crate::addition::Addition;
 use crate::budget::MAX_TOKEN_BYTES;
@@ -79,12 +79,13 @@ pub(super) fn verify(
     index: usize,
     provider: &Provider,
     rules: &Session,
+    route: &RouteToken,
     token: &[u8],
     ask: &Ask<'_>,
     now: UnixTime,
 ) -> Result<VerifiedClaims, Failure> {
     match rules.format {
-        SessionFormat::V1 => verify_v1(index, provider, rules, token, ask, now),
+        SessionFormat::V1 => verify_v1(index, provider, rules, route, token, ask, now),
         SessionFormat::Colon => verify_colon(index, provider, rules, token, now),
     }
 }
@@ -93,6 +94,7 @@ fn verify_v1(
     index: usize,
     provider: &Provider,
     rules: &Session,
+    route: &RouteToken,
     token: &[u8],
     ask: &Ask<'_>,
     now: UnixTime,
@@ -104,7 +106,7 @@ fn verify_v1(
     let mac = base64url::decode(mac, &mut room).ok_or(malformed)?;
     let (key, newest) = rules.key_of(signed, mac)?;
     let payload = base64url::decode_vec(payload).ok_or(malformed)?;
-    let claims = Claims::read(&payload)?;
+    let claims = Claims::read(payload)?;
     let kid = match claims.get(b"kid") {
         None => None,
         Some(kid) => Some(string(kid).ok_or(malformed)?.decode()),
@@ -129,13 +131,13 @@ fn verify_v1(
     if let Some(csrf) = &rules.csrf {
         csrf.judge(&rules.keys, &session, ask)?;
     }
-    let mut verified = claims.collect(index, provider, owned(subject))?;
+    let mut verified = claims.collect(index, provider, route, owned(subject))?;
     if let Some(renewal) = &rules.renewal
         && rules.is_due(newest, last, now)
     {
         verified
             .additions
-            .extend(rules.renew(renewal, &payload, left, last, ask, now));
+            .extend(rules.renew(renewal, claims.whole(), left, last, ask, now));
     }
     if let Some(csrf) = &rules.csrf {
         let cookie = csrf.cookie(&rules.keys, &session, left, ask.head);
@@ -171,27 +173,23 @@ fn verify_colon(
         return Err(Failure::new(Reason::TokenNotBound, "client"));
     }
     let mut forward = Vec::new();
-    for (name, pointer) in &provider.forward {
-        let value = match pointer.as_slice() {
+    for header in &provider.forward {
+        let value = match header.claim.as_slice() {
             b"/sub" => subject,
             b"/iat" => issued_at_text,
             _ => continue,
         };
-        if !can_be_field_value(value) {
-            return Err(Failure::claims("forward"));
-        }
-        forward.push((copy(name), copy(value)));
+        forward.push((copy(&header.header), header.of_text(value)?));
     }
     Ok(VerifiedClaims {
         provider: index,
         subject: copy(subject),
-        roles: Vec::new(),
         forward,
-        additions: Vec::new(),
         credential: rules
             .revocation
             .is_used()
             .then(|| rules.credential(signed, issued_at)),
+        ..VerifiedClaims::default()
     })
 }
 
@@ -228,12 +226,7 @@ impl Session {
     }
 
     /// When the session was seen last: `seen`, else `iat`; an idle time-out is counted from there.
-    fn judge_idle(
-        &self,
-        claims: &Claims<'_>,
-        issued_at: u64,
-        now: UnixTime,
-    ) -> Result<u64, Failure> {
+    fn judge_idle(&self, claims: &Claims, issued_at: u64, now: UnixTime) -> Result<u64, Failure> {
         let Some(idle) = self.idle else {
             return Ok(issued_at);
         };

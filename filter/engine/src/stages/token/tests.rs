@@ -5,7 +5,9 @@ use alloc::{format, vec};
 
 use super::*;
 use crate::env::MemoryStore;
+use crate::finding::Findings;
 use crate::units::{Monotonic, UnixTime};
+use crate::verdict::Edits;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const CLIENT: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -30,20 +32,33 @@ fn jwt_rules() -> Jwt {
         require: vec![b"scope".to_vec()],
         require_exp: true,
         revocation: Revocation::default(),
+        max_lifetime: None,
+        max_age: None,
     }
 }
 
 fn provider(name: &str, from: Source, kind: ProviderKind) -> Provider {
     Provider {
         name: name.as_bytes().to_vec(),
-        from,
+        from: vec![from],
         kind,
         forward: vec![
-            (b"x-user".to_vec(), b"/sub".to_vec()),
-            (b"x-roles".to_vec(), b"/roles".to_vec()),
-            (b"x-extra".to_vec(), b"/extra".to_vec()),
+            plain("x-user", "/sub"),
+            plain("x-roles", "/roles"),
+            plain("x-extra", "/extra"),
         ],
         roles: b"/roles".to_vec(),
+        scopes: None,
+        claims: Vec::new(),
+        strip: false,
+    }
+}
+
+fn plain(header: &str, claim: &str) -> Forward {
+    Forward {
+        header: header.as_bytes().to_vec(),
+        claim: claim.as_bytes().to_vec(),
+        form: Form::Plain,
     }
 }
 
@@ -91,6 +106,8 @@ fn stage() -> TokenStage {
         require: Vec::new(),
         require_exp: false,
         revocation: Revocation::default(),
+        max_lifetime: None,
+        max_age: None,
     };
     let sid = || Source::Cookie(b"sid".to_vec());
     TokenStage {
@@ -118,9 +135,12 @@ fn stage() -> TokenStage {
 fn route(need: Need, any: &[usize]) -> RouteToken {
     RouteToken {
         need,
-        any: any.to_vec(),
+        providers: any.to_vec(),
+        all: false,
         roles: Vec::new(),
         revoke: false,
+        scopes: Vec::new(),
+        claims: Vec::new(),
     }
 }
 
@@ -181,14 +201,20 @@ fn ask(stage: &TokenStage, route: &RouteToken, fields: &[(&str, &[u8])]) -> Stri
             }
         }
         Err(denial) => {
-            let [finding] = found.as_slice() else {
-                panic!("one finding a refusal: {found:?}");
+            let [finding, others @ ..] = found.as_slice() else {
+                panic!("a finding a refusal");
             };
             assert_eq!(
                 (finding.stage, finding.reason),
                 (Stage::Token, denial.reason)
             );
-            assert!(finding.evidence.is_empty(), "never a credential");
+            assert!(
+                others.len() < route.providers.len().max(1),
+                "one a provider"
+            );
+            for finding in found.as_slice() {
+                assert!(finding.evidence.is_empty(), "never a credential");
+            }
             let [("www-authenticate", challenge)] = denial.headers.as_slice() else {
                 panic!("a challenge: {denial:?}");
             };
@@ -648,7 +674,6 @@ fn pointers() {
         ("/flat.name", "flat"),
         ("/realm/none", ""),
         ("/none", ""),
-        ("", ""),
         ("roles", ""),
     ];
     let text =
@@ -657,7 +682,7 @@ fn pointers() {
     for (pointer, expected) in CASES {
         let mut stage = stage();
         stage.providers[0].roles = pointer.as_bytes().to_vec();
-        stage.providers[0].forward = vec![(b"x".to_vec(), pointer.as_bytes().to_vec())];
+        stage.providers[0].forward = vec![plain("x", pointer)];
         let mut found = Findings::default();
         let head = head(&[("authorization", &value)]);
         let route = route(Need::Required, &[0]);
@@ -876,9 +901,9 @@ fn sessions_cut_flipped_and_garbled() {
         let verdict = |bytes: &[u8]| {
             let provider = &stage.providers[index];
             with_env(&head(&[]), |ask, memory, env| {
-                let found = &mut Findings::default();
+                let (found, route) = (&mut Findings::default(), route(Need::Required, &[]));
                 provider
-                    .verify(index, bytes, ask, memory, env, found)
+                    .verify(index, &route, bytes, ask, memory, env, found)
                     .is_ok()
             })
         };
@@ -1017,3 +1042,5 @@ fn edits() {
     assert_eq!(edits.remove, Vec::<Vec<u8>>::new(), "nothing to remove");
     assert_eq!(edits.set, [(b"x-user".to_vec(), b"ann".to_vec())]);
 }
+
+mod demands;

@@ -64,10 +64,13 @@ fn stage(rules: Session) -> TokenStage {
     TokenStage {
         providers: vec![Provider {
             name: b"web".to_vec(),
-            from: Source::Cookie(b"sid".to_vec()),
+            from: vec![Source::Cookie(b"sid".to_vec())],
             kind: ProviderKind::Session(rules),
             forward: Vec::new(),
             roles: b"/roles".to_vec(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         }],
     }
 }
@@ -98,9 +101,12 @@ impl Default for Asked<'_> {
 
 const ROUTE: RouteToken = RouteToken {
     need: Need::Required,
-    any: Vec::new(),
+    providers: Vec::new(),
+    all: false,
     roles: Vec::new(),
     revoke: true,
+    scopes: Vec::new(),
+    claims: Vec::new(),
 };
 
 impl Asked<'_> {
@@ -169,7 +175,7 @@ impl Asked<'_> {
         };
         let mut found = Findings::default();
         let route = RouteToken {
-            any: (0..stage.providers.len()).collect(),
+            providers: (0..stage.providers.len()).collect(),
             ..ROUTE
         };
         let memory = &mut Memory::default();
@@ -733,7 +739,7 @@ fn revoke<S: Outside>(
         counters: store,
     };
     let route = RouteToken {
-        any: vec![0],
+        providers: vec![0],
         ..ROUTE
     };
     let Some(credential) = stage.to_revoke(&route, subject, attacked) else {
@@ -865,15 +871,20 @@ fn a_token_is_known_by_issuer_and_id() {
         leeway: 10,
         require: Vec::new(),
         require_exp: true,
+        max_lifetime: None,
+        max_age: None,
         revocation,
     };
     let stage = |revocation| TokenStage {
         providers: vec![Provider {
             name: b"api".to_vec(),
-            from: Source::Cookie(b"sid".to_vec()),
+            from: vec![Source::Cookie(b"sid".to_vec())],
             kind: ProviderKind::Jwt(jwt(revocation)),
             forward: Vec::new(),
             roles: b"/roles".to_vec(),
+            scopes: None,
+            claims: Vec::new(),
+            strip: false,
         }],
     };
     let marked = stage(Revocation {

@@ -104,7 +104,7 @@ pub(super) fn verify_message<S: Outside>(
     let purpose = Purpose::SignedMessage;
     let rules = &signed.rules;
     rules.accept_once(purpose, provider, named, one.until, ask, env, found)?;
-    Ok(rules.claims(index, provider, one.key_id))
+    Ok(rules.claims(index, provider, one.key_id)?)
 }
 
 /// Judges a signed body.
@@ -139,7 +139,7 @@ pub(super) fn verify_body<S: Outside>(
         env,
         found,
     )?;
-    Ok(rules.claims(index, provider, b""))
+    Ok(rules.claims(index, provider, b"")?)
 }
 
 impl Signed {
@@ -175,20 +175,24 @@ impl Signed {
     }
 
     /// Who signed.
-    fn claims(&self, index: usize, provider: &Provider, key_id: &[u8]) -> VerifiedClaims {
+    fn claims(
+        &self,
+        index: usize,
+        provider: &Provider,
+        key_id: &[u8],
+    ) -> Result<VerifiedClaims, Failure> {
         let subject = self.subject.as_deref().unwrap_or(key_id);
         let mut forward = Vec::new();
-        for (name, _) in &provider.forward {
-            forward.push((copy(name), copy(subject)));
+        for header in &provider.forward {
+            forward.push((copy(&header.header), header.of_text(subject)?));
         }
-        VerifiedClaims {
+        Ok(VerifiedClaims {
             provider: index,
             subject: copy(subject),
             roles: copy(&self.roles),
             forward,
-            additions: Vec::new(),
-            credential: None,
-        }
+            ..VerifiedClaims::default()
+        })
     }
 }
 
