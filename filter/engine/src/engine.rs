@@ -259,7 +259,7 @@ impl Engine {
     /// What one worker remembers under this policy.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory::new(&self.policy.tokens)
+        Memory::new(&self.policy.tokens, self.policy.limits.hash_key)
     }
 
     /// Judges the head. `ends` says that no body follows.

@@ -122,7 +122,8 @@ impl Compiler<'_> {
             .iter()
             .map(|entry| entry.name.clone())
             .collect();
-        let tokens = self.tokens(config.tokens);
+        let mut tokens = self.tokens(config.tokens);
+        tokens.remembered = wide(config.token_cache.entries.0);
         // Where a credential is carried, nothing is shown, whatever a list says.
         let mut redact = bytes(config.events.redact, |it| it.0);
         let sources = tokens.providers.iter().flat_map(|it| &it.from);

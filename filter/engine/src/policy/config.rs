@@ -36,6 +36,8 @@ section! {
         headers: Headers = {},
         /// Token providers by name.
         tokens: Named<Token> = {},
+        /// Tokens whose signature was verified.
+        token_cache: TokenCacheConfig = {},
         /// Rate limits; all that match are charged.
         limits: Vec<Located<Limit>> = [],
         /// Sizes of the tables in shared memory.
@@ -113,6 +115,14 @@ section! {
         params: Count<0, 4096> = 256,
         /// Cookie pairs.
         cookies: Count<0, 1024> = 64,
+    }
+}
+
+section! {
+    /// Tokens whose signature was verified, remembered by each worker; all else is judged on every request.
+    struct TokenCacheConfig {
+        /// Tokens remembered, at most 4 KiB each on average; 0: none.
+        entries: Count<0, 65536> = 1024,
     }
 }
 

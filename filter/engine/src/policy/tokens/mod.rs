@@ -190,7 +190,10 @@ impl Compiler<'_> {
             .filter(|provider| provider.revocation().is_some_and(|it| it.marks))
             .map(|provider| provider.name.clone())
             .collect();
-        TokenStage { providers }
+        TokenStage {
+            providers,
+            remembered: 0,
+        }
     }
 
     pub(in crate::policy) fn unique_id(

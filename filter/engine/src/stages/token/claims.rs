@@ -22,7 +22,7 @@ use crate::verdict::Reason;
 /// Members of a claims object; more is malformed (distinct names cost the square of it).
 const MAX_CLAIMS: usize = 128;
 
-/// Judges a JWT.
+/// Judges a JWT: whether its signature holds is computed or remembered, everything else is looked at now.
 pub(super) fn verify<S: Outside>(
     index: usize,
     provider: &Provider,
@@ -33,9 +33,20 @@ pub(super) fn verify<S: Outside>(
     memory: &mut Memory,
     env: &mut Env<'_, S>,
 ) -> Result<VerifiedClaims, Stop> {
+    let place = memory.place(index, token);
+    let known = place
+        .as_ref()
+        .and_then(|place| memory.tokens.get(place, token));
+    if let Some(claims) = known {
+        return Ok(rules.accept(index, provider, route, claims, env.wall)?);
+    }
     let payload = rules.authentic(index, token, ask, memory, env)?;
     let claims = Claims::read(payload)?;
-    Ok(rules.accept(index, provider, route, &claims, env.wall)?)
+    let accepted = rules.accept(index, provider, route, &claims, env.wall)?;
+    if let Some(place) = place {
+        memory.tokens.insert(place, token, claims);
+    }
+    Ok(accepted)
 }
 
 impl Jwt {
@@ -265,6 +276,13 @@ impl Claims {
     /// The payload.
     pub(super) fn whole(&self) -> &[u8] {
         self.text.get(..self.whole).unwrap_or_default()
+    }
+
+    /// Bytes it takes to remember.
+    pub(super) const fn bytes(&self) -> usize {
+        self.text
+            .capacity()
+            .saturating_add(self.members.capacity().saturating_mul(size_of::<Claim>()))
     }
 
     /// The value of a top-level member as written.

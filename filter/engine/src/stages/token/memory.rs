@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::TokenStage;
+use super::cache::{Place, TokenCache};
 use super::remote::Remote;
 
 /// The memory of one worker.
@@ -13,21 +14,24 @@ use super::remote::Remote;
 pub struct Memory {
     /// Right passwords of late.
     pub(super) passwords: super::basic::Remembered,
+    /// Verified tokens.
+    pub(super) tokens: TokenCache,
     /// Keys that are fetched, by the index of their provider.
     remotes: Vec<(usize, Remote)>,
 }
 
 impl Memory {
-    /// An empty memory for these providers.
+    /// An empty memory for these providers. `secret` keeps clients from choosing where their tokens stand.
     #[must_use]
-    pub fn new(tokens: &TokenStage) -> Self {
+    pub fn new(tokens: &TokenStage, secret: [u8; 16]) -> Self {
         let mut remotes = Vec::new();
         for (index, _) in tokens.remote_keys() {
             remotes.push((index, Remote::default()));
         }
         Self {
+            passwords: super::basic::Remembered::default(),
+            tokens: TokenCache::new(tokens.remembered, secret),
             remotes,
-            ..Self::default()
         }
     }
 
@@ -37,5 +41,16 @@ impl Memory {
         remotes
             .find(|(index, _)| *index == provider)
             .map(|(_, remote)| remote)
+    }
+
+    /// Where a token of a provider is remembered, under the keys it has now; nothing while it has none that serve.
+    pub(super) fn place(&self, provider: usize, token: &[u8]) -> Option<Place> {
+        let remote = self.remotes.iter().find(|(index, _)| *index == provider);
+        let generation = match remote {
+            None => 0,
+            Some((_, remote)) if remote.serves() => remote.stamp(),
+            Some(_) => return None,
+        };
+        self.tokens.place(provider, generation, token)
     }
 }

@@ -14,6 +14,7 @@ pub mod api_key;
 mod base64url;
 pub mod basic;
 mod binding;
+mod cache;
 mod callout;
 pub mod certificate;
 mod claims;
@@ -421,6 +422,8 @@ impl From<Failure> for Stop {
 pub struct TokenStage {
     /// Providers in document order.
     pub providers: Vec<Provider>,
+    /// Verified tokens that a worker remembers; 0: none.
+    pub remembered: usize,
 }
 
 impl TokenStage {

@@ -111,6 +111,7 @@ fn stage() -> TokenStage {
     };
     let sid = || Source::Cookie(b"sid".to_vec());
     TokenStage {
+        remembered: 64,
         providers: vec![
             provider("app", Source::Bearer, ProviderKind::Jwt(jwt_rules())),
             provider(
@@ -971,6 +972,7 @@ fn the_closest_failure() {
         ..jwt_rules()
     };
     let stage = TokenStage {
+        remembered: 0,
         providers: vec![
             bearer("wrong", wrong),
             bearer("strict", strict),
@@ -1044,3 +1046,4 @@ fn edits() {
 }
 
 mod demands;
+mod remembered;

@@ -62,6 +62,7 @@ fn csrf() -> Csrf {
 
 fn stage(rules: Session) -> TokenStage {
     TokenStage {
+        remembered: 0,
         providers: vec![Provider {
             name: b"web".to_vec(),
             from: vec![Source::Cookie(b"sid".to_vec())],
@@ -876,6 +877,7 @@ fn a_token_is_known_by_issuer_and_id() {
         revocation,
     };
     let stage = |revocation| TokenStage {
+        remembered: 0,
         providers: vec![Provider {
             name: b"api".to_vec(),
             from: vec![Source::Cookie(b"sid".to_vec())],

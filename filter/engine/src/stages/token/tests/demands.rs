@@ -80,7 +80,7 @@ fn places() {
         (
             "/?access_token=T;access_token=T",
             &[],
-            "TokenInvalid app/signature",
+            "TokenInvalid app/malformed",
         ),
         ("/", &[("x-auth", "JWT T")], "ann"),
         ("/", &[("x-auth", "jwt   T")], "ann"),
