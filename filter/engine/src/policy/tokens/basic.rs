@@ -168,7 +168,7 @@ fn stored(text: &str) -> Result<Stored, (String, String)> {
             format!("`{count}` iterations are out of range"),
             format!(
                 "write {MIN_ITERATIONS} to {MAX_ITERATIONS}: a check holds its worker and all that it serves, in wasm \
-                about 30ms for 100000; limit failures (`count: {{ failures: authentication }}`) and choose long passwords"
+                about 65ms for 100000; limit failures (`count: {{ failures: authentication }}`) and choose long passwords"
             ),
         ));
     }

@@ -19,8 +19,8 @@ use super::{Failure, Provider, RouteToken, VerifiedClaims, base64url, split_firs
 use crate::units::UnixTime;
 use crate::verdict::Reason;
 
-/// Iterations of PBKDF2 at most: a callback holds its worker until it ends, and wasm does about 300 in 0.1 ms. Full
-/// strength (600,000) would hold every other request of the worker for some 200 ms.
+/// Iterations of PBKDF2 at most: a callback holds its worker until it ends, and wasm does about 1,500 in a millisecond. Full
+/// strength (600,000) would hold every other request of the worker for some 400 ms.
 pub const MAX_ITERATIONS: u32 = 10_000;
 
 /// Iterations at least, where PBKDF2 is used at all.
