@@ -52,6 +52,8 @@ pub enum Reason {
     DigestMismatch,
     /// Nothing shows that the session's own pages caused the request.
     CsrfFailed,
+    /// The proof of possession does not hold, or there is none where the token is bound.
+    DpopInvalid,
     /// A forbidden header was sent.
     ForbiddenHeader,
     /// Framing is ambiguous (several lengths, length and chunked, …).
@@ -140,7 +142,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -152,6 +154,7 @@ impl Reason {
         Self::CredentialsInvalid,
         Self::DigestMismatch,
         Self::CsrfFailed,
+        Self::DpopInvalid,
         Self::ForbiddenHeader,
         Self::FramingAmbiguous,
         Self::HeadersTooLarge,
@@ -193,6 +196,7 @@ impl Reason {
             self,
             Self::CertificateInvalid
                 | Self::CredentialsInvalid
+                | Self::DpopInvalid
                 | Self::Replayed
                 | Self::SignatureInvalid
                 | Self::TokenInvalid
@@ -219,6 +223,7 @@ impl Reason {
             Self::CredentialsInvalid => row(401, "credentials_invalid", "Unauthorized", 16),
             Self::DigestMismatch => row(400, "digest_mismatch", "Bad Request", 3),
             Self::CsrfFailed => row(403, "csrf_failed", "Forbidden", 7),
+            Self::DpopInvalid => row(401, "dpop_invalid", "Unauthorized", 16),
             Self::ForbiddenHeader => row(400, "forbidden_header", "Bad Request", 3),
             Self::FramingAmbiguous => row(400, "framing_ambiguous", "Bad Request", 3),
             Self::HeadersTooLarge => row(

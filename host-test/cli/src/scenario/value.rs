@@ -12,11 +12,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use sha2::{Digest, Sha256};
 
 use palisade_engine::stages::token::session::V1;
 
 use super::signature::{HashSpec, SignatureSpec};
 use super::time::Moment;
+use crate::keys::base64url;
 use crate::mint;
 
 /// Bytes that a value may repeat itself to.
@@ -83,6 +85,9 @@ pub struct JwtSpec {
     /// Claims; `exp`, `nbf` and `iat` may be relative to now, such as `+1h`.
     #[serde(default)]
     pub claims: BTreeMap<String, serde_json::Value>,
+    /// The token that a proof of possession is for: its SHA-256 becomes the claim `ath`.
+    #[serde(default)]
+    pub proves: Option<Value>,
 }
 
 /// A `v1` session token to mint.
@@ -241,6 +246,10 @@ impl Value {
                         _ => value.clone(),
                     };
                     claims.insert(name.clone(), value);
+                }
+                if let Some(token) = &spec.proves {
+                    let digest = Sha256::digest(token.render(context)?);
+                    claims.insert("ath".to_owned(), base64url(&digest).into());
                 }
                 mint::jwt(
                     &spec.algorithm,

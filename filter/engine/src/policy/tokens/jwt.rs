@@ -3,11 +3,13 @@
 use alloc::vec::Vec;
 
 use crate::policy::compile::{Compiler, bytes};
-use crate::policy::read::{Located, Named, Path, section};
+use crate::policy::read::{Located, Named, Path, keywords, section};
 use crate::policy::tokens::remote_keys::JwtKeys;
 use crate::policy::tokens::{ForwardCredential, Forwarded, From, RuleConfig};
 use crate::policy::values::{Attack, Duration, JwtTag, Pointer, Text};
-use crate::stages::token::{Algorithm, Jwt, Key, Provider, ProviderKind};
+use crate::stages::token::dpop::{self, Dpop};
+use crate::stages::token::signed::Replay;
+use crate::stages::token::{Algorithm, Jwt, Key, Provider, ProviderKind, Source};
 
 section! {
     /// A JWT in compact form, signed (RFC 7519, RFC 8725).
@@ -40,6 +42,10 @@ section! {
         max_lifetime: Option<Duration>,
         /// Longest time since `iat`; tokens must have it then.
         max_age: Option<Duration>,
+        /// Proofs of possession (RFC 9449): `required`, or `allowed`, when tokens that are bound to a key need one.
+        dpop: Option<DpopMode>,
+        /// How old or how far ahead the time of a proof may be.
+        dpop_window: Duration = "1m",
         /// Headers to set from claims: header name to claim. The client's own copies are removed.
         forward: Named<Forwarded> = {},
         /// Whether the credential goes on to the upstream once it was verified.
@@ -52,6 +58,15 @@ section! {
         claims: Vec<Located<RuleConfig>> = [],
     }
 }
+
+/// Whether proofs of possession are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DpopMode {
+    Allowed,
+    Required,
+}
+
+keywords!(DpopMode, "a choice", { "required" => Self::Required, "allowed" => Self::Allowed });
 
 impl Compiler<'_> {
     pub(in crate::policy) fn jwt(
@@ -93,6 +108,29 @@ impl Compiler<'_> {
                 "leave it out, or `revocable` and `revoke_on`",
             );
         }
+        let mut from = config.from.0;
+        let dpop = config.dpop.map(|mode| {
+            let required = mode == DpopMode::Required;
+            if !from.contains(&Source::Bearer) {
+                self.errors.push(
+                    &at.key("dpop"),
+                    "a token with a proof is carried in `authorization`",
+                    "write `from: bearer`, or leave it out",
+                );
+            }
+            if required {
+                from.retain(|source| *source != Source::Bearer);
+            }
+            from.push(Source::Scheme {
+                header: b"authorization".to_vec(),
+                prefix: dpop::SCHEME.to_vec(),
+            });
+            Dpop {
+                required,
+                window: self.seconds(&at.key("dpop_window"), config.dpop_window.0, 1, 3600),
+                replay: Replay::DenyWhenFull,
+            }
+        });
         let jwt = Jwt {
             keys,
             remote,
@@ -105,13 +143,14 @@ impl Compiler<'_> {
             max_lifetime: config
                 .max_lifetime
                 .map(|span| self.seconds(&at.key("max_lifetime"), span.0, 1, 366 * 86_400)),
+            dpop,
             max_age: config
                 .max_age
                 .map(|span| self.seconds(&at.key("max_age"), span.0, 1, 366 * 86_400)),
         };
         Provider {
             name,
-            from: config.from.0,
+            from,
             kind: ProviderKind::Jwt(jwt),
             forward: self.forward(config.forward),
             roles: config.roles.0,

@@ -11,9 +11,10 @@ use alloc::vec::Vec;
 
 use super::revocation::Credential;
 use super::{
-    Ask, Failure, Jwt, Memory, Provider, RouteToken, Stop, VerifiedClaims, copy, split_first,
+    Ask, Failure, Jwt, Memory, Provider, RouteToken, Stop, VerifiedClaims, copy, dpop, split_first,
 };
 use crate::env::{Env, Outside};
+use crate::finding::Findings;
 use crate::json::{self, Event, Reader, Text};
 use crate::marks::Purpose;
 use crate::units::UnixTime;
@@ -23,6 +24,10 @@ use crate::verdict::Reason;
 const MAX_CLAIMS: usize = 128;
 
 /// Judges a JWT: whether its signature holds is computed or remembered, everything else is looked at now.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "facts of one request; a struct for them would have one user"
+)]
 pub(super) fn verify<S: Outside>(
     index: usize,
     provider: &Provider,
@@ -32,17 +37,21 @@ pub(super) fn verify<S: Outside>(
     ask: &Ask<'_>,
     memory: &mut Memory,
     env: &mut Env<'_, S>,
+    found: &mut Findings,
 ) -> Result<VerifiedClaims, Stop> {
     let place = memory.place(index, token);
     let known = place
         .as_ref()
         .and_then(|place| memory.tokens.get(place, token));
     if let Some(claims) = known {
-        return Ok(rules.accept(index, provider, route, claims, env.wall)?);
+        let accepted = rules.accept(index, provider, route, claims, env.wall)?;
+        rules.judge_proof(provider, token, claims, ask, env, found)?;
+        return Ok(accepted);
     }
     let payload = rules.authentic(index, token, ask, memory, env)?;
     let claims = Claims::read(payload)?;
     let accepted = rules.accept(index, provider, route, &claims, env.wall)?;
+    rules.judge_proof(provider, token, &claims, ask, env, found)?;
     if let Some(place) = place {
         memory.tokens.insert(place, token, claims);
     }
@@ -84,6 +93,22 @@ impl Jwt {
             until: expires.saturating_add(self.leeway).saturating_sub(1),
             leeway: self.leeway,
         })
+    }
+
+    /// The last of all: it leaves a mark.
+    fn judge_proof<S: Outside>(
+        &self,
+        provider: &Provider,
+        token: &[u8],
+        claims: &Claims,
+        ask: &Ask<'_>,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> Result<(), Failure> {
+        match &self.dpop {
+            None => Ok(()),
+            Some(rules) => dpop::judge_token(rules, &provider.name, token, claims, ask, env, found),
+        }
     }
 
     fn judge(&self, claims: &Claims, now: UnixTime) -> Result<(), Failure> {

@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 
 use super::extract::{self, Carried};
 use super::{
-    Ask, Awaited, Claimed, Failure, Memory, Need, Outcome, Provider, ProviderKind, RouteToken,
+    Ask, Awaited, Claimed, Failure, Jwt, Memory, Need, Outcome, Provider, ProviderKind, RouteToken,
     Session, SessionFormat, Source, Stop, Subject, TokenStage, VerifiedClaims, basic, certificate,
-    copy, refusal, same_header, session,
+    copy, dpop, refusal, same_header, session,
 };
 use crate::env::{Env, Outside};
 use crate::finding::{Finding, Findings};
@@ -361,6 +361,14 @@ impl TokenStage {
             match &provider.kind {
                 ProviderKind::Basic(rules) => others.push(rules.challenge()),
                 ProviderKind::Certificate(_) => {}
+                ProviderKind::Jwt(Jwt {
+                    dpop: Some(rules), ..
+                }) => {
+                    bearer |= !rules.required || reason == Reason::DpopInvalid;
+                    if reason != Reason::DpopInvalid {
+                        others.push(dpop::CHALLENGE);
+                    }
+                }
                 ProviderKind::ApiKey(_) if !provider.from.contains(&Source::Bearer) => keys = true,
                 _ => bearer = true,
             }

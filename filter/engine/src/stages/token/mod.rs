@@ -20,6 +20,7 @@ pub mod certificate;
 mod claims;
 mod csrf;
 mod der;
+pub mod dpop;
 mod extract;
 mod forward;
 mod judge;
@@ -150,6 +151,8 @@ pub struct Jwt {
     pub max_lifetime: Option<u64>,
     /// Longest time since `iat` in seconds; it must be there then.
     pub max_age: Option<u64>,
+    /// Proofs of possession; `None`: none is looked at.
+    pub dpop: Option<dpop::Dpop>,
 }
 
 /// Session token rules.
@@ -484,8 +487,8 @@ impl Provider {
             ProviderKind::ApiKey(_)
             | ProviderKind::Basic(_)
             | ProviderKind::Certificate(_)
-            | ProviderKind::Jwt(_)
             | ProviderKind::Session(_) => false,
+            ProviderKind::Jwt(rules) => rules.dpop.is_some(),
             ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
             ProviderKind::SignedMessage(signed) => signed.rules.replay != signed::Replay::Ignore,
         }
@@ -514,7 +517,7 @@ impl Provider {
                 None => return Err(Failure::new(Reason::TokenMissing, "certificate").into()),
             },
             ProviderKind::Jwt(rules) => {
-                claims::verify(index, self, rules, route, token, ask, memory, env)?
+                claims::verify(index, self, rules, route, token, ask, memory, env, found)?
             }
             ProviderKind::Session(rules) => {
                 session::verify(index, self, rules, route, token, ask, env.wall)?
@@ -621,6 +624,7 @@ fn refusal(stage: Stage, reason: Reason) -> Denial {
             // Nothing that another credential would answer.
             return Denial::new(stage, reason);
         }
+        Reason::DpopInvalid => dpop::WRONG_PROOF,
         Reason::Replayed | Reason::SignatureExpired | Reason::SignatureInvalid => {
             b"Signature realm=\"palisade\""
         }

@@ -52,8 +52,19 @@ struct Rsa {
 impl PublicKey {
     /// Checks a key of these numbers.
     pub(super) fn new(spki: Spki<'_>) -> Result<Self, JwkError> {
+        match spki {
+            Spki::Rsa { n, e } => Ok(Self {
+                point: Point::Rsa(Box::new(rsa(n, e)?)),
+                spki: spki.write(),
+            }),
+            _ => Self::on_a_curve(spki),
+        }
+    }
+
+    /// The same for points of curves: what a request may bring along.
+    pub(super) fn on_a_curve(spki: Spki<'_>) -> Result<Self, JwkError> {
         let point = match spki {
-            Spki::Rsa { n, e } => Point::Rsa(Box::new(rsa(n, e)?)),
+            Spki::Rsa { .. } => return Err(JwkError::KeyType),
             Spki::P256(point) => {
                 let point = point.try_into().map_err(|_| JwkError::Point)?;
                 Point::P256(Box::new(software::load_p256(point).ok_or(JwkError::Point)?))

@@ -34,6 +34,7 @@ fn jwt_rules() -> Jwt {
         revocation: Revocation::default(),
         max_lifetime: None,
         max_age: None,
+        dpop: None,
     }
 }
 
@@ -108,6 +109,7 @@ fn stage() -> TokenStage {
         revocation: Revocation::default(),
         max_lifetime: None,
         max_age: None,
+        dpop: None,
     };
     let sid = || Source::Cookie(b"sid".to_vec());
     TokenStage {

@@ -873,6 +873,7 @@ fn a_token_is_known_by_issuer_and_id() {
         require: Vec::new(),
         require_exp: true,
         max_lifetime: None,
+        dpop: None,
         max_age: None,
         revocation,
     };

@@ -112,20 +112,17 @@ fn write_derived(message: Message<'_>, name: &[u8], out: &mut Vec<u8>) -> Result
         (b"@status", Some(status)) => out.extend_from_slice(status),
         (_, Some(_)) | (b"@status", None) => return Err("component"),
         (b"@method", None) => out.extend_from_slice(head.method),
-        (b"@authority", None) => write_authority(head, out),
+        (b"@authority", None) => write_authority(head.scheme, head.authority, out),
         (b"@scheme", None) => write_lower(head.scheme, out),
         (b"@target-uri", None) => {
-            write_lower(head.scheme, out);
-            out.extend_from_slice(b"://");
-            write_authority(head, out);
-            write_path(head, out);
+            write_uri(head.scheme, head.authority, head.raw_path, out);
             if let Some(query) = head.query {
                 out.push(b'?');
                 out.extend_from_slice(query);
             }
         }
         (b"@request-target", None) => out.extend_from_slice(head.target),
-        (b"@path", None) => write_path(head, out),
+        (b"@path", None) => write_path(head.raw_path, out),
         (b"@query", None) => {
             out.push(b'?');
             out.extend_from_slice(head.query.unwrap_or_default());
@@ -140,24 +137,27 @@ fn write_lower(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// In lower case, without the port that the scheme has anyway (RFC 9110 §4.2.3).
-fn write_authority(head: &RequestHead<'_>, out: &mut Vec<u8>) {
-    let usual: &[u8] = if head.scheme.eq_ignore_ascii_case(b"https") {
+fn write_authority(scheme: &[u8], authority: &[u8], out: &mut Vec<u8>) {
+    let usual: &[u8] = if scheme.eq_ignore_ascii_case(b"https") {
         b":443"
-    } else if head.scheme.eq_ignore_ascii_case(b"http") {
+    } else if scheme.eq_ignore_ascii_case(b"http") {
         b":80"
     } else {
         b""
     };
-    let authority = head.authority;
     write_lower(authority.strip_suffix(usual).unwrap_or(authority), out);
 }
 
-fn write_path(head: &RequestHead<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(if head.raw_path.is_empty() {
-        b"/"
-    } else {
-        head.raw_path
-    });
+fn write_path(path: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(if path.is_empty() { b"/" } else { path });
+}
+
+/// A target without its query.
+pub(super) fn write_uri(scheme: &[u8], authority: &[u8], path: &[u8], out: &mut Vec<u8>) {
+    write_lower(scheme, out);
+    out.extend_from_slice(b"://");
+    write_authority(scheme, authority, out);
+    write_path(path, out);
 }
 
 /// RFC 9421 §2.2.8. A name that is sent more than once must not be covered.

@@ -14,10 +14,11 @@ mod sf;
 
 use alloc::vec::Vec;
 
-use super::{Ask, Awaited, Failure, Key, Provider, Stop, VerifiedClaims, copy};
+use super::{Ask, Awaited, Failure, Key, Provider, Stop, VerifiedClaims, copy, split_first};
 use crate::env::{Env, Outside};
 use crate::finding::{Finding, Findings};
 use crate::marks::{Marked, Purpose};
+use crate::request::RequestHead;
 use crate::units::UnixTime;
 use crate::verdict::{Reason, Stage};
 
@@ -142,6 +143,45 @@ pub(super) fn verify_body<S: Outside>(
     Ok(rules.claims(index, provider, b"")?)
 }
 
+/// Marks a proof of possession, by its key and its id.
+pub(super) fn accept_proof<S: Outside>(
+    replay: Replay,
+    name: &[u8],
+    [key, id]: [&[u8]; 2],
+    until: u64,
+    ask: &Ask<'_>,
+    env: &mut Env<'_, S>,
+    found: &mut Findings,
+) -> Result<(), Failure> {
+    let named: [&[u8]; 2] = [key, id];
+    match mark(replay, Purpose::Proof, name, &named, until, ask, env, found) {
+        Err(failure) if failure.reason == Reason::Replayed => {
+            Err(Failure::new(Reason::DpopInvalid, failure.what))
+        }
+        marked => marked,
+    }
+}
+
+/// Whether `uri` is where a request goes, query and fragment left out (RFC 9449 §4.3).
+pub(super) fn is_target(uri: &[u8], head: &RequestHead<'_>) -> bool {
+    let end = uri.iter().position(|byte| matches!(byte, b'?' | b'#'));
+    let uri = end.and_then(|end| uri.get(..end)).unwrap_or(uri);
+    let Some((scheme, rest)) = split_first(uri, b':') else {
+        return false;
+    };
+    let Some(rest) = rest.strip_prefix(b"//") else {
+        return false;
+    };
+    let slash = rest.iter().position(|byte| *byte == b'/');
+    let (authority, path) = slash
+        .and_then(|at| rest.split_at_checked(at))
+        .unwrap_or((rest, b""));
+    let (mut given, mut ours) = (Vec::new(), Vec::new());
+    base::write_uri(scheme, authority, path, &mut given);
+    base::write_uri(head.scheme, head.authority, head.raw_path, &mut ours);
+    given == ours
+}
+
 impl Signed {
     /// Marks what was accepted. `named` tells it from everything else.
     #[expect(
@@ -158,20 +198,8 @@ impl Signed {
         env: &mut Env<'_, S>,
         found: &mut Findings,
     ) -> Result<(), Failure> {
-        if self.replay == Replay::Ignore {
-            return Ok(());
-        }
-        match ask.marks.mark(purpose, named, UnixTime(until), env) {
-            Ok(Marked::Fresh) => Ok(()),
-            Ok(Marked::Seen) => Err(Failure::new(Reason::Replayed, "replayed")),
-            Ok(Marked::Full) if self.replay == Replay::AllowWhenFull => {
-                let finding = Finding::new(Stage::Token, Reason::ReplayCapacity);
-                found.push(finding.rule(&provider.name));
-                Ok(())
-            }
-            Ok(Marked::Full) => Err(Failure::new(Reason::ReplayCapacity, "full")),
-            Err(reason) => Err(Failure::new(reason, "marks")),
-        }
+        let name = &provider.name;
+        mark(self.replay, purpose, name, named, until, ask, env, found)
     }
 
     /// Who signed.
@@ -196,21 +224,51 @@ impl Signed {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "facts of one request; a struct for them would have one user"
+)]
+fn mark<S: Outside>(
+    replay: Replay,
+    purpose: Purpose,
+    name: &[u8],
+    named: &[&[u8]],
+    until: u64,
+    ask: &Ask<'_>,
+    env: &mut Env<'_, S>,
+    found: &mut Findings,
+) -> Result<(), Failure> {
+    if replay == Replay::Ignore {
+        return Ok(());
+    }
+    match ask.marks.mark(purpose, named, UnixTime(until), env) {
+        Ok(Marked::Fresh) => Ok(()),
+        Ok(Marked::Seen) => Err(Failure::new(Reason::Replayed, "replayed")),
+        Ok(Marked::Full) if replay == Replay::AllowWhenFull => {
+            let finding = Finding::new(Stage::Token, Reason::ReplayCapacity);
+            found.push(finding.rule(name));
+            Ok(())
+        }
+        Ok(Marked::Full) => Err(Failure::new(Reason::ReplayCapacity, "full")),
+        Err(reason) => Err(Failure::new(reason, "marks")),
+    }
+}
+
 /// When a signature is good.
 #[derive(Debug, Clone, Copy)]
-struct Window {
+pub(super) struct Window {
     now: u64,
     seconds: u64,
 }
 
 impl Window {
-    const fn new(now: UnixTime, seconds: u64) -> Self {
+    pub(super) const fn new(now: UnixTime, seconds: u64) -> Self {
         let UnixTime(now) = now;
         Self { now, seconds }
     }
 
     /// The last second in which what was signed at `time` is accepted, if it is accepted now.
-    const fn judge(self, time: u64) -> Result<u64, Failure> {
+    pub(super) const fn judge(self, time: u64) -> Result<u64, Failure> {
         let until = time.saturating_add(self.seconds);
         if until < self.now {
             return Err(Failure::new(Reason::SignatureExpired, "old"));
