@@ -356,8 +356,8 @@ impl Compiler<'_> {
         for Located { at, value } in rules {
             let texts = |list: Vec<Scalar>| list.into_iter().map(|it| it.0).collect::<Vec<_>>();
             let mut tests = Vec::new();
-            let lists = [
-                ("one_of", value.one_of.map(texts), Test::OneOf as fn(_) -> _),
+            let lists: [(_, _, fn(_) -> _); 3] = [
+                ("one_of", value.one_of.map(texts), Test::OneOf),
                 (
                     "contains",
                     value.contains.map(|it| texts(it.0)),

@@ -236,6 +236,10 @@ pub enum Need {
 
 /// Who asks. `Verified` can be built by this stage only.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a request, moved a few times; a box would cost it an allocation"
+)]
 pub enum Subject {
     /// Nobody said.
     #[default]
@@ -494,6 +498,10 @@ impl Provider {
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "facts of one request; a struct for them would have one user"
+    )]
     fn verify<S: Outside>(
         &self,
         index: usize,

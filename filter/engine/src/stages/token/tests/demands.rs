@@ -56,7 +56,8 @@ fn places() {
     ];
     let route = route(Need::Required, &[0]);
     let good = token("{}");
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c str);
+    let cases: &[Case<'_>] = &[
         ("/?access_token=T", &[], "ann"),
         ("/?a=1&access%5Ftoken=T&b", &[], "ann"),
         ("/?access_token=%T", &[], "ann"),
@@ -114,7 +115,8 @@ fn places() {
     ];
     for (target, fields, expected) in cases {
         // The token's first byte, escaped, where a case says `%T`.
-        let escaped = format!("%{:02x}{}", good.as_bytes()[0], &good[1..]);
+        let (first, rest) = good.split_at(1);
+        let escaped = format!("%{:02x}{rest}", first.as_bytes()[0]);
         let fill = |text: &str| {
             text.replace("%T", &escaped)
                 .replace("=T", &format!("={good}"))
@@ -150,7 +152,8 @@ fn all_of_several() {
     let other = |claims: &str| jws::mint(&key(None, "other secret"), claims).into_bytes();
     let bob = other(r#"{"sub":"bob","extra":"e"}"#);
     let wrong = other(r#"{"sub":1}"#);
-    let cases: &[(&[(&str, &[u8])], &str)] = &[
+    type Case<'c> = (&'c [(&'c str, &'c [u8])], &'c str);
+    let cases: &[Case<'_>] = &[
         (&[("authorization", &app), ("x-token", &bob)], "ann"),
         (&[("authorization", &app)], "TokenMissing other"),
         (&[("x-token", &bob)], "TokenMissing app"),
