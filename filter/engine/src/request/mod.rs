@@ -153,6 +153,16 @@ impl<'a> RequestHead<'a> {
             .map(|field| field.value)
     }
 
+    /// The first value of a well-known header.
+    #[inline]
+    pub(crate) fn first_known(&self, known: Known) -> Option<&'a [u8]> {
+        let place = self.known.place(known);
+        if place.count == 0 {
+            return None;
+        }
+        self.fields.get(place.first).map(|field| field.value)
+    }
+
     /// Occurrences of a well-known header.
     #[inline]
     pub(crate) fn count(&self, known: Known) -> usize {

@@ -11,11 +11,12 @@ use alloc::vec::Vec;
 
 use super::revocation::Credential;
 use super::{
-    Ask, Failure, Jwt, Memory, Provider, RouteToken, Stop, VerifiedClaims, copy, dpop, split_first,
+    Ask, Failure, Jwt, Memory, Provider, RouteToken, Stop, VerifiedClaims, around, copy, dpop,
+    split_first,
 };
 use crate::env::{Env, Outside};
 use crate::finding::Findings;
-use crate::json::{self, Event, Reader, Text};
+use crate::json::{self, Text};
 use crate::marks::Purpose;
 use crate::units::UnixTime;
 use crate::verdict::Reason;
@@ -69,7 +70,7 @@ impl Jwt {
         now: UnixTime,
     ) -> Result<VerifiedClaims, Failure> {
         self.judge(claims, now)?;
-        let subject = match claims.get(b"sub") {
+        let subject = match claims.find(SUB, b"sub") {
             None => Vec::new(),
             Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),
         };
@@ -113,17 +114,17 @@ impl Jwt {
 
     fn judge(&self, claims: &Claims, now: UnixTime) -> Result<(), Failure> {
         if let Some(issuer) = &self.issuer {
-            let given = claims.get(b"iss").and_then(string);
+            let given = claims.find(ISS, b"iss").and_then(string);
             if !given.is_some_and(|given| given.is(issuer)) {
                 return Err(Failure::claims("iss"));
             }
         }
-        if !self.audiences.is_empty() && !self.is_audience(claims.get(b"aud")) {
+        if !self.audiences.is_empty() && !self.is_audience(claims.find(AUD, b"aud")) {
             return Err(Failure::claims("aud"));
         }
-        let expires = claims.time(b"exp", "exp")?;
-        let not_before = claims.time(b"nbf", "nbf")?;
-        let issued_at = claims.time(b"iat", "iat")?;
+        let expires = claims.time_at(EXP, b"exp", "exp")?;
+        let not_before = claims.time_at(NBF, b"nbf", "nbf")?;
+        let issued_at = claims.time_at(IAT, b"iat", "iat")?;
         let UnixTime(now) = now;
         match expires {
             Some(expires) if now >= expires.saturating_add(self.leeway) => {
@@ -245,6 +246,13 @@ const fn print(name: &[u8]) -> u64 {
     print | u64::from_be_bytes([length, 0, 0, 0, 0, 0, 0, 0])
 }
 
+const AUD: u64 = print(b"aud");
+const EXP: u64 = print(b"exp");
+const IAT: u64 = print(b"iat");
+const ISS: u64 = print(b"iss");
+const NBF: u64 = print(b"nbf");
+const SUB: u64 = print(b"sub");
+
 impl Claims {
     /// Reads an object.
     pub(super) fn read(payload: Vec<u8>) -> Result<Self, Failure> {
@@ -313,7 +321,11 @@ impl Claims {
     /// The value of a top-level member as written.
     #[inline]
     pub(super) fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let print = print(name);
+        self.find(print(name), name)
+    }
+
+    /// The same for a name whose print was made at compile time.
+    fn find(&self, print: u64, name: &[u8]) -> Option<&[u8]> {
         self.members
             .iter()
             .find(|claim| {
@@ -324,7 +336,11 @@ impl Claims {
 
     /// A NumericDate in whole seconds; a fraction is cut off, the clock has none.
     pub(super) fn time(&self, name: &[u8], what: &'static str) -> Result<Option<u64>, Failure> {
-        match self.get(name) {
+        self.time_at(print(name), name, what)
+    }
+
+    fn time_at(&self, print: u64, name: &[u8], what: &'static str) -> Result<Option<u64>, Failure> {
+        match self.find(print, name) {
             None => Ok(None),
             Some(value) => match numeric_date(value) {
                 None => Err(Failure::claims(what)),
@@ -375,7 +391,7 @@ impl Claims {
             };
             read_words(value, &mut scopes).map_err(|()| refused)?;
         }
-        let mut forward = Vec::new();
+        let mut forward = Vec::with_capacity(provider.forward.len().min(64));
         for header in &provider.forward {
             if let Some(value) = header.of_claims(self)? {
                 forward.push((copy(&header.header), value));
@@ -414,25 +430,55 @@ pub(super) fn owned(text: Cow<'_, [u8]>) -> Vec<u8> {
 }
 
 /// Calls `visit` with each string of an array; an error for anything else.
-fn each_string<'a>(
+pub(super) fn each_string<'a>(
     value: &'a [u8],
     mut visit: impl FnMut(Text<'a>) -> Result<(), ()>,
 ) -> Result<(), ()> {
-    let mut reader = Reader::new(value, 1);
-    if !matches!(reader.next_event(), Ok(Some(Event::ArrayStart))) {
+    let Some(mut rest) = value.strip_prefix(b"[") else {
         return Err(());
-    }
-    loop {
-        match reader.next_event() {
-            Ok(Some(Event::String(text))) => visit(text)?,
-            Ok(Some(Event::ArrayEnd)) => return Ok(()),
+    };
+    // It was read as JSON before: only where strings end is looked for.
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'"' => {
+                let (text, after) = split_text(rest).ok_or(())?;
+                visit(text)?;
+                rest = after;
+            }
+            b' ' | b'\n' | b'\r' | b'\t' | b',' => {}
+            b']' => return Ok(()),
             _ => return Err(()),
         }
     }
+    Err(())
+}
+
+/// A string of JSON that was read before, after its opening quote; and what follows its closing one.
+fn split_text(rest: &[u8]) -> Option<(Text<'_>, &[u8])> {
+    let mut escaped = false;
+    let mut skip = false;
+    let end = rest.iter().position(|byte| {
+        if core::mem::replace(&mut skip, false) {
+            return false;
+        }
+        if *byte == b'\\' {
+            escaped = true;
+            skip = true;
+        }
+        *byte == b'"'
+    })?;
+    let (raw, after) = around(rest, end)?;
+    Some((Text { raw, escaped }, after))
 }
 
 /// Seconds since 1970: digits, and a fraction that is cut off. No sign, no exponent.
 fn numeric_date(value: &[u8]) -> Option<u64> {
+    if value.len() < 20
+        && let Some(whole) = digits(value)
+    {
+        return Some(whole);
+    }
     let (whole, fraction) = split_first(value, b'.').unwrap_or((value, b"0"));
     if whole.is_empty() || fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
         return None;
@@ -445,13 +491,20 @@ pub(super) fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u64, |number, byte| {
-        let digit = char::from(*byte).to_digit(10)?;
-        if number > u64::MAX / 10 {
+    let mut number = 0_u64;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
             return None;
         }
-        number.wrapping_mul(10).checked_add(u64::from(digit))
-    })
+        number = if text.len() < 20 {
+            // Nineteen digits fit.
+            number.wrapping_mul(10).wrapping_add(u64::from(digit))
+        } else {
+            number.checked_mul(10)?.checked_add(u64::from(digit))?
+        };
+    }
+    Some(number)
 }
 
 /// Roles or scopes: a string with blanks between, or an array of strings. Each is followed by a NUL, which none may
@@ -461,6 +514,7 @@ fn read_words(value: Option<&[u8]>, words: &mut Vec<u8>) -> Result<(), ()> {
     if value == b"null" {
         return Ok(());
     }
+    words.reserve(value.len());
     let mut push = |word: &[u8]| {
         if word.contains(&0) {
             return Err(());

@@ -12,9 +12,9 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::{Source, copy};
-use crate::request::RequestHead;
 use crate::request::body::decode_form;
 use crate::request::cookie::trim;
+use crate::request::{Known, RequestHead};
 use crate::verdict::Edits;
 
 /// What a request carries.
@@ -73,7 +73,7 @@ pub(super) fn credential<'a, 'p>(
 
 /// Whether there is more than one `authorization` field (RFC 9110 §11.6.2: it is no list).
 pub(super) fn repeats_authorization(head: &RequestHead<'_>) -> bool {
-    head.all(AUTHORIZATION).nth(1).is_some()
+    head.count(Known::Authorization) > 1
 }
 
 enum Found<'a> {
@@ -134,7 +134,7 @@ impl Source {
 }
 
 fn in_authorization<'a>(head: &RequestHead<'a>, scheme: &[u8]) -> Found<'a> {
-    match head.first(AUTHORIZATION) {
+    match head.first_known(Known::Authorization) {
         Some(value) => after_scheme(value, scheme),
         None => Found::Nothing,
     }

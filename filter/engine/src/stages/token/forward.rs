@@ -8,7 +8,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::claims::{Claims, owned, string};
+use super::claims::{Claims, each_string, owned, string};
 use super::{Failure, base64url, copy};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
@@ -56,12 +56,12 @@ impl Forward {
         };
         let written = match self.form {
             Form::Plain => match value.first() {
-                Some(b'[') => list(value, true),
+                Some(b'[') => strings(value),
                 _ => scalar(value).map(Some),
             },
             Form::Text => scalar(value).map(Some),
             Form::List => match value.first() {
-                Some(b'[') => list(value, false),
+                Some(b'[') => list(value),
                 _ => scalar(value).and_then(item).map(Some),
             },
             Form::Json => compact(value).map(Some),
@@ -130,26 +130,46 @@ fn scalar(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The items of an array. Nothing for an empty one.
-fn list(value: &[u8], strings: bool) -> Option<Option<Vec<u8>>> {
+fn list(value: &[u8]) -> Option<Option<Vec<u8>>> {
     let mut joined: Option<Vec<u8>> = None;
     let mut reader = Reader::new(value, MAX_JSON_DEPTH);
     if !matches!(reader.next_event(), Ok(Some(Event::ArrayStart))) {
         return None;
     }
     while let Ok(Some(element)) = reader.value() {
-        if (strings && element.first() != Some(&b'"')) || element == b"null" {
+        if element == b"null" {
             return None;
         }
-        let element = scalar(element).and_then(item)?;
-        match &mut joined {
-            Some(joined) => {
-                joined.push(b',');
-                joined.extend_from_slice(&element);
-            }
-            None => joined = Some(element),
-        }
+        let element = scalar(element)?;
+        push_item(joined.get_or_insert_default(), &element).ok()?;
     }
     Some(joined)
+}
+
+/// The items of an array of strings. Nothing for an empty one.
+fn strings(value: &[u8]) -> Option<Option<Vec<u8>>> {
+    let mut joined: Option<Vec<u8>> = None;
+    each_string(value, |text| {
+        let text = text.decode();
+        if !can_be_field_value(&text) {
+            return Err(());
+        }
+        let joined = joined.get_or_insert_with(|| Vec::with_capacity(value.len()));
+        push_item(joined, &text)
+    })
+    .ok()?;
+    Some(joined)
+}
+
+fn push_item(joined: &mut Vec<u8>, item: &[u8]) -> Result<(), ()> {
+    if item.is_empty() || item.contains(&b',') {
+        return Err(());
+    }
+    if !joined.is_empty() {
+        joined.push(b',');
+    }
+    joined.extend_from_slice(item);
+    Ok(())
 }
 
 /// An item of a list: it cannot be taken for two, or for none.
