@@ -1,4 +1,5 @@
-//! Keys that move: many VMs that share them, and a key server that rotates, fails and comes back behind a real Envoy.
+//! Keys that move: many VMs that share them, and a key server that rotates, fails and comes back behind a real Envoy. Opaque
+//! tokens: a server that judges them, behind a real Envoy too.
 
 #![expect(
     clippy::unwrap_used,
@@ -400,4 +401,149 @@ fn a_flood_of_unknown_kids_makes_few_fetches() {
     let fetches = server.asked() - before;
     eprintln!("flood: 400 unknown kids, {fetches} fetches");
     assert!(fetches <= 4, "{fetches}");
+}
+
+/// An authorization server: what it was asked last, how often, and its answer to the token `good`.
+struct AuthorizationServer {
+    address: SocketAddr,
+    mode: Arc<Mutex<Mode>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl AuthorizationServer {
+    fn start(mode: Mode) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            mode: Arc::new(Mutex::new(mode)),
+            asked: Arc::default(),
+        };
+        let (mode, asked) = (server.mode.clone(), server.asked.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (mode, asked) = (mode.clone(), asked.clone());
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    let mut request = Vec::new();
+                    let mut piece = [0; 1024];
+                    while !request.ends_with(b"token_type_hint=access_token") {
+                        match stream.read(&mut piece) {
+                            Ok(read @ 1..) => request.extend(piece.iter().take(read)),
+                            _ => return,
+                        }
+                    }
+                    let request = String::from_utf8(request).unwrap();
+                    let good = request.contains("token=good%2B&");
+                    asked.lock().unwrap().push(request);
+                    let mode = mode.lock().unwrap().clone();
+                    let (status, body) = match mode {
+                        Mode::Serve(body) if good => (200, body),
+                        Mode::Serve(_) => (200, r#"{"active":false}"#.to_owned()),
+                        Mode::Slow(body, pause) => {
+                            std::thread::sleep(pause);
+                            (200, body)
+                        }
+                        Mode::Fail(status) => (status, "no".to_owned()),
+                        Mode::Down => return,
+                    };
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                        body.len()
+                    );
+                });
+            }
+        });
+        server
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+/// A real Envoy asks a real server about opaque tokens, remembers, and fails closed.
+#[test]
+fn opaque_tokens_are_asked_about_in_a_real_envoy() {
+    const ANN: &str = r#"{"active":true,"sub":"ann","aud":"shop"}"#;
+    let upstream = Upstream::start().unwrap();
+    let server = AuthorizationServer::start(Mode::Slow(ANN.to_owned(), Duration::from_millis(100)));
+    let mut setup = shipped("jwks.yaml", &upstream);
+    let from = setup
+        .config
+        .find("                              type: jwt")
+        .unwrap();
+    let to = setup
+        .config
+        .find("                              forward:")
+        .unwrap();
+    let lines = [
+        "type: introspection",
+        "url: \"https://id.example.com/introspect\"",
+        "cluster: idp",
+        "client: { id: shop, env: PALISADE_JWT_KEY }",
+        "timeout: 500ms",
+        "audiences: [shop]",
+    ];
+    let lines: String = lines
+        .iter()
+        .map(|line| format!("{}{line}\n", " ".repeat(30)))
+        .collect();
+    setup.config.replace_range(from..to, &lines);
+    setup.replace.push((
+        "port_value: 8081".to_owned(),
+        format!("port_value: {}", server.address.port()),
+    ));
+    setup.workers = 1;
+    let envoy = start(&setup);
+    let status = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        get(envoy.address, "/api/1", &[("authorization", &bearer)]).status
+    };
+    assert_eq!(status("good+"), 200, "{}", envoy.log());
+    assert_eq!(status("good+"), 200);
+    assert_eq!(server.asked(), 1, "the second time it is known");
+    let first = server.asked.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(
+        first.starts_with("post /introspect http/1.1\r\n"),
+        "{first}"
+    );
+    for field in [
+        "host: id.example.com\r\n",
+        "content-type: application/x-www-form-urlencoded\r\n",
+        "authorization: basic ",
+        "\r\n\r\ntoken=good%2b&token_type_hint=access_token",
+    ] {
+        assert!(first.contains(field), "{field}: {first}");
+    }
+    let set = |mode| *server.mode.lock().unwrap() = mode;
+    set(Mode::Serve(ANN.to_owned()));
+    assert_eq!(status("bad"), 401);
+    assert_eq!(status("bad"), 401);
+    assert_eq!(server.asked(), 2);
+    // A body is held until the answer is there, and judged.
+    let post = |token: &str, body: &[u8]| {
+        let bearer = format!("Bearer {token}");
+        let fields = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        palisade_tests::http::request(envoy.address, "POST", "/api/1", &fields, body)
+            .unwrap()
+            .status
+    };
+    set(Mode::Slow(ANN.to_owned(), Duration::from_millis(100)));
+    assert_eq!(post("one", br#"{"q":"<script>alert(1)</script>"}"#), 403);
+    assert_eq!(post("two", br#"{"q":"shoes"}"#), 200);
+    for (mode, token) in [
+        (Mode::Fail(500), "a"),
+        (Mode::Slow("<html>".to_owned(), Duration::ZERO), "b"),
+        (Mode::Slow(ANN.to_owned(), Duration::from_secs(2)), "c"),
+        (Mode::Down, "d"),
+    ] {
+        set(mode);
+        assert_eq!(status(token), 503, "{token}\n{}", envoy.log());
+        assert_eq!(status("good+"), 200, "what is known passes");
+    }
+    assert_eq!(get(envoy.address, "/", &[]).status, 200);
 }

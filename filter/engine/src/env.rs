@@ -12,7 +12,7 @@ use crate::units::{Monotonic, UnixTime};
 /// The outside world of one decision.
 #[derive(Debug)]
 pub struct Env<'a, S> {
-    /// Monotonic time: limits, bans.
+    /// Monotonic time: limits, bans, how long answers are remembered.
     pub now: Monotonic,
     /// Wall time: tokens, events.
     pub wall: UnixTime,

@@ -71,7 +71,7 @@ impl Quota {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct UnixTime(pub u64);
 
-/// Milliseconds on the monotonic clock (limits and bans only).
+/// Milliseconds on the monotonic clock (limits, bans, and how long answers are remembered).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Monotonic(pub u64);
 

@@ -66,6 +66,8 @@ pub enum Reason {
     Injection,
     /// The inspection budget ran out.
     InspectionBudget,
+    /// The server that judges the token did not say, in a way that can be read, what it is.
+    IntrospectionUnavailable,
     /// The provider's keys could not be fetched, and none that serve are left.
     KeysUnavailable,
     /// A control byte in a header or target.
@@ -142,7 +144,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -161,6 +163,7 @@ impl Reason {
         Self::HostNotAllowed,
         Self::Injection,
         Self::InspectionBudget,
+        Self::IntrospectionUnavailable,
         Self::KeysUnavailable,
         Self::MalformedHeader,
         Self::MalformedBody,
@@ -235,6 +238,9 @@ impl Reason {
             Self::HostNotAllowed => row(421, "host_not_allowed", "Misdirected Request", 3),
             Self::Injection => row(403, "injection", "Forbidden", 7),
             Self::InspectionBudget => row(403, "inspection_budget", "Forbidden", 8),
+            Self::IntrospectionUnavailable => {
+                row(503, "introspection_unavailable", "Service Unavailable", 14)
+            }
             Self::KeysUnavailable => row(503, "keys_unavailable", "Service Unavailable", 14),
             Self::MalformedHeader => row(400, "malformed_header", "Bad Request", 3),
             Self::MalformedBody => row(400, "malformed_body", "Bad Request", 3),

@@ -765,7 +765,7 @@ fn env<'e, 'h>(
     counters: &'e mut SharedCounters<'h>,
 ) -> Result<(Env<'e, SharedCounters<'h>>, Option<u64>), HostError> {
     let policy = engine.policy();
-    let now = if policy.limits.limits.is_empty() {
+    let now = if policy.limits.limits.is_empty() && !policy.tokens.reads_clock() {
         None
     } else {
         Some(host.monotonic_ns()? / NS_PER_MS)

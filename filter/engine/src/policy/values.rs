@@ -93,6 +93,10 @@ pub(crate) struct BasicTag;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateTag;
 
+/// The tag of a provider of opaque tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IntrospectionTag;
+
 /// The tag of a session provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionTag;
@@ -128,6 +132,7 @@ keywords!(Failures, "a kind of failure", { "authentication" => Self::Authenticat
 keywords!(ApiKeyTag, "API keys", { "api_key" => Self });
 keywords!(BasicTag, "users with passwords", { "basic" => Self });
 keywords!(CertificateTag, "client certificates", { "certificate" => Self });
+keywords!(IntrospectionTag, "opaque tokens", { "introspection" => Self });
 keywords!(SessionTag, "a session token", { "session" => Self });
 
 texts! {

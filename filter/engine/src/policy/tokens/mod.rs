@@ -9,6 +9,7 @@ mod api_key;
 mod basic;
 mod certificate;
 mod hmac;
+mod introspection;
 mod jwt;
 mod jwt_keys;
 mod message_signature;
@@ -27,6 +28,7 @@ use self::api_key::ApiKeyConfig;
 use self::basic::BasicConfig;
 use self::certificate::CertificateConfig;
 use self::hmac::HmacConfig;
+use self::introspection::IntrospectionConfig;
 use self::jwt::JwtConfig;
 use self::message_signature::MessageSignatureConfig;
 pub(crate) use self::parts::{ForwardCredential, Forwarded, From, RuleConfig};
@@ -66,6 +68,7 @@ pub(crate) enum Token {
     Basic(BasicConfig),
     Certificate(CertificateConfig),
     Hmac(HmacConfig),
+    Introspection(IntrospectionConfig),
     Jwt(JwtConfig),
     MessageSignature(MessageSignatureConfig),
     Session(SessionConfig),
@@ -81,6 +84,9 @@ impl FromNode for Token {
                 CertificateConfig::read(node, at, errors).map(Self::Certificate)
             }
             Some((_, Some("hmac"))) => HmacConfig::read(node, at, errors).map(Self::Hmac),
+            Some((_, Some("introspection"))) => {
+                IntrospectionConfig::read(node, at, errors).map(Self::Introspection)
+            }
             Some((_, Some("jwt"))) => JwtConfig::read(node, at, errors).map(Self::Jwt),
             Some((_, Some("message_signature"))) => {
                 MessageSignatureConfig::read(node, at, errors).map(Self::MessageSignature)
@@ -100,13 +106,13 @@ impl FromNode for Token {
     fn schema() -> Value {
         json!({ "oneOf": [
             ApiKeyConfig::schema(), BasicConfig::schema(), CertificateConfig::schema(),
-            HmacConfig::schema(), JwtConfig::schema(), MessageSignatureConfig::schema(),
-            SessionConfig::schema()
+            HmacConfig::schema(), IntrospectionConfig::schema(), JwtConfig::schema(),
+            MessageSignatureConfig::schema(), SessionConfig::schema()
         ] })
     }
 
     fn help() -> String {
-        "write one of `api_key`, `basic`, `certificate`, `hmac`, `jwt`, `message_signature`, `session`".to_owned()
+        "write one of `api_key`, `basic`, `certificate`, `hmac`, `introspection`, `jwt`, `message_signature`, `session`".to_owned()
     }
 }
 
@@ -175,6 +181,9 @@ impl Compiler<'_> {
                     providers.push(self.certificate(&entry.at, name, config));
                 }
                 Some(Token::Hmac(config)) => providers.push(self.hmac(&entry.at, name, config)),
+                Some(Token::Introspection(config)) => {
+                    providers.push(self.introspection(&entry.at, name, config));
+                }
                 Some(Token::Jwt(config)) => providers.push(self.jwt(&entry.at, name, config)),
                 Some(Token::MessageSignature(config)) => {
                     providers.push(self.message_signature(&entry.at, name, config));

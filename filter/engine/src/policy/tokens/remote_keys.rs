@@ -68,12 +68,12 @@ impl FromNode for JwtKeys {
 #[derive(Debug, Clone)]
 pub(crate) struct KeysUrl {
     text: Vec<u8>,
-    authority: Vec<u8>,
-    path: Vec<u8>,
+    pub(super) authority: Vec<u8>,
+    pub(super) path: Vec<u8>,
 }
 
 impl KeysUrl {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let rest = text
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"))?;
@@ -115,7 +115,7 @@ impl FromNode for KeysUrl {
 }
 
 /// The longest a request may be made to wait.
-const MAX_WAIT_MS: u64 = 30_000;
+pub(super) const MAX_WAIT_MS: u64 = 30_000;
 
 impl Compiler<'_> {
     pub(in crate::policy) fn remote_keys(
@@ -189,7 +189,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn within(&mut self, at: &Path, span: &Duration, least: u64, most: u64) -> u64 {
+    pub(super) fn within(&mut self, at: &Path, span: &Duration, least: u64, most: u64) -> u64 {
         let ms = span.0.ms;
         if !(least..=most).contains(&ms) {
             self.errors.push(

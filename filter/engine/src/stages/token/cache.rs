@@ -52,6 +52,8 @@ pub(super) struct Place {
 struct Entry {
     place: Place,
     used: u64,
+    /// Monotonic time from which on it is not there.
+    until_ms: u64,
     token: Vec<u8>,
     claims: Claims,
 }
@@ -101,12 +103,22 @@ impl TokenCache {
 
     /// The claims of a token that the provider's keys, as they were at `place`, have verified.
     pub(super) fn get(&mut self, place: &Place, token: &[u8]) -> Option<&Claims> {
+        self.get_fresh(place, token, 0)
+    }
+
+    /// The same, of what is to be known at that time.
+    pub(super) fn get_fresh(
+        &mut self,
+        place: &Place,
+        token: &[u8],
+        now_ms: u64,
+    ) -> Option<&Claims> {
         self.clock = self.clock.wrapping_add(1);
         let used = self.clock;
         let set = self.set(place);
         let entries = self.sets.get_mut(set)?.iter_mut().flatten();
         for entry in entries {
-            if entry.place == *place && same(&entry.token, token) {
+            if entry.place == *place && now_ms < entry.until_ms && same(&entry.token, token) {
                 entry.used = used;
                 return Some(&entry.claims);
             }
@@ -116,10 +128,22 @@ impl TokenCache {
 
     /// Remembers a token whose signature held.
     pub(super) fn insert(&mut self, place: Place, token: &[u8], claims: Claims) {
+        self.insert_until(place, token, claims, u64::MAX);
+    }
+
+    /// Remembers what was answered about a token up to a monotonic time, in the place of an earlier answer.
+    pub(super) fn insert_until(
+        &mut self,
+        place: Place,
+        token: &[u8],
+        claims: Claims,
+        until_ms: u64,
+    ) {
         self.clock = self.clock.wrapping_add(1);
         let entry = Entry {
             place,
             used: self.clock,
+            until_ms,
             token: copy(token),
             claims,
         };
@@ -131,10 +155,14 @@ impl TokenCache {
         let Some(set) = self.sets.get_mut(set) else {
             return;
         };
-        // Free, or used longest ago.
+        // Its own, free, or used longest ago.
         let mut oldest: Option<(&mut Option<Entry>, u64)> = None;
         for slot in set {
-            let used = slot.as_ref().map_or(0, |entry| entry.used);
+            let used = match slot {
+                Some(held) if held.place == place && same(&held.token, token) => 0,
+                None => 1,
+                Some(held) => held.used.saturating_add(1),
+            };
             if oldest.as_ref().is_none_or(|(_, least)| used < *least) {
                 oldest = Some((slot, used));
             }

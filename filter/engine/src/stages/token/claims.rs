@@ -24,6 +24,9 @@ use crate::verdict::Reason;
 /// Members of a claims object; more is malformed (distinct names cost the square of it).
 const MAX_CLAIMS: usize = 128;
 
+/// The claim that names who a JWT is for.
+const SUBJECT: &[(u64, &str)] = &[(SUB, "sub")];
+
 /// Judges a JWT: whether its signature holds is computed or remembered, everything else is looked at now.
 #[expect(
     clippy::too_many_arguments,
@@ -45,13 +48,13 @@ pub(super) fn verify<S: Outside>(
         .as_ref()
         .and_then(|place| memory.tokens.get(place, token));
     if let Some(claims) = known {
-        let accepted = rules.accept(index, provider, route, claims, env.wall)?;
+        let accepted = rules.accept(index, provider, route, claims, SUBJECT, env.wall)?;
         rules.judge_proof(provider, token, claims, ask, env, found)?;
         return Ok(accepted);
     }
     let payload = rules.authentic(index, token, ask, memory, env)?;
     let claims = Claims::read(payload)?;
-    let accepted = rules.accept(index, provider, route, &claims, env.wall)?;
+    let accepted = rules.accept(index, provider, route, &claims, SUBJECT, env.wall)?;
     rules.judge_proof(provider, token, &claims, ask, env, found)?;
     if let Some(place) = place {
         memory.tokens.insert(place, token, claims);
@@ -60,19 +63,26 @@ pub(super) fn verify<S: Outside>(
 }
 
 impl Jwt {
-    /// Judges claims whose signature held, now or when they were remembered.
+    /// Judges claims whose signature held, now or when they were remembered. The first claim of `names` that is there names
+    /// the subject.
     pub(super) fn accept(
         &self,
         index: usize,
         provider: &Provider,
         route: &RouteToken,
         claims: &Claims,
+        names: &[(u64, &'static str)],
         now: UnixTime,
     ) -> Result<VerifiedClaims, Failure> {
         self.judge(claims, now)?;
-        let subject = match claims.find(SUB, b"sub") {
+        let mut named = names.iter();
+        let named =
+            named.find_map(|(print, name)| Some((*name, claims.find(*print, name.as_bytes())?)));
+        let subject = match named {
             None => Vec::new(),
-            Some(value) => owned(string(value).ok_or(Failure::claims("sub"))?.decode()),
+            Some((name, value)) => {
+                owned(string(value).ok_or_else(|| Failure::claims(name))?.decode())
+            }
         };
         let mut verified = claims.collect(index, provider, route, subject)?;
         if self.revocation.is_used() {
@@ -228,7 +238,7 @@ impl Place {
 }
 
 /// Length (8: more than seven) and last bytes of a name, in one number; up to seven bytes they are the whole of it.
-const fn print(name: &[u8]) -> u64 {
+pub(super) const fn print(name: &[u8]) -> u64 {
     let mut rest = name;
     let mut print = 0_u64;
     let mut left = 7_u32;
@@ -254,6 +264,15 @@ const NBF: u64 = print(b"nbf");
 const SUB: u64 = print(b"sub");
 
 impl Claims {
+    /// No members.
+    pub(super) const fn none() -> Self {
+        Self {
+            text: Vec::new(),
+            whole: 0,
+            members: Vec::new(),
+        }
+    }
+
     /// Reads an object.
     pub(super) fn read(payload: Vec<u8>) -> Result<Self, Failure> {
         let malformed = Failure::new(Reason::TokenInvalid, "payload");

@@ -316,6 +316,7 @@ impl TokenStage {
                 }) => session::claimed(&token),
                 ProviderKind::ApiKey(_)
                 | ProviderKind::Certificate(_)
+                | ProviderKind::Introspection(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::Session(_)
                 | ProviderKind::SignedBody(_)
@@ -345,6 +346,7 @@ impl TokenStage {
                 }),
                 ProviderKind::ApiKey(_)
                 | ProviderKind::Basic(_)
+                | ProviderKind::Introspection(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::SignedBody(_)
                 | ProviderKind::SignedMessage(_) => parts,

@@ -5,9 +5,9 @@
 
 use alloc::vec::Vec;
 
-use super::TokenStage;
 use super::cache::{Place, TokenCache};
 use super::remote::Remote;
+use super::{TokenStage, introspection};
 
 /// The memory of one worker.
 #[derive(Debug, Default)]
@@ -16,6 +16,10 @@ pub struct Memory {
     pub(super) passwords: super::basic::Remembered,
     /// Verified tokens.
     pub(super) tokens: TokenCache,
+    /// What is known of opaque tokens that are active.
+    pub(super) introspected: TokenCache,
+    /// Those that are not: anybody can fill this one.
+    pub(super) inactive: TokenCache,
     /// Keys that are fetched, by the index of their provider.
     remotes: Vec<(usize, Remote)>,
 }
@@ -28,9 +32,13 @@ impl Memory {
         for (index, _) in tokens.remote_keys() {
             remotes.push((index, Remote::default()));
         }
+        let timed = tokens.reads_clock();
+        let room = |entries| TokenCache::new(if timed { entries } else { 0 }, secret);
         Self {
             passwords: super::basic::Remembered::default(),
             tokens: TokenCache::new(tokens.remembered, secret),
+            introspected: room(introspection::REMEMBERED),
+            inactive: room(introspection::REMEMBERED_INACTIVE),
             remotes,
         }
     }

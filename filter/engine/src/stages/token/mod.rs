@@ -23,6 +23,7 @@ mod der;
 pub mod dpop;
 mod extract;
 mod forward;
+pub mod introspection;
 mod judge;
 pub mod jwk;
 pub mod jws;
@@ -118,6 +119,8 @@ pub enum ProviderKind {
     Basic(basic::Basic),
     /// Client certificates.
     Certificate(certificate::Certificates),
+    /// Opaque tokens that their server is asked about.
+    Introspection(introspection::Introspection),
     /// A JWT in compact JWS.
     Jwt(Jwt),
     /// A session token.
@@ -442,6 +445,14 @@ impl TokenStage {
             .any(|provider| provider.marks() || provider.revocation().is_some_and(|it| it.marks))
     }
 
+    /// Whether a provider looks at the monotonic clock: one that remembers answers for a time.
+    #[must_use]
+    pub fn reads_clock(&self) -> bool {
+        self.providers.iter().any(|provider| {
+            matches!(&provider.kind, ProviderKind::Introspection(rules) if rules.cache_ms > 0)
+        })
+    }
+
     /// Providers whose keys are fetched, with their indexes.
     pub fn remote_keys(&self) -> impl Iterator<Item = (usize, &RemoteKeys)> {
         let providers = self.providers.iter().enumerate();
@@ -465,6 +476,7 @@ impl TokenStage {
                 ProviderKind::ApiKey(_)
                 | ProviderKind::Basic(_)
                 | ProviderKind::Certificate(_)
+                | ProviderKind::Introspection(_)
                 | ProviderKind::Jwt(_)
                 | ProviderKind::Session(_) => false,
                 ProviderKind::SignedBody(_) | ProviderKind::SignedMessage(_) => true,
@@ -479,6 +491,7 @@ impl Provider {
             ProviderKind::ApiKey(_)
             | ProviderKind::Basic(_)
             | ProviderKind::Certificate(_)
+            | ProviderKind::Introspection(_)
             | ProviderKind::Session(_)
             | ProviderKind::SignedBody(_)
             | ProviderKind::SignedMessage(_) => None,
@@ -491,6 +504,7 @@ impl Provider {
             ProviderKind::ApiKey(_)
             | ProviderKind::Basic(_)
             | ProviderKind::Certificate(_)
+            | ProviderKind::Introspection(_)
             | ProviderKind::Session(_) => false,
             ProviderKind::Jwt(rules) => rules.dpop.is_some(),
             ProviderKind::SignedBody(signed) => signed.rules.replay != signed::Replay::Ignore,
@@ -524,6 +538,9 @@ impl Provider {
                 Some(certificate) => rules.verify(index, self, route, certificate)?,
                 None => return Err(Failure::new(Reason::TokenMissing, "certificate").into()),
             },
+            ProviderKind::Introspection(rules) => {
+                rules.verify(index, self, route, token, ask, memory, env)?
+            }
             ProviderKind::Jwt(rules) => {
                 claims::verify(index, self, rules, route, token, ask, memory, env, found)?
             }
@@ -550,7 +567,7 @@ impl ProviderKind {
         match self {
             Self::ApiKey(_) | Self::Basic(_) => Reason::CredentialsInvalid,
             Self::Certificate(_) => Reason::CertificateInvalid,
-            Self::Jwt(_) | Self::Session(_) => Reason::TokenInvalid,
+            Self::Introspection(_) | Self::Jwt(_) | Self::Session(_) => Reason::TokenInvalid,
             Self::SignedBody(_) | Self::SignedMessage(_) => Reason::SignatureInvalid,
         }
     }
@@ -608,7 +625,7 @@ impl Failure {
             Reason::Replayed | Reason::TokenRevoked => 4,
             Reason::SignatureExpired | Reason::TokenExpired => 3,
             Reason::TokenClaims => 2,
-            Reason::TokenNotBound | Reason::KeysUnavailable => 1,
+            Reason::TokenNotBound | Reason::KeysUnavailable | Reason::IntrospectionUnavailable => 1,
             _ => 0,
         }
     }
@@ -617,7 +634,10 @@ impl Failure {
 /// A denial with its challenge. RFC 9110 §15.5.2 wants one with every 401, whatever carried the token; the
 /// texts depend on the reason only.
 fn refusal(stage: Stage, reason: Reason) -> Denial {
-    if reason == Reason::KeysUnavailable {
+    if matches!(
+        reason,
+        Reason::KeysUnavailable | Reason::IntrospectionUnavailable
+    ) {
         // Not the client's fault: the same credential may do later.
         let mut denial = Denial::new(stage, reason);
         denial.headers.push(("retry-after", copy(b"1")));

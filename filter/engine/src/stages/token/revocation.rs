@@ -64,6 +64,7 @@ impl Provider {
             ProviderKind::ApiKey(_)
             | ProviderKind::Basic(_)
             | ProviderKind::Certificate(_)
+            | ProviderKind::Introspection(_)
             | ProviderKind::SignedBody(_)
             | ProviderKind::SignedMessage(_) => None,
         }

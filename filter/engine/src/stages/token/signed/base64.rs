@@ -58,7 +58,7 @@ const fn digit(byte: u8) -> Option<u8> {
 }
 
 /// Appends the encoding of `bytes`.
-pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+pub(in crate::stages::token) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut push = |digit: u8| out.extend(ALPHABET.get(usize::from(digit & 0x3f)));
     let (triples, rest) = bytes.as_chunks::<3>();

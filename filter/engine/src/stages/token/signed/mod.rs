@@ -6,7 +6,7 @@
 //! can fill the table. Full means refused, unless the policy says otherwise, and then the event says so.
 
 mod base;
-mod base64;
+pub(super) mod base64;
 pub mod body;
 mod digest;
 pub mod message;
