@@ -23,7 +23,7 @@ const WAYS: usize = 4;
 const BYTES_PER_ENTRY: usize = 4 * 1024;
 
 /// Bytes at the end of a token that say where it stands.
-const HASHED: usize = 64;
+const HASHED: usize = 96;
 
 /// The tokens one worker has verified.
 #[derive(Debug, Default)]
