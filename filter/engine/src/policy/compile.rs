@@ -11,32 +11,23 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::config::{Config, Injection, Limit as LimitConfig, RouteConfig};
+use super::config::{Config, Injection, RouteConfig};
 use super::node::{Node, sorted};
 use super::read::{Errors, FromNode, Located, Path, PolicyError, nearest, quoted};
 use super::tokens::no_token;
-use super::values::{Failures, Name, Part, SecurityHeaders};
+use super::values::{Name, Part, SecurityHeaders};
 use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
 use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
 use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts};
-use crate::stages::limits::{
-    Algorithm, Condition, KeyPart, Limit, LimitStage, MAX_LOG_QUOTA, Penalty, WAYS,
-};
 use crate::stages::token::{Need, Source, TokenStage};
 use crate::units::Span;
 
-/// Longest window of a limit and longest ban, in milliseconds: counters live in memory, not on disk.
-const LONGEST_MS: u64 = 30 * 86_400_000;
-/// Shortest window: the ring has 16 counters of at least a millisecond, and clocks of hosts tick in milliseconds.
-const SHORTEST_MS: u64 = 1_000;
 /// Largest body held: Envoy's default buffer limit, over which it answers 413 by itself.
 const LARGEST_BODY: u64 = 1024 * 1024;
 /// Largest head: Envoy's own bound for request headers can be raised to 8 MiB; 1 MiB is what a guest map holds.
 const LARGEST_HEAD: u64 = 1024 * 1024;
-/// Limits of a policy: each has a place in the client's slot.
-const MOST_LIMITS: usize = 32;
 /// Routes and patterns of a policy; both are tried one by one.
 const MOST_ROUTES: usize = 1024;
 
@@ -133,7 +124,7 @@ impl Compiler<'_> {
                 redact.push(name);
             }
         }
-        let limits = self.limits(config.limits, config.table.clients.0);
+        let limits = self.limits(config.limits, &config.table);
         let marks = self.marks(&tokens, config.table.marks.0);
         let routes = self.routes(config.routes, &names, &tokens);
         let injection_mode = config
@@ -179,122 +170,6 @@ impl Compiler<'_> {
         }
     }
 
-    fn limits(&mut self, list: Vec<Located<LimitConfig>>, clients: u32) -> LimitStage {
-        let mut limits: Vec<Limit> = Vec::new();
-        for (index, Located { at, value }) in list.into_iter().enumerate() {
-            if index == MOST_LIMITS {
-                self.errors.push(
-                    &at,
-                    "too many limits",
-                    format!("write at most {MOST_LIMITS}"),
-                );
-            }
-            let name = value.name.0.into_bytes();
-            if limits.iter().any(|limit| limit.name == name) {
-                self.taken(&at, &name);
-            }
-            limits.push(Limit {
-                name,
-                when: Condition {
-                    methods: bytes(value.when.methods, |it| it.0),
-                    path: value.when.path,
-                },
-                key: self.limit_key(&at, value.key.into_iter().map(|it| it.0).collect()),
-                quota: value.quota.0,
-                algorithm: value.algorithm,
-                penalty: value.penalty.map(|penalty| Penalty {
-                    after: penalty.after.0,
-                    ban: penalty.ban.0,
-                }),
-                statuses: value
-                    .count
-                    .iter()
-                    .flat_map(|count| count.status.iter().flatten())
-                    .filter_map(|status| u16::try_from(status.0).ok())
-                    .collect(),
-                failures: value
-                    .count
-                    .as_ref()
-                    .is_some_and(|count| count.failures == Some(Failures::Authentication)),
-                monitor: value.mode == Mode::Monitor,
-            });
-            let Some(limit) = limits.last() else { continue };
-            let (window, quota) = (limit.quota.window.ms, limit.quota.count);
-            if !(SHORTEST_MS..=LONGEST_MS).contains(&window) {
-                self.errors.push(
-                    &at.key("quota"),
-                    "the window is out of range",
-                    "write a window from `1s` to `30d`",
-                );
-            }
-            if limit.algorithm == Algorithm::ExactLog && quota > MAX_LOG_QUOTA {
-                self.errors.push(
-                    &at.key("quota"),
-                    format!("`{quota}` is too many for `exact_log`"),
-                    format!("write at most {MAX_LOG_QUOTA}, or use `sliding_window`"),
-                );
-            }
-            if limit
-                .penalty
-                .is_some_and(|penalty| !(SHORTEST_MS..=LONGEST_MS).contains(&penalty.ban.ms))
-            {
-                self.errors.push(
-                    &at.key("penalty").key("ban"),
-                    "out of range",
-                    "write a ban from `1s` to `30d`",
-                );
-            }
-            let failures = limit.failures;
-            let late = |part: &KeyPart| matches!(part, KeyPart::Subject | KeyPart::Field(_));
-            if failures && limit.key.iter().any(late) {
-                self.errors.push(
-                    &at.key("key"),
-                    "what is known only after the credential was verified",
-                    "count failures by `client`, `account` and headers",
-                );
-            }
-            if !failures && limit.key.contains(&KeyPart::Account) {
-                self.errors.push(
-                    &at.key("key"),
-                    "`account` without `count: { failures: authentication }`",
-                    "write `subject` for who was verified",
-                );
-            }
-            if let Some(count) = value.count {
-                let help = "write statuses such as `[401, 403]`, or `failures: authentication`";
-                let at = at.key("count");
-                match (count.status, count.failures) {
-                    (Some(list), None) if list.is_empty() => self.errors.push(
-                        &at.key("status"),
-                        "an empty list counts nothing",
-                        "write statuses such as `[401, 403]`, or leave `count` out",
-                    ),
-                    (Some(_), None) | (None, Some(_)) => {}
-                    (None, None) if self.errors.is_empty() => {
-                        self.errors.push(&at, "counts nothing", help);
-                    }
-                    (None, None) => {}
-                    (Some(_), Some(_)) => {
-                        self.errors.push(&at, "counts two things", help);
-                    }
-                }
-            }
-        }
-        let ways = u32::try_from(WAYS).unwrap_or(u32::MAX);
-        let sets = clients.div_ceil(ways).next_power_of_two();
-        let stage = LimitStage {
-            limits,
-            sets,
-            ..LimitStage::default()
-        };
-        if !stage.limits.is_empty() {
-            self.implied.table_sets = sets;
-            self.implied.table_clients = sets.saturating_mul(ways);
-            self.implied.table_bytes = stage.memory_bytes();
-        }
-        stage
-    }
-
     fn marks(&mut self, tokens: &TokenStage, count: u32) -> Marks {
         let marks = Marks {
             sets: Marks::sets_for(count),
@@ -306,29 +181,6 @@ impl Compiler<'_> {
             self.implied.marks_bytes = marks.memory_bytes();
         }
         marks
-    }
-
-    fn limit_key(&mut self, at: &Path, key: Vec<KeyPart>) -> Vec<KeyPart> {
-        if key.is_empty() {
-            self.errors.push(
-                &at.key("key"),
-                "an empty list",
-                "write what tells counters apart such as `[client]`",
-            );
-        }
-        let twice = key.iter().enumerate().any(|(index, part)| {
-            key.iter()
-                .skip(index.saturating_add(1))
-                .any(|other| other == part)
-        });
-        if twice || key.len() > 4 {
-            self.errors.push(
-                &at.key("key"),
-                "the same part twice, or more than 4",
-                "write each part once",
-            );
-        }
-        key
     }
 
     fn routes(
@@ -498,7 +350,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn taken(&mut self, at: &Path, name: &[u8]) {
+    pub(super) fn taken(&mut self, at: &Path, name: &[u8]) {
         let name = String::from_utf8_lossy(name);
         self.errors.push(
             &at.key("name"),

@@ -4,24 +4,22 @@
 //! **Invariant:** every default is written here once, in the policy's own language, and read like any other value.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
-use super::node::Node;
-use super::read::{Errors, FromNode, Located, Named, Path, section};
+use super::limits::{LimitConfig, Table};
+use super::read::{Located, Named, section};
 use super::tokens::{RouteTokenConfig, Token};
 use super::values::{
-    BodyField, Cidr, Count, Duration, Failures, FieldName, HeaderName, Host, MediaType, Method,
-    Name, Part, QuotaText, SecurityHeaders, Size,
+    BodyField, Cidr, Count, FieldName, HeaderName, Host, MediaType, Method, Name, Part,
+    SecurityHeaders, Size,
 };
 use super::{EventLog, Mode, RouteBody};
 use crate::pattern::Pattern;
 use crate::request::target::PathPattern;
 use crate::stages::headers::EscapedSlash;
 use crate::stages::injection::Class;
-use crate::stages::limits::{Algorithm, KeyPart};
 
 section! {
     /// A Palisade policy. Sections are the stages, in the order a request meets them.
@@ -39,7 +37,7 @@ section! {
         /// Tokens whose signature was verified.
         token_cache: TokenCacheConfig = {},
         /// Rate limits; all that match are charged.
-        limits: Vec<Located<Limit>> = [],
+        limits: Vec<Located<LimitConfig>> = [],
         /// Sizes of the tables in shared memory.
         table: Table = {},
         /// Injection detection; absent: off.
@@ -123,116 +121,6 @@ section! {
     struct TokenCacheConfig {
         /// Tokens remembered, at most 4 KiB each on average; 0: none.
         entries: Count<0, 65536> = 1024,
-    }
-}
-
-section! {
-    /// A rate limit.
-    struct Limit {
-        /// Name, unique.
-        name: Name,
-        /// Which requests are counted; absent: all.
-        when: When = {},
-        /// What tells counters apart.
-        key: Vec<Key> = ["client"],
-        /// How many in which window, such as `100/10m`: no window of that length ever admits more.
-        quota: QuotaText,
-        /// How it counts: a ring of time-aligned counters, or a log of times for small quotas.
-        algorithm: Algorithm = "sliding_window",
-        /// Ban after repeated excess.
-        penalty: Option<PenaltyConfig>,
-        /// Count by response instead of by request.
-        count: Option<CountBy>,
-        /// Mode of this limit.
-        mode: Mode = "enforce",
-    }
-}
-
-section! {
-    /// Which requests a limit counts; all given conditions must hold.
-    struct When {
-        /// Methods; absent: all.
-        methods: Vec<Method> = [],
-        /// Path; absent: all.
-        path: Option<PathPattern>,
-    }
-}
-
-section! {
-    /// Ban after repeated excess.
-    struct PenaltyConfig {
-        /// Refusals within one window of the limit before the ban.
-        after: Count<1, 65535>,
-        /// Length of the ban.
-        ban: Duration,
-    }
-}
-
-section! {
-    /// Count by what becomes of a request: a place is reserved, and given back when it does not count. One of the two.
-    struct CountBy {
-        /// Statuses that count, such as `[401, 403]`.
-        status: Option<Vec<Count<100, 599>>>,
-        /// `authentication`: credentials that are not right; the place is reserved before one is verified.
-        failures: Option<Failures>,
-    }
-}
-
-/// A part of a counter's key.
-#[derive(Debug, Clone)]
-pub(crate) struct Key(pub(crate) KeyPart);
-
-section! {
-    /// A header or body field whose value tells counters apart.
-    struct KeyMap {
-        /// Header name.
-        header: Option<HeaderName>,
-        /// Body field, such as `username` or `user.name`.
-        field: Option<BodyField>,
-    }
-}
-
-impl FromNode for Key {
-    fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
-        match node.as_text() {
-            Some("account") => return Some(Self(KeyPart::Account)),
-            Some("client") => return Some(Self(KeyPart::Client)),
-            Some("subject") => return Some(Self(KeyPart::Subject)),
-            _ => {}
-        }
-        if let Node::Map(_) = node {
-            match KeyMap::read(node, at, errors)? {
-                KeyMap {
-                    header: Some(name),
-                    field: None,
-                } => return Some(Self(KeyPart::Header(name.0))),
-                KeyMap {
-                    header: None,
-                    field: Some(name),
-                } => return Some(Self(KeyPart::Field(name.0))),
-                KeyMap { .. } => {}
-            }
-        }
-        errors.wrong(at, node, "a part of a key", Self::help());
-        None
-    }
-
-    fn schema() -> Value {
-        json!({ "oneOf": [{ "enum": ["client", "account", "subject"] }, one_key(&KeyMap::schema())] })
-    }
-
-    fn help() -> String {
-        "write `client`, `account`, `subject`, `{ header: NAME }` or `{ field: NAME }`".to_owned()
-    }
-}
-
-section! {
-    /// The tables in shared memory: fixed in size, whatever clients do.
-    struct Table {
-        /// Clients held at a time for each limit; beyond it the least active make room.
-        clients: Count<64, 524288> = 65536,
-        /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
-        marks: Count<64, 1048576> = 65536,
     }
 }
 

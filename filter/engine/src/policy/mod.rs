@@ -5,6 +5,7 @@
 
 mod compile;
 mod config;
+mod limits;
 pub mod node;
 mod read;
 mod route;

@@ -73,26 +73,6 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::limits::{Algorithm, Condition};
-    use crate::units::{Quota, Span};
-
-    fn limit(name: &[u8], count: u32, ms: u64) -> Limit {
-        Limit {
-            name: name.to_vec(),
-            when: Condition::default(),
-            key: Vec::new(),
-            quota: Quota {
-                count,
-                window: Span { ms },
-            },
-            algorithm: Algorithm::SlidingWindow,
-            penalty: None,
-            statuses: Vec::new(),
-            failures: false,
-            monitor: false,
-        }
-    }
-
     #[test]
     fn fields_are_structured() {
         type Case<'a> = (&'a [u8], u32, u64, u64, [&'a str; 3]);
@@ -136,7 +116,11 @@ mod tests {
             ),
         ];
         for (name, count, window, wait, expected) in cases {
-            let denial = denial(&limit(name, count, window), Reason::RateLimited, wait);
+            let denial = denial(
+                &Limit::sample(name, count, window),
+                Reason::RateLimited,
+                wait,
+            );
             let names: Vec<_> = denial.headers.iter().map(|(name, _)| *name).collect();
             assert_eq!(names, ["retry-after", "ratelimit", "ratelimit-policy"]);
             for ((_, value), expected) in denial.headers.iter().zip(expected) {

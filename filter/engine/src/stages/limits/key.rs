@@ -4,10 +4,45 @@
 //! **Invariant:** nothing a client sent is stored; each part is written with its kind and length, so that two
 //! different lists of values never make the same text; without the secret nobody can aim at a set.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::{Facts, KeyPart};
+use crate::request::RequestHead;
 use crate::sip::Sip;
+
+/// Parts of a counter's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPart {
+    /// The client's address (IPv6: its /64).
+    Client,
+    /// The account that a credential claims before it is verified; one that names none is not counted by this limit.
+    Account,
+    /// The verified subject (and provider); anonymous requests are not counted by this limit.
+    Subject,
+    /// All values of a header.
+    Header(Vec<u8>),
+    /// A field of the body (needs the body).
+    Field(Vec<u8>),
+}
+
+/// What a limit may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Method.
+    pub method: &'a [u8],
+    /// Judged path.
+    pub path: &'a [u8],
+    /// Client.
+    pub client: IpAddr,
+    /// The account that the request's credential claims.
+    pub account: Option<&'a [u8]>,
+    /// Provider index and subject, once verified.
+    pub subject: Option<(usize, &'a [u8])>,
+    /// The head, in the head phase.
+    pub head: Option<&'a RequestHead<'a>>,
+    /// Body fields (name, value), in the body phase.
+    pub fields: &'a [(Vec<u8>, Vec<u8>)],
+}
 
 /// Hash of the parts, or `None` when the limit does not count this request (a subject where there is none).
 /// A missing header or field counts under an empty list of values.

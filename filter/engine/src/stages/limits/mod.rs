@@ -13,24 +13,28 @@
 //! **Cost:** one load and one swap a distinct key; limits with the same key share both.
 
 mod bytes;
+mod condition;
 mod entry;
 mod fields;
 mod key;
+mod limit;
+mod penalty;
 mod table;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use crate::env::{Env, Note, Outside};
 use crate::finding::{Finding, Findings};
-use crate::request::RequestHead;
-use crate::units::{Quota, Span};
 use crate::verdict::{Denial, Reason, Stage};
 
+pub use condition::Condition;
 pub use entry::WAYS;
+pub use key::{Facts, KeyPart};
+pub use limit::{Algorithm, Limit, Phase};
+pub use penalty::Penalty;
 pub use table::DEFAULT_SETS;
 use table::{Outcome, Purpose, Table, Work};
 pub use window::MAX_LOG_QUOTA;
@@ -44,103 +48,6 @@ pub struct LimitStage {
     pub sets: u32,
     /// Key of the client hash, agreed by all VMs (the plugin's work).
     pub hash_key: [u8; 16],
-}
-
-/// One limit.
-#[derive(Debug, Clone)]
-pub struct Limit {
-    /// Name in the policy: `RateLimit-Policy` item, metric, event.
-    pub name: Vec<u8>,
-    /// Which requests it counts.
-    pub when: Condition,
-    /// What tells counters apart.
-    pub key: Vec<KeyPart>,
-    /// How many in which window.
-    pub quota: Quota,
-    /// How it counts.
-    pub algorithm: Algorithm,
-    /// Ban after repeated excess.
-    pub penalty: Option<Penalty>,
-    /// Count only responses with one of these statuses (reserve, then give back); empty: count requests.
-    pub statuses: Vec<u16>,
-    /// Count failed authentications only (reserve before a credential is verified, give back when it did not fail).
-    pub failures: bool,
-    /// Report only.
-    pub monitor: bool,
-}
-
-/// Which requests a limit counts.
-#[derive(Debug, Clone, Default)]
-pub struct Condition {
-    /// Methods; empty: all.
-    pub methods: Vec<Vec<u8>>,
-    /// Path pattern; `None`: all.
-    pub path: Option<crate::request::target::PathPattern>,
-}
-
-/// Parts of a counter's key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyPart {
-    /// The client's address (IPv6: its /64).
-    Client,
-    /// The account that a credential claims before it is verified; one that names none is not counted by this limit.
-    Account,
-    /// The verified subject (and provider); anonymous requests are not counted by this limit.
-    Subject,
-    /// All values of a header.
-    Header(Vec<u8>),
-    /// A field of the body (needs the body).
-    Field(Vec<u8>),
-}
-
-/// How a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Ring of 16 time-aligned counters, the oldest counted in full.
-    SlidingWindow,
-    /// A log of times, exact; for small quotas.
-    ExactLog,
-}
-
-/// Ban after repeated excess.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Penalty {
-    /// Refusals within one window of the limit before the ban.
-    pub after: u32,
-    /// Length of the ban.
-    pub ban: Span,
-}
-
-/// When in the data path limits are checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Before any signature is verified: keys of client and headers only.
-    Client,
-    /// Around the verification of a credential: limits that count failures.
-    Credential,
-    /// After the token: keys with a subject.
-    Subject,
-    /// After the body: keys with a field.
-    Field,
-}
-
-/// What a limit may look at.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    /// Method.
-    pub method: &'a [u8],
-    /// Judged path.
-    pub path: &'a [u8],
-    /// Client.
-    pub client: IpAddr,
-    /// The account that the request's credential claims.
-    pub account: Option<&'a [u8]>,
-    /// Provider index and subject, once verified.
-    pub subject: Option<(usize, &'a [u8])>,
-    /// The head, in the head phase.
-    pub head: Option<&'a RequestHead<'a>>,
-    /// Body fields (name, value), in the body phase.
-    pub fields: &'a [(Vec<u8>, Vec<u8>)],
 }
 
 /// What a request charged, kept until its response: owned, small.
@@ -400,55 +307,5 @@ fn tell<S: Outside>(works: &[Work], listener: &mut S) {
             wait_ms,
             banned,
         });
-    }
-}
-
-impl Limit {
-    /// When this limit can be checked: the latest of its key's parts.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        if self.failures {
-            return Phase::Credential;
-        }
-        self.key.iter().fold(Phase::Client, |latest, part| {
-            latest.max(match part {
-                KeyPart::Client | KeyPart::Header(_) => Phase::Client,
-                KeyPart::Account => Phase::Credential,
-                KeyPart::Subject => Phase::Subject,
-                KeyPart::Field(_) => Phase::Field,
-            })
-        })
-    }
-
-    /// Tells limits apart inside an entry (FNV-1a): another name, quota, window or algorithm is another limit, so
-    /// that a changed policy never misreads counts of the old one.
-    fn id(&self) -> u32 {
-        let algorithm = match self.algorithm {
-            Algorithm::SlidingWindow => 0_u8,
-            Algorithm::ExactLog => 1,
-        };
-        let count = self.quota.count.to_le_bytes();
-        let window = self.quota.window.ms.to_le_bytes();
-        let numbers = count
-            .iter()
-            .chain(&window)
-            .chain(core::iter::once(&algorithm));
-        numbers
-            .chain(&self.name)
-            .fold(0x811c_9dc5, |hash: u32, byte| {
-                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-            })
-    }
-}
-
-impl Condition {
-    /// Whether a request is counted.
-    #[must_use]
-    pub fn matches(&self, method: &[u8], path: &[u8]) -> bool {
-        (self.methods.is_empty() || self.methods.iter().any(|one| one == method))
-            && self
-                .path
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(path))
     }
 }

@@ -11,6 +11,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::env::{Cas, CounterStore, MemoryStore, StoreError};
+use crate::units::Span;
 use crate::units::{Monotonic, UnixTime};
 
 /// xorshift64*: seeded, ours.
@@ -30,20 +31,7 @@ impl Random {
 }
 
 fn limit(name: &str, count: u32, ms: u64) -> Limit {
-    Limit {
-        name: name.as_bytes().to_vec(),
-        when: Condition::default(),
-        key: vec![KeyPart::Client],
-        quota: Quota {
-            count,
-            window: Span { ms },
-        },
-        algorithm: Algorithm::SlidingWindow,
-        penalty: None,
-        statuses: Vec::new(),
-        failures: false,
-        monitor: false,
-    }
+    Limit::sample(name.as_bytes(), count, ms)
 }
 
 fn stage(sets: u32, limits: Vec<Limit>) -> LimitStage {

@@ -1,0 +1,135 @@
+//! `limits` and `table`: what a limit counts, by what, how many, and what follows.
+//!
+//! **In:** the sections as written. **Out:** [`LimitStage`], or errors with their key paths.
+//! **Invariant:** every default is written here once, in the policy's own language; what a limit cannot know in its phase is
+//! an error, never a limit that counts nothing.
+
+mod count;
+mod key;
+mod penalty;
+mod when;
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::Mode;
+use super::compile::Compiler;
+use super::read::{Located, Path, section};
+use super::values::{Count, Name, QuotaText};
+use crate::stages::limits::{Algorithm, Limit, LimitStage, MAX_LOG_QUOTA, WAYS};
+use count::CountBy;
+use key::Key;
+use penalty::PenaltyConfig;
+use when::When;
+
+/// Longest window of a limit and longest ban, in milliseconds: counters live in memory, not on disk.
+const LONGEST_MS: u64 = 30 * 86_400_000;
+/// Shortest window: the ring has 16 counters of at least a millisecond, and clocks of hosts tick in milliseconds.
+const SHORTEST_MS: u64 = 1_000;
+/// Limits of a policy: each has a place in the client's slot.
+const MOST_LIMITS: usize = 32;
+
+section! {
+    /// A rate limit.
+    struct LimitConfig {
+        /// Name, unique.
+        name: Name,
+        /// Which requests are counted; absent: all.
+        when: When = {},
+        /// What tells counters apart.
+        key: Vec<Key> = ["client"],
+        /// How many in which window, such as `100/10m`: no window of that length ever admits more.
+        quota: QuotaText,
+        /// How it counts: a ring of time-aligned counters, or a log of times for small quotas.
+        algorithm: Algorithm = "sliding_window",
+        /// Ban after repeated excess.
+        penalty: Option<PenaltyConfig>,
+        /// Count by response instead of by request.
+        count: Option<CountBy>,
+        /// Mode of this limit.
+        mode: Mode = "enforce",
+    }
+}
+
+section! {
+    /// The tables in shared memory: fixed in size, whatever clients do.
+    struct Table {
+        /// Clients held at a time for each limit; beyond it the least active make room.
+        clients: Count<64, 524288> = 65536,
+        /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
+        marks: Count<64, 1048576> = 65536,
+    }
+}
+
+impl Compiler<'_> {
+    pub(super) fn limits(&mut self, list: Vec<Located<LimitConfig>>, table: &Table) -> LimitStage {
+        let mut limits: Vec<Limit> = Vec::new();
+        for (index, Located { at, value }) in list.into_iter().enumerate() {
+            if index == MOST_LIMITS {
+                self.errors.push(
+                    &at,
+                    "too many limits",
+                    format!("write at most {MOST_LIMITS}"),
+                );
+            }
+            let limit = self.limit(&at, value);
+            if limits.iter().any(|earlier| earlier.name == limit.name) {
+                self.taken(&at, &limit.name);
+            }
+            limits.push(limit);
+        }
+        let ways = u32::try_from(WAYS).unwrap_or(u32::MAX);
+        let sets = table.clients.0.div_ceil(ways).next_power_of_two();
+        let stage = LimitStage {
+            limits,
+            sets,
+            ..LimitStage::default()
+        };
+        if !stage.limits.is_empty() {
+            self.implied.table_sets = sets;
+            self.implied.table_clients = sets.saturating_mul(ways);
+            self.implied.table_bytes = stage.memory_bytes();
+        }
+        stage
+    }
+
+    fn limit(&mut self, at: &Path, config: LimitConfig) -> Limit {
+        let key = self.limit_key(at, config.key);
+        let penalty = config
+            .penalty
+            .map(|penalty| self.penalty(&at.key("penalty"), &penalty));
+        let (statuses, failures) = self.count_by(&at.key("count"), config.count);
+        let limit = Limit {
+            name: config.name.0.into_bytes(),
+            when: config.when.compile(),
+            key,
+            quota: config.quota.0,
+            algorithm: config.algorithm,
+            penalty,
+            statuses,
+            failures,
+            monitor: config.mode == Mode::Monitor,
+        };
+        self.check_algorithm(at, &limit);
+        self.check_key(at, &limit);
+        limit
+    }
+
+    fn check_algorithm(&mut self, at: &Path, limit: &Limit) {
+        let (window, quota) = (limit.quota.window.ms, limit.quota.count);
+        if !(SHORTEST_MS..=LONGEST_MS).contains(&window) {
+            self.errors.push(
+                &at.key("quota"),
+                "the window is out of range",
+                "write a window from `1s` to `30d`",
+            );
+        }
+        if limit.algorithm == Algorithm::ExactLog && quota > MAX_LOG_QUOTA {
+            self.errors.push(
+                &at.key("quota"),
+                format!("`{quota}` is too many for `exact_log`"),
+                format!("write at most {MAX_LOG_QUOTA}, or use `sliding_window`"),
+            );
+        }
+    }
+}

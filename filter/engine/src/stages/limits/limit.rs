@@ -1,0 +1,114 @@
+//! One limit, compiled.
+//!
+//! **Invariant:** its phase is the latest of what its key needs; its id changes with whatever changes the meaning of stored counts.
+
+use alloc::vec::Vec;
+
+use super::condition::Condition;
+use super::key::KeyPart;
+use super::penalty::Penalty;
+use crate::units::Quota;
+
+/// One limit.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// Name in the policy: `RateLimit-Policy` item, metric, event.
+    pub name: Vec<u8>,
+    /// Which requests it counts.
+    pub when: Condition,
+    /// What tells counters apart.
+    pub key: Vec<KeyPart>,
+    /// How many in which window.
+    pub quota: Quota,
+    /// How it counts.
+    pub algorithm: Algorithm,
+    /// Ban after repeated excess.
+    pub penalty: Option<Penalty>,
+    /// Count only responses with one of these statuses (reserve, then give back); empty: count requests.
+    pub statuses: Vec<u16>,
+    /// Count failed authentications only (reserve before a credential is verified, give back when it did not fail).
+    pub failures: bool,
+    /// Report only.
+    pub monitor: bool,
+}
+
+/// How a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Ring of 16 time-aligned counters, the oldest counted in full.
+    SlidingWindow,
+    /// A log of times, exact; for small quotas.
+    ExactLog,
+}
+
+/// When in the data path limits are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Before any signature is verified: keys of client and headers only.
+    Client,
+    /// Around the verification of a credential: limits that count failures.
+    Credential,
+    /// After the token: keys with a subject.
+    Subject,
+    /// After the body: keys with a field.
+    Field,
+}
+
+impl Limit {
+    /// When this limit can be checked: the latest of its key's parts.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        if self.failures {
+            return Phase::Credential;
+        }
+        self.key.iter().fold(Phase::Client, |latest, part| {
+            latest.max(match part {
+                KeyPart::Client | KeyPart::Header(_) => Phase::Client,
+                KeyPart::Account => Phase::Credential,
+                KeyPart::Subject => Phase::Subject,
+                KeyPart::Field(_) => Phase::Field,
+            })
+        })
+    }
+
+    /// Tells limits apart inside an entry (FNV-1a): another name, quota, window or algorithm is another limit, so
+    /// that a changed policy never misreads counts of the old one.
+    pub(super) fn id(&self) -> u32 {
+        let algorithm = match self.algorithm {
+            Algorithm::SlidingWindow => 0_u8,
+            Algorithm::ExactLog => 1,
+        };
+        let count = self.quota.count.to_le_bytes();
+        let window = self.quota.window.ms.to_le_bytes();
+        let numbers = count
+            .iter()
+            .chain(&window)
+            .chain(core::iter::once(&algorithm));
+        numbers
+            .chain(&self.name)
+            .fold(0x811c_9dc5, |hash: u32, byte| {
+                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+            })
+    }
+}
+
+#[cfg(test)]
+impl Limit {
+    /// Any request, by client, in a sliding window; tests change what they are about.
+    pub(crate) fn sample(name: &[u8], count: u32, window_ms: u64) -> Self {
+        Self {
+            name: name.to_vec(),
+            when: Condition::default(),
+            key: alloc::vec![KeyPart::Client],
+            quota: Quota {
+                count,
+                window: crate::units::Span { ms: window_ms },
+            },
+            algorithm: Algorithm::SlidingWindow,
+            penalty: None,
+            statuses: Vec::new(),
+            failures: false,
+            monitor: false,
+        }
+    }
+}
