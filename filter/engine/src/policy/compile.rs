@@ -228,6 +228,13 @@ impl Compiler<'_> {
                     no_token()
                 }
             };
+            if value.body == RouteBody::Stream && tokens.signs_body(&token) {
+                self.errors.push(
+                    &at.key("body"),
+                    "`stream` with a provider that verifies the body: none that streams is ever held",
+                    "leave `body` out, or give the signed bodies a route of their own",
+                );
+            }
             let mut methods = sorted(bytes(value.r#match.methods, |it| it.0), Ord::cmp);
             let mut hosts = sorted(bytes(value.r#match.hosts, |it| it.0), Ord::cmp);
             methods.dedup();

@@ -647,6 +647,12 @@ fn faults_of_listed_credentials() {
     const HASH: &str = "VJsqdRBetNEGICxy9aKLAGOcVQDunTM282Y5TGgnT+0=";
     let cases = [
         (
+            r#"{ "tokens": { "t": { "type": "hmac", "scheme": "github", "keys": [{ "env": "SESSION_KEY" }] } },
+                "routes": [{ "name": "all", "body": "stream", "token": { "any": ["t"] } }] }"#
+                .to_owned(),
+            "routes[0].body: `stream` with a provider that verifies the body: none that streams is ever held",
+        ),
+        (
             keys(&format!(r#"{{ "id": "a", "sha256": "{EMPTY}" }}"#)),
             "tokens.t.keys[0].sha256: the hash of ``, which everybody tries",
         ),

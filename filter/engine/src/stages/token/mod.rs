@@ -465,6 +465,15 @@ impl TokenStage {
         self.providers.get(provider)?.remote_keys()
     }
 
+    /// Whether a provider that the route accepts verifies nothing without the body.
+    #[must_use]
+    pub fn signs_body(&self, route: &RouteToken) -> bool {
+        let providers = route.providers.iter();
+        providers
+            .filter_map(|index| self.providers.get(*index))
+            .any(|provider| matches!(provider.kind, ProviderKind::SignedBody(_)))
+    }
+
     /// Whether a provider that the route accepts may need the body to judge.
     #[must_use]
     pub fn reads_body(&self, route: &RouteToken) -> bool {
