@@ -702,8 +702,8 @@ mod tests {
 
     const BOUNDED: &str = r#"(func $root (export "root") call $ours::verify)
         (func $ours::verify call $theirs::add call $theirs::add2)
-        (func $theirs::add call $core::panicking::panic)
-        (func $theirs::add2 call $core::panicking::panic)
+        (func $theirs::add i32.const 0 if call $core::panicking::panic end)
+        (func $theirs::add2 i32.const 0 if call $core::panicking::panic end)
         (func $core::panicking::panic unreachable)"#;
 
     fn bounded(text: &str, crates: &'static [&'static str], most: usize) -> Report {
