@@ -283,8 +283,20 @@ fn single_faults() {
             "injection.patterns[0].pattern: `(?=a)`",
         ),
         (
-            r#"{"limits": [{"name": "a", "quota": "129/1m", "algorithm": "exact_log"}]}"#,
-            "limits[0].quota: `129` is too many",
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "algorithm": "exact_log"}]}"#,
+            "limits[0].algorithm: `exact_log` is not an algorithm of limits; write `sliding_window`: it keeps an exact log",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "algorithm": "leaky"}]}"#,
+            "limits[0].algorithm: `leaky` is not an algorithm of limits; write one of",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "algorithm": "token_bucket"}]}"#,
+            "limits[0].burst: missing; write how many may come at once",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "burst": 3}]}"#,
+            "limits[0].burst: only a `token_bucket` has a burst",
         ),
         (
             r#"{"headers": {"methods": ["get"]}}"#,
@@ -368,7 +380,7 @@ fn single_faults() {
         assert!(found[0].starts_with(expected), "{text}: {}", found[0]);
     }
     assert!(
-        errors(r#"{"limits": [{"name": "a", "quota": "128/1m", "algorithm": "exact_log"}]}"#)
+        errors(r#"{"limits": [{"name": "a", "quota": "9/1m", "algorithm": "token_bucket", "burst": 3}]}"#)
             .is_empty()
     );
     assert!(errors(r#"{"body": {"max": "1MiB"}}"#).is_empty());

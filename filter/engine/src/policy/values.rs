@@ -21,7 +21,6 @@ use crate::request::client_addr::Network;
 use crate::request::target::PathPattern;
 use crate::stages::headers::EscapedSlash;
 use crate::stages::injection::Class;
-use crate::stages::limits::Algorithm;
 use crate::stages::token::{Algorithm as JoseAlgorithm, HmacAlgorithm, SessionFormat};
 use crate::units::{ByteSize, Quota, Span};
 
@@ -103,7 +102,6 @@ pub(crate) struct SessionTag;
 
 keywords!(Mode, "a mode", { "enforce" => Self::Enforce, "monitor" => Self::Monitor });
 keywords!(EscapedSlash, "a choice", { "deny" => Self::Deny, "keep" => Self::Keep });
-keywords!(Algorithm, "an algorithm of limits", { "sliding_window" => Self::SlidingWindow, "exact_log" => Self::ExactLog });
 keywords!(HmacAlgorithm, "a supported algorithm", { "HS256" => Self::Sha256, "HS384" => Self::Sha384, "HS512" => Self::Sha512 });
 keywords!(JoseAlgorithm, "a supported algorithm", {
     "HS256" => Self::Hs256, "HS384" => Self::Hs384, "HS512" => Self::Hs512,

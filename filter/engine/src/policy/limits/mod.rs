@@ -4,6 +4,7 @@
 //! **Invariant:** every default is written here once, in the policy's own language; what a limit cannot know in its phase is
 //! an error, never a limit that counts nothing.
 
+mod algorithm;
 mod count;
 mod key;
 mod penalty;
@@ -16,7 +17,7 @@ use super::Mode;
 use super::compile::Compiler;
 use super::read::{Located, Path, section};
 use super::values::{Count, Name, QuotaText};
-use crate::stages::limits::{Algorithm, Limit, LimitStage, MAX_LOG_QUOTA, WAYS};
+use crate::stages::limits::{Algorithm, DEFAULT_WAYS, Limit, LimitStage};
 use count::CountBy;
 use key::Key;
 use penalty::PenaltyConfig;
@@ -38,10 +39,13 @@ section! {
         when: When = {},
         /// What tells counters apart.
         key: Vec<Key> = ["client"],
-        /// How many in which window, such as `100/10m`: no window of that length ever admits more.
+        /// How many in which window, such as `100/10m`.
         quota: QuotaText,
-        /// How it counts: a ring of time-aligned counters, or a log of times for small quotas.
+        /// How it counts: `sliding_window` never admits more than the quota in any window; `token_bucket` at most quota and burst;
+        /// `fixed_window` at most twice the quota.
         algorithm: Algorithm = "sliding_window",
+        /// Tokens of a `token_bucket`: how many may come at once.
+        burst: Option<Count<1, 4294967295>>,
         /// Ban after repeated excess.
         penalty: Option<PenaltyConfig>,
         /// Count by response instead of by request.
@@ -78,7 +82,7 @@ impl Compiler<'_> {
             }
             limits.push(limit);
         }
-        let ways = u32::try_from(WAYS).unwrap_or(u32::MAX);
+        let ways = u32::from(DEFAULT_WAYS);
         let sets = table.clients.0.div_ceil(ways).next_power_of_two();
         let stage = LimitStage {
             limits,
@@ -94,6 +98,7 @@ impl Compiler<'_> {
     }
 
     fn limit(&mut self, at: &Path, config: LimitConfig) -> Limit {
+        let burst = self.burst(at, &config);
         let key = self.limit_key(at, config.key);
         let penalty = config
             .penalty
@@ -105,30 +110,23 @@ impl Compiler<'_> {
             key,
             quota: config.quota.0,
             algorithm: config.algorithm,
+            burst,
             penalty,
             statuses,
             failures,
             monitor: config.mode == Mode::Monitor,
         };
-        self.check_algorithm(at, &limit);
+        self.check_window(at, &limit);
         self.check_key(at, &limit);
         limit
     }
 
-    fn check_algorithm(&mut self, at: &Path, limit: &Limit) {
-        let (window, quota) = (limit.quota.window.ms, limit.quota.count);
-        if !(SHORTEST_MS..=LONGEST_MS).contains(&window) {
+    fn check_window(&mut self, at: &Path, limit: &Limit) {
+        if !(SHORTEST_MS..=LONGEST_MS).contains(&limit.quota.window.ms) {
             self.errors.push(
                 &at.key("quota"),
                 "the window is out of range",
                 "write a window from `1s` to `30d`",
-            );
-        }
-        if limit.algorithm == Algorithm::ExactLog && quota > MAX_LOG_QUOTA {
-            self.errors.push(
-                &at.key("quota"),
-                format!("`{quota}` is too many for `exact_log`"),
-                format!("write at most {MAX_LOG_QUOTA}, or use `sliding_window`"),
             );
         }
     }

@@ -68,6 +68,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(super) const fn u64(&mut self) -> Option<u64> {
+        match self.rest.split_first_chunk::<8>() {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Some(u64::from_le_bytes(*bytes))
+            }
+            None => None,
+        }
+    }
+
     /// 48 bits: a time or a client's tag.
     pub(super) const fn time(&mut self) -> Option<u64> {
         match self.rest.split_first_chunk::<6>() {

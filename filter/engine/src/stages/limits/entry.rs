@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entry  = layout u8 · newest u48 · group*
-//! group  = limit id u32 · gone-by u48 · length u16 · record*        at most WAYS records and one floor
+//! group  = limit id u32 · gone-by u48 · length u16 · record*        at most `ways` records and one floor
 //! record = length u16 · tag u48 · flags+shape u24 · counts · [since u48 · refusals varint] · [banned until u48]
 //! ```
 //! **In:** stored bytes. **Out:** the [`Slot`] of a client; the bytes of the next value.
@@ -16,20 +16,17 @@
 use alloc::vec::Vec;
 
 use super::bytes::{MAX_TIME, Reader, close, open, push_time, push_u24, push_u32, push_varint};
-use super::window::{Counts, Rule};
-
-/// Clients a set holds for each limit.
-pub const WAYS: usize = 8;
+use super::counts::{Counts, Rule};
 
 /// Version of the layout; a part of every key.
-pub(super) const LAYOUT: u8 = 1;
+pub(super) const LAYOUT: u8 = 2;
 
 /// The record that newcomers start from. No client has this tag.
 const FLOOR: u64 = MAX_TIME;
 
 const EXCESS: u32 = 1 << 22;
 const BANNED: u32 = 1 << 23;
-const SHAPE: u32 = (1 << 17) - 1;
+const SHAPE: u32 = (1 << 20) - 1;
 
 /// Bytes of an entry before its groups, of a group and of a record around their contents.
 pub(super) const ENTRY_BYTES: u64 = 7;
@@ -108,12 +105,12 @@ impl Slot {
 
     /// Nothing in it counts any more.
     fn is_void(&self) -> bool {
-        self.refusals == 0 && self.banned_until == 0 && self.counts.total() == 0
+        self.refusals == 0 && self.banned_until == 0 && self.counts.weight() == 0
     }
 
     /// How much is lost when this record goes: first banned or not, then the charges.
     fn weight(&self) -> (u64, u64) {
-        (self.banned_until, self.counts.total())
+        (self.banned_until, self.counts.weight())
     }
 }
 
@@ -137,7 +134,7 @@ pub(super) fn slot(entry: &[u8], id: u32, tag: u64, rule: Rule, now: u64) -> Slo
                 break;
             }
             if record.tag == FLOOR {
-                floor = Slot::decode(record.payload, rule, now);
+                floor = Slot::decode(record.payload, rule.of_others(), now);
             }
         }
     }
@@ -158,16 +155,24 @@ pub(super) struct Change<'c> {
     pub(super) slot: &'c Slot,
 }
 
-/// Writes the value that follows `entry`: `changes` for the client `tag`, everything else as it was.
+/// Whose state is written, when, and into sets of which size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visit {
+    pub(super) tag: u64,
+    pub(super) now: u64,
+    pub(super) ways: usize,
+}
+
+/// Writes the value that follows `entry`: `changes` for the visiting client, everything else as it was.
 /// With `only`, groups of limits that are not in it are left out (they are of an older policy).
 pub(super) fn rewrite(
     entry: &[u8],
-    tag: u64,
-    now: u64,
+    visit: Visit,
     changes: &[Change<'_>],
     only: Option<&[u32]>,
     out: &mut Vec<u8>,
 ) {
+    let now = visit.now;
     out.clear();
     out.push(LAYOUT);
     push_time(out, now);
@@ -187,7 +192,7 @@ pub(super) fn rewrite(
             old.as_ref().map_or(gone_by, |old| old.gone_by.max(gone_by)),
         );
         let body = open(out);
-        rewrite_records(old.map_or(&[], |old| old.body), tag, now, change, out);
+        rewrite_records(old.map_or(&[], |old| old.body), visit, change, out);
         let empty = out.len() == body.saturating_add(2);
         if empty || close(out, body).is_none() {
             out.truncate(at);
@@ -196,20 +201,22 @@ pub(super) fn rewrite(
 }
 
 /// Writes the records of a group, the changed one last: the order is that of the last charge.
-fn rewrite_records(old: &[u8], tag: u64, now: u64, change: &Change<'_>, out: &mut Vec<u8>) {
-    if change.slot.resident {
+fn rewrite_records(old: &[u8], visit: Visit, change: &Change<'_>, out: &mut Vec<u8>) {
+    let Visit { tag, now, ways } = visit;
+    // One more than the ways: the floor. Not `count`: it adds with a check.
+    let crowded = || records(old).nth(ways.saturating_add(1)).is_some();
+    if change.slot.resident && !crowded() {
         for record in records(old).filter(|record| record.tag != tag) {
             out.extend_from_slice(record.whole);
         }
         change.slot.encode(tag, out);
         return;
     }
-    // A newcomer: expired records go, and the emptiest if the set is still full.
-    let rule = change.rule;
-    let mut live = 0_usize;
-    let mut victim: Option<(u64, Slot)> = None;
+    // A newcomer, or a set made smaller by a reload: expired records go, and the emptiest if the set is still full.
+    let rule = change.rule.of_others();
+    let mut others: Vec<Other<'_>> = Vec::new();
     let mut floor: Option<Slot> = None;
-    for record in records(old) {
+    for record in records(old).filter(|record| record.tag != tag) {
         let Some(slot) = Slot::decode(record.payload, rule, now).filter(|slot| !slot.is_void())
         else {
             continue;
@@ -217,43 +224,50 @@ fn rewrite_records(old: &[u8], tag: u64, now: u64, change: &Change<'_>, out: &mu
         if record.tag == FLOOR {
             floor = Some(slot);
         } else {
-            live = live.saturating_add(1);
-            if victim
-                .as_ref()
-                .is_none_or(|(_, least)| slot.weight() < least.weight())
-            {
-                victim = Some((record.tag, slot));
-            }
+            others.push(Other {
+                slot,
+                whole: record.whole,
+                stays: true,
+            });
         }
     }
-    let mut evicted = None;
-    if live >= WAYS
-        && let Some((loser, slot)) = victim
-    {
-        evicted = Some(loser);
+    let mut live = others.len();
+    while live >= ways {
+        let staying = others.iter_mut().filter(|other| other.stays);
+        let Some(emptiest) = staying.min_by_key(|other| other.slot.weight()) else {
+            break;
+        };
+        emptiest.stays = false;
+        live = live.saturating_sub(1);
+        let slot = &emptiest.slot;
         // A ban is not joined: newcomers answer for charges, not for what others are punished for.
         match &mut floor {
             Some(floor) => floor.counts.join(&slot.counts),
             None => {
                 floor = Some(Slot {
+                    counts: slot.counts.clone(),
                     refusals: 0,
                     refused_since: 0,
                     banned_until: 0,
-                    ..slot
-                })
+                    resident: true,
+                });
             }
         }
     }
     if let Some(floor) = floor {
         floor.encode(FLOOR, out);
     }
-    for record in records(old) {
-        let stays = record.tag != FLOOR && record.tag != tag && Some(record.tag) != evicted;
-        if stays && Slot::decode(record.payload, rule, now).is_some_and(|slot| !slot.is_void()) {
-            out.extend_from_slice(record.whole);
-        }
+    for other in others.iter().filter(|other| other.stays) {
+        out.extend_from_slice(other.whole);
     }
     change.slot.encode(tag, out);
+}
+
+/// A record of another client while a set makes room.
+struct Other<'a> {
+    slot: Slot,
+    whole: &'a [u8],
+    stays: bool,
 }
 
 /// A client's tag: the upper 48 bits of its hash (the lower 16 choose the set).

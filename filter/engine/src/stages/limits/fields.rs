@@ -6,27 +6,30 @@
 
 use alloc::vec::Vec;
 
-use super::Limit;
-use crate::verdict::{Denial, Reason, Stage};
+use super::Refusal;
+use crate::verdict::{Denial, Stage};
 
-/// The denial of `limit`, whose next admission is `wait_ms` away.
-pub(super) fn denial(limit: &Limit, reason: Reason, wait_ms: u64) -> Denial {
-    let seconds = seconds(wait_ms);
-    let mut denial = Denial::new(Stage::Limits, reason);
+/// The denial of the strictest limit.
+pub(super) fn denial(refusal: &Refusal<'_>) -> Denial {
+    let limit = refusal.limit;
+    let seconds = seconds(refusal.wait_ms);
+    let mut denial = Denial::new(Stage::Limits, refusal.reason);
     let mut retry_after = Vec::new();
     push_number(&mut retry_after, seconds);
 
     let mut state = Vec::new();
     push_string(&mut state, &limit.name);
-    state.extend_from_slice(b";r=0;t=");
+    state.extend_from_slice(b";r=");
+    push_number(&mut state, refusal.remaining);
+    state.extend_from_slice(b";t=");
     push_number(&mut state, seconds);
 
     let mut policy = Vec::new();
     push_string(&mut policy, &limit.name);
     policy.extend_from_slice(b";q=");
-    push_number(&mut policy, u64::from(limit.quota.count));
+    push_number(&mut policy, u64::from(refusal.quota.count));
     policy.extend_from_slice(b";w=");
-    push_number(&mut policy, self::seconds(limit.quota.window.ms));
+    push_number(&mut policy, self::seconds(refusal.quota.window.ms));
 
     denial.headers.push(("retry-after", retry_after));
     denial.headers.push(("ratelimit", state));
@@ -73,6 +76,9 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages::limits::Limit;
+    use crate::verdict::Reason;
+
     #[test]
     fn fields_are_structured() {
         type Case<'a> = (&'a [u8], u32, u64, u64, [&'a str; 3]);
@@ -116,11 +122,14 @@ mod tests {
             ),
         ];
         for (name, count, window, wait, expected) in cases {
-            let denial = denial(
-                &Limit::sample(name, count, window),
-                Reason::RateLimited,
-                wait,
-            );
+            let limit = Limit::sample(name, count, window);
+            let denial = denial(&Refusal {
+                limit: &limit,
+                quota: limit.quota,
+                remaining: 0,
+                reason: Reason::RateLimited,
+                wait_ms: wait,
+            });
             let names: Vec<_> = denial.headers.iter().map(|(name, _)| *name).collect();
             assert_eq!(names, ["retry-after", "ratelimit", "ratelimit-policy"]);
             for ((_, value), expected) in denial.headers.iter().zip(expected) {

@@ -22,6 +22,8 @@ pub struct Limit {
     pub quota: Quota,
     /// How it counts.
     pub algorithm: Algorithm,
+    /// Tokens that a bucket holds; of no meaning to the others.
+    pub burst: u32,
     /// Ban after repeated excess.
     pub penalty: Option<Penalty>,
     /// Count only responses with one of these statuses (reserve, then give back); empty: count requests.
@@ -32,13 +34,16 @@ pub struct Limit {
     pub monitor: bool,
 }
 
-/// How a limit counts.
+/// How a limit counts, and how many it admits at most (`counts/mod.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Ring of 16 time-aligned counters, the oldest counted in full.
+    /// The quota in any window: an exact log for quotas up to [`super::MAX_LOG_QUOTA`], above it a ring of 16
+    /// time-aligned counters and an oldest one that counts in full.
     SlidingWindow,
-    /// A log of times, exact; for small quotas.
-    ExactLog,
+    /// A bucket of `burst` tokens, refilled at the quota's rate: at most quota + burst in any window.
+    TokenBucket,
+    /// The quota in each aligned window, at most twice that in any.
+    FixedWindow,
 }
 
 /// When in the data path limits are checked.
@@ -71,19 +76,21 @@ impl Limit {
         })
     }
 
-    /// Tells limits apart inside an entry (FNV-1a): another name, quota, window or algorithm is another limit, so
-    /// that a changed policy never misreads counts of the old one.
-    pub(super) fn id(&self) -> u32 {
+    /// The smallest and the largest count of all quotas that this limit judges anybody by.
+    pub(super) const fn quotas(&self) -> (u32, u32) {
+        (self.quota.count, self.quota.count)
+    }
+
+    /// Tells counters apart inside an entry (FNV-1a): another name, window or algorithm counts on its own. Another
+    /// number of places does not, so that a client keeps what it was charged when its plan or the policy changes it.
+    pub(super) fn id(&self, quota: Quota) -> u32 {
         let algorithm = match self.algorithm {
             Algorithm::SlidingWindow => 0_u8,
-            Algorithm::ExactLog => 1,
+            Algorithm::TokenBucket => 2,
+            Algorithm::FixedWindow => 3,
         };
-        let count = self.quota.count.to_le_bytes();
-        let window = self.quota.window.ms.to_le_bytes();
-        let numbers = count
-            .iter()
-            .chain(&window)
-            .chain(core::iter::once(&algorithm));
+        let window = quota.window.ms.to_le_bytes();
+        let numbers = window.iter().chain(core::iter::once(&algorithm));
         numbers
             .chain(&self.name)
             .fold(0x811c_9dc5, |hash: u32, byte| {
@@ -105,6 +112,7 @@ impl Limit {
                 window: crate::units::Span { ms: window_ms },
             },
             algorithm: Algorithm::SlidingWindow,
+            burst: 0,
             penalty: None,
             statuses: Vec::new(),
             failures: false,

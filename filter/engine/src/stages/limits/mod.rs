@@ -14,6 +14,7 @@
 
 mod bytes;
 mod condition;
+mod counts;
 mod entry;
 mod fields;
 mod key;
@@ -22,22 +23,21 @@ mod penalty;
 mod table;
 #[cfg(test)]
 mod tests;
-mod window;
 
 use alloc::vec::Vec;
 
 use crate::env::{Env, Note, Outside};
 use crate::finding::{Finding, Findings};
+use crate::units::Quota;
 use crate::verdict::{Denial, Reason, Stage};
 
 pub use condition::Condition;
-pub use entry::WAYS;
+pub use counts::MAX_LOG_QUOTA;
 pub use key::{Facts, KeyPart};
 pub use limit::{Algorithm, Limit, Phase};
 pub use penalty::Penalty;
-pub use table::DEFAULT_SETS;
+pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
 use table::{Outcome, Purpose, Table, Work};
-pub use window::MAX_LOG_QUOTA;
 
 /// The compiled `limits` section.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct LimitStage {
     pub limits: Vec<Limit>,
     /// Sets of the table: a power of two (else rounded down), at most 65,536; [`DEFAULT_SETS`] when not set.
     pub sets: u32,
+    /// Clients that a set holds for each limit; [`DEFAULT_WAYS`] when not set.
+    pub ways: u8,
     /// Key of the client hash, agreed by all VMs (the plugin's work).
     pub hash_key: [u8; 16],
 }
@@ -66,6 +68,10 @@ pub struct Reservation {
     pub key: u64,
     /// Time slot charged.
     pub slot: u64,
+    /// What it was charged.
+    pub cost: u32,
+    /// The quota that judged it.
+    pub quota: Quota,
 }
 
 impl Default for LimitStage {
@@ -73,6 +79,7 @@ impl Default for LimitStage {
         Self {
             limits: Vec::new(),
             sets: DEFAULT_SETS,
+            ways: DEFAULT_WAYS,
             hash_key: [0; 16],
         }
     }
@@ -84,12 +91,19 @@ struct Due<'l> {
     index: usize,
     limit: &'l Limit,
     key: u64,
+    /// The quota that judges this request, and to which its counts belong by the window.
+    quota: Quota,
+    /// What it is charged.
+    cost: u32,
 }
 
-/// The refusal with the longest wait.
+/// The strictest refusal: the longest wait, then the fewest places left.
 #[derive(Debug, Clone, Copy)]
 struct Refusal<'l> {
     limit: &'l Limit,
+    quota: Quota,
+    /// Places that are left, though not enough for this request.
+    remaining: u64,
     reason: Reason,
     wait_ms: u64,
 }
@@ -98,7 +112,7 @@ impl LimitStage {
     /// Charges every limit of `phase` that matches; on refusal nothing stays charged by this call.
     ///
     /// Limits with the same key are charged together or not at all; others in document order, and given back
-    /// when a later one refuses. Of several refusals the one with the longest wait is reported.
+    /// when a later one refuses. Of several refusals the strictest is reported: the one with the longest wait, then the one with the fewest places left.
     ///
     /// # Errors
     /// `RateLimited`, `Banned` (with `retry-after`, `ratelimit`, `ratelimit-policy`), `CountersUnavailable`,
@@ -154,9 +168,7 @@ impl LimitStage {
                 }
             }
         }
-        let denial = failure.or_else(|| {
-            refusal.map(|refusal| fields::denial(refusal.limit, refusal.reason, refusal.wait_ms))
-        });
+        let denial = failure.or_else(|| refusal.map(|refusal| fields::denial(&refusal)));
         let Some(denial) = denial else {
             for reservation in charged {
                 let counted_later = self
@@ -242,6 +254,10 @@ impl LimitStage {
         Table::new(self).most_bytes()
     }
 
+    fn ways(&self) -> usize {
+        usize::from(self.ways.max(1))
+    }
+
     /// The limits of `phase` that count this request.
     fn due(&self, phase: Phase, facts: &Facts<'_>) -> Vec<Due<'_>> {
         let mut due = Vec::new();
@@ -253,7 +269,13 @@ impl LimitStage {
                 && limit.when.matches(facts.method, facts.path)
                 && let Some(key) = key::hash(&self.hash_key, &limit.key, facts)
             {
-                due.push(Due { index, limit, key });
+                due.push(Due {
+                    index,
+                    limit,
+                    key,
+                    quota: limit.quota,
+                    cost: 1,
+                });
             }
         }
         due
@@ -281,9 +303,17 @@ impl LimitStage {
                 continue;
             }
             refused = true;
-            if refusal.is_none_or(|longest| longest.wait_ms < wait_ms) {
+            let remaining = match reason {
+                Reason::Banned => 0,
+                _ => work.remaining(),
+            };
+            if refusal.is_none_or(|strictest| {
+                (strictest.wait_ms, remaining) < (wait_ms, strictest.remaining)
+            }) {
                 *refusal = Some(Refusal {
                     limit,
+                    quota: work.quota,
+                    remaining,
                     reason,
                     wait_ms,
                 });

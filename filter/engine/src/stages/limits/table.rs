@@ -8,15 +8,18 @@
 use alloc::vec::Vec;
 
 use super::bytes::MAX_TIME;
-use super::entry::{self, Change, Slot};
-use super::window::{Exhausted, Rule};
-use super::{Due, Limit, LimitStage, Penalty, Reservation};
+use super::counts::{Exhausted, Rule};
+use super::entry::{self, Change, Slot, Visit};
+use super::{Due, LimitStage, Penalty, Reservation};
 use crate::env::{Env, Outside};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
+use crate::units::Quota;
 use crate::verdict::Reason;
 
 /// Sets when the policy says nothing: 65,536 clients a limit.
 pub const DEFAULT_SETS: u32 = 8192;
+/// Clients that a set holds for each limit, when the policy says nothing.
+pub const DEFAULT_WAYS: u8 = 8;
 
 /// Below this an entry is not checked against its bound.
 const SMALL: usize = 512;
@@ -46,6 +49,8 @@ pub(super) enum Outcome {
 pub(super) struct Work {
     pub(super) index: usize,
     pub(super) outcome: Outcome,
+    pub(super) quota: Quota,
+    cost: u32,
     monitor: bool,
     id: u32,
     rule: Rule,
@@ -55,7 +60,12 @@ pub(super) struct Work {
 impl Work {
     /// Charges that count now, an admitted one's own among them.
     pub(super) fn used(&self) -> u64 {
-        self.slot.counts.total()
+        self.slot.counts.total(self.rule)
+    }
+
+    /// Charges that could still be made now.
+    pub(super) fn remaining(&self) -> u64 {
+        self.slot.counts.remaining(self.rule)
     }
 
     /// What gives an admission back.
@@ -65,6 +75,8 @@ impl Work {
                 limit: self.index,
                 key,
                 slot: mark,
+                cost: self.cost,
+                quota: self.quota,
             }),
             Outcome::Refused { .. } | Outcome::Banned { .. } => None,
         }
@@ -128,7 +140,8 @@ impl<'p> Table<'p> {
             if purpose == Purpose::Look || changes.is_empty() {
                 return Ok(works);
             }
-            self.rewrite(&old, tag, now, &changes, &mut new);
+            let visit = self.visit_of(tag, now);
+            self.rewrite(&old, visit, &changes, &mut new);
             if swap(env.counters, &name, &new, cas)? {
                 return Ok(works);
             }
@@ -143,8 +156,8 @@ impl<'p> Table<'p> {
         };
         let name = self.sets.name(reservation.key);
         let tag = entry::tag_of(reservation.key);
-        let rule = Rule::new(limit);
-        let id = limit.id();
+        let rule = Rule::new(limit, reservation.quota);
+        let id = limit.id(reservation.quota);
         let mut old = Vec::new();
         let mut new = Vec::new();
         for _ in 0..MAX_TRIES {
@@ -154,13 +167,13 @@ impl<'p> Table<'p> {
             let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
             let mut slot = entry::slot(&old, id, tag, rule, now);
             // The floor is not the client's own: an evicted client's charge cannot be taken back.
-            if !slot.resident || !slot.counts.give_back(reservation.slot) {
+            let (mark, cost) = (reservation.slot, reservation.cost);
+            if !slot.resident || !slot.counts.give_back(rule, now, mark, cost) {
                 return;
             }
             self.rewrite(
                 &old,
-                tag,
-                now,
+                self.visit_of(tag, now),
                 &[Change {
                     id,
                     rule,
@@ -181,12 +194,12 @@ impl<'p> Table<'p> {
 
     /// Bytes of the longest entry of this policy.
     fn entry_bytes(self) -> u64 {
-        let records = u64::try_from(entry::WAYS.saturating_add(1)).unwrap_or(u64::MAX);
+        let records = u64::try_from(self.stage.ways().saturating_add(1)).unwrap_or(u64::MAX);
         self.stage
             .limits
             .iter()
             .fold(entry::ENTRY_BYTES, |sum, limit| {
-                let mut record = Rule::new(limit)
+                let mut record = Rule::new(limit, limit.quota)
                     .most_bytes()
                     .saturating_add(entry::RECORD_BYTES);
                 if limit.penalty.is_some() {
@@ -197,9 +210,14 @@ impl<'p> Table<'p> {
             })
     }
 
+    fn visit_of(self, tag: u64, now: u64) -> Visit {
+        let ways = self.stage.ways();
+        Visit { tag, now, ways }
+    }
+
     /// The next value. Counts of an older policy's limits stay as long as there is room for them.
-    fn rewrite(self, old: &[u8], tag: u64, now: u64, changes: &[Change<'_>], new: &mut Vec<u8>) {
-        entry::rewrite(old, tag, now, changes, None, new);
+    fn rewrite(self, old: &[u8], visit: Visit, changes: &[Change<'_>], new: &mut Vec<u8>) {
+        entry::rewrite(old, visit, changes, None, new);
         if new.len() <= SMALL {
             return;
         }
@@ -207,22 +225,24 @@ impl<'p> Table<'p> {
         if new.len() > most {
             let mut ids = Vec::new();
             for limit in &self.stage.limits {
-                ids.push(limit.id());
+                ids.push(limit.id(limit.quota));
             }
-            entry::rewrite(old, tag, now, changes, Some(&ids), new);
+            entry::rewrite(old, visit, changes, Some(&ids), new);
         }
     }
 }
 
 /// Judges one limit on a copy of the client's state.
 fn work(due: &Due<'_>, entry: &[u8], tag: u64, now: u64) -> Work {
-    let rule = Rule::new(due.limit);
-    let id = due.limit.id();
+    let rule = Rule::new(due.limit, due.quota);
+    let id = due.limit.id(due.quota);
     let mut slot = entry::slot(entry, id, tag, rule, now);
-    let outcome = judge(&mut slot, due.limit, rule, now);
+    let outcome = judge(&mut slot, due, rule, now);
     Work {
         index: due.index,
         outcome,
+        quota: due.quota,
+        cost: due.cost,
         monitor: due.limit.monitor,
         id,
         rule,
@@ -230,14 +250,15 @@ fn work(due: &Due<'_>, entry: &[u8], tag: u64, now: u64) -> Work {
     }
 }
 
-fn judge(slot: &mut Slot, limit: &Limit, rule: Rule, now: u64) -> Outcome {
+fn judge(slot: &mut Slot, due: &Due<'_>, rule: Rule, now: u64) -> Outcome {
+    let limit = due.limit;
     if limit.penalty.is_some() && slot.banned_until > now {
         return Outcome::Banned {
             wait_ms: slot.banned_until.saturating_sub(now),
             begins: false,
         };
     }
-    match slot.counts.admit(rule, now) {
+    match slot.counts.admit(rule, now, due.cost) {
         Ok(mark) => Outcome::Admitted { mark },
         Err(Exhausted { until_ms }) => {
             let wait_ms = until_ms.saturating_sub(now);
