@@ -21,8 +21,9 @@ use crate::verdict::{Denial, Edits, Reason, Stage};
 
 impl TokenStage {
     /// Verifies the credentials of the request. `any`: the one it carries over all sources of the accepted providers, by
-    /// those that name its place, in the route's order; the first that verifies it wins. `all`: one for each provider. When a provider refuses, the reason is the one that came closest: replayed, then expired, then
-    /// claims, then not bound, then invalid.
+    /// those that name its place, in the route's order; the first that verifies it wins, and the first that knows it as used
+    /// or revoked ends the search. `all`: one for each provider. When a provider refuses, the reason is the one that came
+    /// closest: replayed, then expired, then claims, then not bound, then invalid.
     ///
     /// # Errors
     /// `MultipleCredentials`, `TokenMissing` or a verifier's own reason, each with its challenge (RFC 6750 §3) among the
@@ -94,7 +95,12 @@ impl TokenStage {
                     return Ok(Outcome::Known(Subject::Verified(claims)));
                 }
                 Err(stop) => match stop.failure(ask) {
-                    Ok(failure) => failures.push((failure, provider)),
+                    Ok(failure) => {
+                        failures.push((failure, provider));
+                        if failure.is_final() {
+                            break;
+                        }
+                    }
                     Err(awaited) => return Ok(Outcome::Awaits(awaited)),
                 },
             }

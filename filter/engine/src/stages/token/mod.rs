@@ -631,14 +631,23 @@ impl Failure {
         match self.reason {
             Reason::CountersContended | Reason::CountersUnavailable | Reason::ReplayCapacity => 6,
             Reason::CsrfFailed => 5,
-            Reason::Replayed | Reason::TokenRevoked => 4,
+            Reason::DpopInvalid | Reason::Replayed | Reason::TokenRevoked => FINAL,
             Reason::SignatureExpired | Reason::TokenExpired => 3,
             Reason::TokenClaims => 2,
             Reason::TokenNotBound | Reason::KeysUnavailable | Reason::IntrospectionUnavailable => 1,
             _ => 0,
         }
     }
+
+    /// Whether the credential is authentic and must not pass for what it was used for, or for how it is used now: who has
+    /// the same keys would let it pass, so nobody else is asked.
+    const fn is_final(self) -> bool {
+        self.closeness() >= FINAL
+    }
 }
+
+/// The least closeness of a failure that no other provider can make good.
+const FINAL: u8 = 4;
 
 /// A denial with its challenge. RFC 9110 §15.5.2 wants one with every 401, whatever carried the token; the
 /// texts depend on the reason only.
