@@ -27,7 +27,8 @@ section! {
         /// Where the signature is.
         signature: Option<SignatureConfig>,
         /// What is signed, such as `{timestamp}.{body}`. In braces: `body`, `method`, `path`, `query`, `target` (as
-        /// received), `timestamp`, `header:NAME`. What stands before a literal must not contain it.
+        /// received), `timestamp`, `header:NAME`. What stands before the body must not contain the literal that follows it,
+        /// what stands behind the body not the literal before it.
         signed: Option<Template>,
         /// Header with the time of signing, in seconds since 1970; absent: nothing tells the time.
         timestamp: Option<HeaderName>,

@@ -1,8 +1,9 @@
 //! Bodies signed with an HMAC: Standard Webhooks, GitHub, Stripe, Slack, and whatever a template describes.
 //!
 //! **In:** the head, the field with the signatures, the body. **Out:** the signed text, its parts in order, when a key
-//! has signed it and its time is within the window. **Invariant:** what stands in front of a literal of the template
-//! does not contain it, so that a text can be cut in one way only (`a` + `.` + `b.c` is never `a.b` + `.` + `c`); every
+//! has signed it and its time is within the window. **Invariant:** a text can be cut in one way only (`a` + `.` + `b.c` is
+//! never `a.b` + `.` + `c`): what stands before the body does not contain the literal that follows it, nor begins it
+//! (`x` + `--` + `-y`, `x-` + `--` + `y`), and what stands behind the body not the literal before it; every
 //! field that is signed or tells the time is sent once; time and fields are judged before a body is waited for; MACs are
 //! compared in constant time, each key's is computed once.
 //! **Source:** Standard Webhooks 1.0.0; "Validating webhook deliveries" (GitHub), "Verify manually" (Stripe), "Verifying
@@ -180,7 +181,7 @@ impl Layout {
         Ok((texts, time))
     }
 
-    /// Appends the signed text in parts.
+    /// Appends the signed text in parts: those before the body can be told from the left, those behind it from the right.
     pub(super) fn text<'t>(
         &'t self,
         head: &RequestHead<'t>,
@@ -189,12 +190,19 @@ impl Layout {
         parts: &mut Vec<&'t [u8]>,
     ) -> Result<(), Failure> {
         let mut rest = self.signed.as_slice();
+        let mut before: &[u8] = b"";
+        let mut behind_body = false;
         while let Some((part, after)) = rest.split_first() {
             rest = after;
             let text: &[u8] = match part {
-                Part::Body => body,
+                Part::Body => {
+                    behind_body = true;
+                    parts.push(body);
+                    continue;
+                }
                 Part::Header(name) => once(head, name).ok_or(invalid("header"))?,
                 Part::Literal(text) => {
+                    before = text;
                     parts.push(text);
                     continue;
                 }
@@ -204,10 +212,12 @@ impl Layout {
                 Part::Target => head.target,
                 Part::Timestamp => announced.timestamp,
             };
-            if let Some(Part::Literal(next)) = rest.first()
-                && *part != Part::Body
-                && contains(text, next)
-            {
+            let told = match rest.first() {
+                _ if behind_body => !ends_in(before, text),
+                Some(Part::Literal(next)) => !begins_in(text, next),
+                _ => true,
+            };
+            if !told {
                 return Err(invalid("separator"));
             }
             parts.push(text);
@@ -260,12 +270,26 @@ fn once<'a>(head: &RequestHead<'a>, name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// Linear: a literal has at most 64 bytes.
-fn contains(text: &[u8], literal: &[u8]) -> bool {
-    !literal.is_empty()
-        && text
-            .windows(literal.len().max(1))
-            .any(|part| part == literal)
+/// Whether `literal`, when it follows `text`, can be read to begin earlier, within it. Linear: a literal has at most 64
+/// bytes.
+fn begins_in(text: &[u8], literal: &[u8]) -> bool {
+    (0..text.len()).any(|start| {
+        let text = text.get(start..).unwrap_or_default();
+        let (inner, outer) = literal
+            .split_at_checked(text.len())
+            .unwrap_or((literal, b""));
+        text.starts_with(inner) && literal.starts_with(outer)
+    })
+}
+
+/// The same from the right: whether `literal`, when `text` follows it, can be read to end later, within it.
+fn ends_in(literal: &[u8], text: &[u8]) -> bool {
+    (1..=text.len()).any(|end| {
+        let text = text.get(..end).unwrap_or_default();
+        let outer = literal.len().saturating_sub(text.len());
+        let (outer, inner) = literal.split_at_checked(outer).unwrap_or_default();
+        text.ends_with(inner) && literal.ends_with(outer)
+    })
 }
 
 #[cfg(test)]

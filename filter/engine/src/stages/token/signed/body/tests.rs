@@ -150,3 +150,49 @@ fn a_text_is_cut_in_one_way_only() {
     assert_eq!(judge(&[("id", "a"), ("id", "a")], b"b.c"), Err("header"));
     assert_eq!(judge(&[], b"b.c"), Err("header"));
 }
+
+/// Every way to fill a template in from a small alphabet: no two that are accepted make the same text.
+#[test]
+fn no_two_messages_are_signed_alike() {
+    let mut texts = alloc::vec![String::new()];
+    for at in 0..7 {
+        for letter in ["x", "-"] {
+            let longer = alloc::format!("{}{letter}", texts[at]);
+            texts.push(longer);
+        }
+    }
+    let literals = ["-", "--", "-x", "x-x", "--x--"];
+    for (before, behind) in literals
+        .iter()
+        .flat_map(|one| literals.map(|two| (*one, two)))
+    {
+        let layout = Layout {
+            format: Format::One { prefix: Vec::new() },
+            encoding: MacEncoding::Hex,
+            timestamp: None,
+            signed: vec![
+                Part::Header(b"a".to_vec()),
+                Part::Literal(before.as_bytes().to_vec()),
+                Part::Body,
+                Part::Literal(behind.as_bytes().to_vec()),
+                Part::Header(b"b".to_vec()),
+            ],
+        };
+        let mut signed = alloc::collections::BTreeSet::new();
+        for (a, b) in texts.iter().flat_map(|a| texts.iter().map(move |b| (a, b))) {
+            let head = head(&[("a", a), ("b", b)]);
+            for body in &texts {
+                let announced = layout.announced(&head, b"00", WINDOW).unwrap();
+                let mut parts = Vec::new();
+                match layout.text(&head, &announced, body.as_bytes(), &mut parts) {
+                    Ok(()) => assert!(
+                        signed.insert(parts.concat()),
+                        "{a}{before}{body}{behind}{b}"
+                    ),
+                    Err(failure) => assert_eq!(failure.what, "separator"),
+                }
+            }
+        }
+        assert!(signed.len() >= texts.len(), "{before} {behind}");
+    }
+}
