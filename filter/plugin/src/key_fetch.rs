@@ -2,7 +2,7 @@
 //!
 //! **In:** ticks, what requests want, answers of key servers. **Out:** one fetch at a time in all VMs of a `vm_id`, the
 //! document in shared data, keys in each VM's memory, released requests, gauges, event lines.
-//! **Invariant:** two shared entries a provider, named after cluster and URL: a reload leaks none. The document is written
+//! **Invariant:** two shared entries a provider, named after cluster, URL and what keys may be: a reload leaks none. The document is written
 //! before the entry that names it. A host that fails costs a fetch, never the keys that are there.
 //! **Cost:** on the tick, one shared-data read a provider; a document is read when its stamp changed.
 
@@ -137,7 +137,7 @@ impl Provider {
         for _ in 0..TRIES {
             let (control, cas) = load(host, &rules.name)?;
             self.take_over(host, rules, remote, &control, now);
-            let plan = control.plan(want, now);
+            let plan = control.plan(want, now, rules.refresh_ms);
             let Plan::Fetch(taken) = plan else {
                 return Ok(plan);
             };

@@ -170,6 +170,14 @@ impl Compiler<'_> {
         digest.update(&config.cluster.0);
         digest.update(b"\0");
         digest.update(&config.url.text);
+        // What one provider cannot use another may: each set of rules has its own fetches, and its own failures.
+        digest.update([0, u8::from(config.stronger_hash)]);
+        for algorithm in Algorithm::ALL {
+            if algorithms.contains(&algorithm) {
+                digest.update(algorithm.name());
+                digest.update(b"\0");
+            }
+        }
         let mut name = [0; 16];
         for (to, from) in name.iter_mut().zip(digest.finalize()) {
             *to = from;

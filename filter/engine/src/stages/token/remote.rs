@@ -36,7 +36,7 @@ pub struct RemoteKeys {
     pub wait_ms: u64,
     /// What keys may be.
     pub rules: JwkRules,
-    /// Name of the shared entries, from cluster and URL.
+    /// Name of the shared entries, from cluster, URL and what keys may be.
     pub name: [u8; 16],
 }
 
@@ -175,9 +175,9 @@ impl Control {
         out
     }
 
-    /// What is done about a want.
+    /// What is done about a want. Who shares the entry may have put the next fetch later than `refresh_ms` allows.
     #[must_use]
-    pub fn plan(&self, want: Want, now: u64) -> Plan {
+    pub fn plan(&self, want: Want, now: u64, refresh_ms: u64) -> Plan {
         if now < self.until {
             return Plan::InFlight;
         }
@@ -187,7 +187,8 @@ impl Control {
             until: now.saturating_add(LEASE_MS),
             ..*self
         };
-        if now >= self.next {
+        let old = self.stamp != 0 && now.saturating_sub(self.fetched) >= refresh_ms;
+        if now >= self.next || (old && self.failures == 0) {
             return Plan::Fetch(next);
         }
         match want {

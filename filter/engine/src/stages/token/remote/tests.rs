@@ -22,8 +22,10 @@ fn rules() -> RemoteKeys {
     }
 }
 
+const REFRESH: u64 = 600_000;
+
 fn taken(control: &Control, want: Want, now: u64) -> Control {
-    match control.plan(want, now) {
+    match control.plan(want, now, REFRESH) {
         Plan::Fetch(taken) => taken,
         other => panic!("{other:?} at {now}"),
     }
@@ -63,7 +65,10 @@ fn one_flight_and_a_lease_that_ends_by_itself() {
     let start = Control::default();
     let flying = taken(&start, Want::Schedule, 1_000);
     for want in [Want::Schedule, Want::Unknown, Want::Cold] {
-        assert_eq!(flying.plan(want, 1_000 + LEASE_MS - 1), Plan::InFlight);
+        assert_eq!(
+            flying.plan(want, 1_000 + LEASE_MS - 1, REFRESH),
+            Plan::InFlight
+        );
     }
     // Its holder died: the next one takes it over, and what the first still brings is lost.
     let second = taken(&flying, Want::Cold, 1_000 + LEASE_MS);
@@ -82,7 +87,19 @@ fn one_flight_and_a_lease_that_ends_by_itself() {
     );
     // Given back once.
     assert_eq!(good.succeeded(second.lease, true, 7_600, 600_000, 0), None);
-    assert_eq!(good.plan(Want::Schedule, 7_501), Plan::Later(607_500));
+    assert_eq!(
+        good.plan(Want::Schedule, 7_501, REFRESH),
+        Plan::Later(607_500)
+    );
+    // A provider that shares the entry asks more often.
+    assert!(matches!(
+        good.plan(Want::Schedule, 17_500, 10_000),
+        Plan::Fetch(_)
+    ));
+    assert_eq!(
+        good.plan(Want::Schedule, 17_499, 10_000),
+        Plan::Later(607_500)
+    );
     taken(&good, Want::Schedule, 607_500);
 }
 
@@ -94,7 +111,7 @@ fn unknown_keys_fetch_through_a_bucket() {
     let mut fetches = Vec::new();
     // A flood for ten minutes, a request each 100 ms, answers at once.
     for now in (1_000..601_000).step_by(100) {
-        match control.plan(Want::Unknown, now) {
+        match control.plan(Want::Unknown, now, REFRESH) {
             Plan::Fetch(taken) => {
                 fetches.push(now);
                 control = taken
@@ -110,7 +127,7 @@ fn unknown_keys_fetch_through_a_bucket() {
     // A provider that fails is not asked by clients.
     let flying = taken(&control, Want::Unknown, 700_000);
     let failing = flying.failed(flying.lease, 700_100, 86_400_000, 0).unwrap();
-    assert_eq!(failing.plan(Want::Unknown, 700_200), Plan::Refused);
+    assert_eq!(failing.plan(Want::Unknown, 700_200, REFRESH), Plan::Refused);
 }
 
 #[test]
@@ -153,7 +170,7 @@ fn an_hour_without_the_provider_costs_no_key() {
         stale += u32::from(
             control.freshness(now, rules.refresh_ms, rules.max_stale_ms) == Freshness::Stale,
         );
-        if let Plan::Fetch(flying) = control.plan(Want::Schedule, now) {
+        if let Plan::Fetch(flying) = control.plan(Want::Schedule, now, REFRESH) {
             fetches += 1;
             control = flying
                 .failed(flying.lease, now, rules.max_stale_ms, fetches)

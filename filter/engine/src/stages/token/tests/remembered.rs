@@ -209,7 +209,7 @@ fn keys_that_move_take_their_tokens_along() {
     let value = format!("Bearer {token}").into_bytes();
     let fields: &[(&str, &[u8])] = &[("authorization", &value)];
     let route = route(Need::Required, &[0]);
-    let Plan::Fetch(flying) = Control::default().plan(Want::Cold, 0) else {
+    let Plan::Fetch(flying) = Control::default().plan(Want::Cold, 0, 600_000) else {
         panic!("nothing was fetched yet");
     };
     let control = flying
