@@ -45,6 +45,15 @@ pub(super) fn check(head: &RequestHead<'_>, body: &[u8]) -> Result<(), Failure> 
     }
 }
 
+/// Whether a covered component has a digest in it that is judged: the whole field has, of its members those that are
+/// known. Beside another member (`key="md5"`) anybody can write a digest of another body.
+pub(super) fn is_judged(component: &Item<'_>) -> bool {
+    let mut parameters = component.parameters.iter();
+    parameters.all(|(name, value)| {
+        *name != b"key" || matches!(value, Bare::String(b"sha-256") | Bare::String(b"sha-512"))
+    })
+}
+
 const fn mismatch(what: &'static str) -> Failure {
     Failure::new(Reason::DigestMismatch, what)
 }

@@ -168,9 +168,7 @@ impl Asked {
                         .all(|(parameter, _)| matches!(*parameter, b"sf" | b"bs"))
             })
         };
-        let mut needed = components
-            .iter()
-            .any(|component| component.value == Bare::String(b"content-digest"));
+        let mut needed = components.iter().any(is_digest);
         for required in &self.required {
             let holds = match required {
                 Required::Component(name) => covered(name),
@@ -198,11 +196,8 @@ impl Asked {
 impl Found<'_, '_> {
     /// Whether the digest agrees with the body. A body without a covered digest is not signed.
     pub(super) fn check_digest(&self, head: &RequestHead<'_>, body: &[u8]) -> Result<(), Failure> {
-        let covered = self
-            .components
-            .iter()
-            .any(|component| component.value == Bare::String(b"content-digest"));
-        if covered {
+        let mut covering = self.components.iter().filter(|one| is_digest(one));
+        if covering.any(digest::is_judged) {
             digest::check(head, body)
         } else if body.is_empty() {
             Ok(())
@@ -225,6 +220,11 @@ impl Found<'_, '_> {
 
 const fn invalid(what: &'static str) -> Failure {
     Failure::new(Reason::SignatureInvalid, what)
+}
+
+/// Whether a component is the digest of the body, or a part of it.
+fn is_digest(component: &Item<'_>) -> bool {
+    component.value == Bare::String(b"content-digest")
 }
 
 /// The name RFC 9421 §6.2 gives a key's algorithm; one without a name there must not be named.
