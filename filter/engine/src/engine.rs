@@ -283,6 +283,7 @@ impl Engine {
                 body: ends.then_some(&[]),
                 waited: &[],
                 marks: &self.policy.marks,
+                rehearses: false,
             },
             ends,
         };
@@ -743,6 +744,7 @@ impl Engine {
                 body,
                 waited: &[],
                 marks: &self.policy.marks,
+                rehearses: false,
             },
             ends,
         };

@@ -108,6 +108,8 @@ impl TokenStage {
         Err(self.refused(route, &failures, source, found))
     }
 
+    // Inlined, it makes the frame of every request larger.
+    #[inline(never)]
     fn verify_all<S: Outside>(
         &self,
         route: &RouteToken,
@@ -132,13 +134,21 @@ impl TokenStage {
         if absent.is_some() || held.is_empty() {
             return Err(self.missing(route, absent, found));
         }
-        // What marks comes last: a request that is refused, or waits and comes again, leaves no mark.
-        let last = held.iter().filter(|(_, provider, ..)| provider.marks());
-        let first = held.iter().filter(|(_, provider, ..)| !provider.marks());
+        // What marks comes last, and where several do none before all would: a request that is refused, or waits and
+        // comes again, leaves no mark.
+        let marking = held.iter().filter(|(_, provider, ..)| provider.marks());
+        let plain = held.iter().filter(|(_, provider, ..)| !provider.marks());
+        let several = marking.clone().nth(1).is_some();
+        let rehearsed = marking.clone().filter(|_| several);
+        let plain = plain.map(|one| (one, false));
+        let rehearsed = rehearsed.map(|one| (one, true));
+        let marking = marking.map(|one| (one, false));
         let subject = held.first().map(|(index, ..)| *index);
         let mut whole = VerifiedClaims::default();
-        for (index, provider, token, source) in first.chain(last) {
-            match provider.verify(*index, route, token, ask, memory, env, found) {
+        for ((index, provider, token, source), rehearses) in plain.chain(rehearsed).chain(marking) {
+            let ask = Ask { rehearses, ..*ask };
+            match provider.verify(*index, route, token, &ask, memory, env, found) {
+                Ok(_) if rehearses => {}
                 Ok(mut claims) => {
                     provider.note_carried(source, &mut claims);
                     if Some(*index) == subject {
@@ -149,7 +159,7 @@ impl TokenStage {
                     whole.additions.append(&mut claims.additions);
                 }
                 Err(stop) => {
-                    return match stop.failure(ask) {
+                    return match stop.failure(&ask) {
                         Ok(failure) => {
                             Err(self.refused(route, &[(failure, provider)], source, found))
                         }

@@ -340,6 +340,8 @@ pub struct Ask<'a> {
     pub waited: &'a [Waited],
     /// Marks of what was used once or revoked.
     pub marks: &'a Marks,
+    /// Whether all else is to be judged, and nothing marked.
+    pub rehearses: bool,
 }
 
 impl Ask<'_> {

@@ -178,6 +178,7 @@ fn with_env<T>(
         body: None,
         waited: &[],
         marks: &Marks::default(),
+        rehearses: false,
     };
     let mut env = Env {
         now: Monotonic(1_000),

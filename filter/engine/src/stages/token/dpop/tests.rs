@@ -61,6 +61,7 @@ impl<'a> Case<'a> {
             body: None,
             waited: &[],
             marks: &Marks::default(),
+            rehearses: false,
         };
         let mut env = Env {
             now: Monotonic(0),

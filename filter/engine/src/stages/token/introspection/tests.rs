@@ -90,6 +90,7 @@ impl Worker {
                 connection: Connection::default(),
                 body: None,
                 marks: &Marks::default(),
+                rehearses: false,
                 waited: &waited,
             };
             let mut env = Env {

@@ -167,6 +167,7 @@ impl Asked<'_> {
             },
             body: None,
             marks: &Marks::default(),
+            rehearses: false,
             waited: &[],
         };
         let mut env = Env {

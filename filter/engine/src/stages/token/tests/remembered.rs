@@ -27,6 +27,7 @@ impl Worker {
             connection: Connection::default(),
             body: None,
             marks: &Marks::default(),
+            rehearses: false,
             waited: &[],
         };
         let mut env = Env {
