@@ -23,7 +23,7 @@ impl TokenStage {
     /// Verifies the credentials of the request. `any`: the one it carries over all sources of the accepted providers, by
     /// those that name its place, in the route's order; the first that verifies it wins, and the first that knows it as used
     /// or revoked ends the search. `all`: one for each provider. When a provider refuses, the reason is the one that came
-    /// closest: replayed, then expired, then claims, then not bound, then invalid.
+    /// closest: replayed, then expired, then claims, then not bound, then judged and wrong, then the rest.
     ///
     /// # Errors
     /// `MultipleCredentials`, `TokenMissing` or a verifier's own reason, each with its challenge (RFC 6750 §3) among the

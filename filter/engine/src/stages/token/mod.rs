@@ -628,28 +628,30 @@ impl Failure {
         Self::new(Reason::TokenClaims, what)
     }
 
-    /// How far the token got: a MAC that held says more than one that did not.
-    const fn closeness(self) -> u8 {
+    /// How far the token got: a MAC that held says more than one that did not, and a signature or a server that says no
+    /// more than a key that nobody knows.
+    fn closeness(self) -> u8 {
         match self.reason {
-            Reason::CountersContended | Reason::CountersUnavailable | Reason::ReplayCapacity => 6,
-            Reason::CsrfFailed => 5,
+            Reason::CountersContended | Reason::CountersUnavailable | Reason::ReplayCapacity => 7,
+            Reason::CsrfFailed => 6,
             Reason::DpopInvalid | Reason::Replayed | Reason::TokenRevoked => FINAL,
-            Reason::SignatureExpired | Reason::TokenExpired => 3,
-            Reason::TokenClaims => 2,
-            Reason::TokenNotBound | Reason::KeysUnavailable | Reason::IntrospectionUnavailable => 1,
+            Reason::SignatureExpired | Reason::TokenExpired => 4,
+            Reason::TokenClaims => 3,
+            Reason::TokenNotBound | Reason::KeysUnavailable | Reason::IntrospectionUnavailable => 2,
+            Reason::TokenInvalid if matches!(self.what, "inactive" | "signature") => 1,
             _ => 0,
         }
     }
 
     /// Whether the credential is authentic and must not pass for what it was used for, or for how it is used now: who has
     /// the same keys would let it pass, so nobody else is asked.
-    const fn is_final(self) -> bool {
+    fn is_final(self) -> bool {
         self.closeness() >= FINAL
     }
 }
 
 /// The least closeness of a failure that no other provider can make good.
-const FINAL: u8 = 4;
+const FINAL: u8 = 5;
 
 /// A denial with its challenge. RFC 9110 §15.5.2 wants one with every 401, whatever carried the token; the
 /// texts depend on the reason only.
