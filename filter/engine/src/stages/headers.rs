@@ -126,7 +126,8 @@ impl HeaderPolicy {
         }
         let query = head.query.unwrap_or_default();
         if has_control(query) || query.contains(&b'\t') {
-            report.refuse_at(Reason::MalformedHeader, b":path", b"query", b"", query);
+            // No evidence: a token may be in it.
+            report.refuse_at(Reason::MalformedHeader, b":path", b"query", b"", b"");
         }
         if head.params().nth(self.max.params).is_some() {
             report.refuse(Reason::TargetTooLarge, b"params", b"");
