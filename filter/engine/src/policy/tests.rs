@@ -899,3 +899,25 @@ fn days_and_times() {
         assert_eq!(read(text), seconds, "{text}");
     }
 }
+
+/// RFC 8725 §2.1: a public key that stands where a secret is expected verifies what anybody signs with it.
+#[test]
+fn a_public_key_is_no_secret() {
+    let pem = "\n-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAQ/dxUkVd5oTsT7LPYY3PprDdz0wy8WCNkW2FxXLqyjA=\n-----END PUBLIC KEY-----";
+    for provider in [
+        r#"{ "type": "jwt", "keys": [{ "algorithm": "HS256", "env": "K" }] }"#,
+        r#"{ "type": "session", "from": { "cookie": "a" }, "keys": [{ "env": "K" }] }"#,
+        r#"{ "type": "message_signature", "keys": [{ "algorithm": "HS256", "env": "K", "id": "a" }] }"#,
+    ] {
+        let text = alloc::format!(
+            r#"{{ "tokens": {{ "app": {provider} }}, "routes": [{{ "name": "all", "token": {{ "any": ["app"] }} }}] }}"#
+        );
+        let judged = |secret: &str| {
+            let secrets = |_: &str| Some(secret.as_bytes().to_vec());
+            Policy::from_plugin_bytes(text.as_bytes(), &secrets)
+        };
+        assert!(judged(&"x".repeat(64)).is_ok(), "{provider}");
+        let shown = alloc::format!("{:?}", judged(pem).unwrap_err());
+        assert!(shown.contains("PEM") && !shown.contains("MCow"), "{shown}");
+    }
+}

@@ -233,6 +233,15 @@ impl Compiler<'_> {
         written: Written<'_>,
     ) -> Option<Key> {
         let secret = self.secret(at, written)?;
+        if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
+            let (key, place) = written.place();
+            self.errors.push(
+                &at.key(key),
+                format!("{place} holds PEM, which may be public: who has it could sign"),
+                "write a public key as `pem` with its algorithm; a shared secret is random bytes",
+            );
+            return None;
+        }
         let least = algorithm.mac_bytes();
         if secret.len() < least {
             let (key, place) = written.place();
