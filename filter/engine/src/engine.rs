@@ -17,7 +17,7 @@ use crate::request::body::{self, BodyKind};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
-use crate::stages::limits::{Charges, Facts, Phase};
+use crate::stages::limits::{Charges, Facts, Fields, Pending, Phase};
 use crate::stages::token::{
     Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Memory, Outcome, Replied,
     Subject, Waited,
@@ -193,14 +193,13 @@ enum Next {
     Body(Held),
 }
 
-/// What the body phase needs of the head; whole, where the report's texts are cut.
+/// What the body phase needs of the head.
 #[derive(Debug)]
 struct Held {
     route: usize,
     kind: BodyKind,
-    provider: Option<usize>,
-    method: Vec<u8>,
-    path: Vec<u8>,
+    /// Limits to judge by it.
+    pending: Vec<Pending>,
     /// What is revoked when it passes, and what when its body attacks.
     revoke: Option<Box<Revocable>>,
 }
@@ -348,7 +347,7 @@ impl Engine {
             return Ok(None);
         }
         env.enter(Step::ClientLimits);
-        let facts = asked.facts(None);
+        let facts = asked.facts(route, &Subject::Anonymous, policy);
         gate(
             narrower(mode, modes.limits),
             policy
@@ -381,18 +380,15 @@ impl Engine {
         }
         let found = &mut seen.found;
 
-        if seen.guard.is_none()
-            && policy
-                .limits
-                .concerns(Phase::Credential, head.method, &head.path)
-        {
+        let facts = asked.facts(Some(route), &Subject::Anonymous, policy);
+        if seen.guard.is_none() && policy.limits.concerns(Phase::Credential, &facts) {
             env.enter(Step::ClientLimits);
             let mut guard = Charges::default();
             let claimed = policy.tokens.claimed_account(&route.token, &asked.ask);
             if claimed != Claimed::Nothing {
                 let facts = Facts {
                     account: claimed.account(),
-                    ..asked.facts(None)
+                    ..facts
                 };
                 gate(
                     limits_mode,
@@ -466,7 +462,7 @@ impl Engine {
             )?;
         }
         env.enter(Step::SubjectLimits);
-        let facts = asked.facts(seen.subject.known());
+        let facts = asked.facts(Some(route), &seen.subject, policy);
         gate(
             limits_mode,
             policy
@@ -484,21 +480,23 @@ impl Engine {
         }
 
         env.enter(Step::Body);
-        let Some(hold) = self.reads_body(mode, head) else {
+        let pending = policy.limits.pending(&facts);
+        let Some(hold) = self.reads_body(mode, !pending.is_empty()) else {
             return Ok(Judged::Passed);
         };
-        if asked.ends {
+        let streams = route.body == RouteBody::Stream || body::is_streaming(head);
+        if asked.ends || streams {
+            // Nobody reads a body that streams: it counts as one without fields.
             env.enter(Step::FieldLimits);
+            let none = Fields::default();
+            let limits = &policy.limits;
             gate(
                 limits_mode,
-                policy
-                    .limits
-                    .check(Phase::Field, &facts, env, charges, found),
+                limits.check_pending(&pending, none, env, charges, found),
             )?;
-            return Ok(Judged::Passed);
-        }
-        if route.body == RouteBody::Stream || body::is_streaming(head) {
-            seen.body = BodySeen::Streamed;
+            if streams && !asked.ends {
+                seen.body = BodySeen::Streamed;
+            }
             return Ok(Judged::Passed);
         }
         let mode = if hold { Mode::Enforce } else { Mode::Monitor };
@@ -516,24 +514,22 @@ impl Engine {
         if let Some(bytes) = body {
             // The credentials had to wait for it.
             let kind = body::kind(head);
-            self.judge_body(&facts, kind, index, bytes, env, charges, found)?;
+            self.judge_body(&pending, kind, index, bytes, env, charges, found)?;
             return Ok(Judged::Passed);
         }
+        seen.pending = pending;
         Ok(gate(mode, self.body_within_bound(head, hold, found))?
             .map_or(Judged::Passed, Judged::AwaitsBody))
     }
 
-    /// Whether a stage looks at the body of such a request, and then whether the head is held for it. `mode` is the
-    /// route's.
-    fn reads_body(&self, mode: Mode, head: &RequestHead<'_>) -> Option<bool> {
+    /// Whether a stage looks at the body of a request, and then whether the head is held for it. `mode` is the
+    /// route's; `by_limits` says that a limit does.
+    fn reads_body(&self, mode: Mode, by_limits: bool) -> Option<bool> {
         let policy = &self.policy;
         let by_injection = policy
             .injection
             .as_ref()
             .is_some_and(|stage| stage.inspect.body);
-        let by_limits = policy
-            .limits
-            .concerns(Phase::Field, head.method, &head.path);
         if !by_injection && !by_limits {
             return None;
         }
@@ -550,7 +546,9 @@ impl Engine {
             return None;
         }
         let mode = narrower(self.policy.mode, route.mode);
-        let holds = self.reads_body(mode, head) == Some(true) && !body::is_coded(head);
+        let facts = asked.facts(Some(route), &Subject::Anonymous, &self.policy);
+        let by_limits = self.policy.limits.concerns(Phase::Field, &facts);
+        let holds = self.reads_body(mode, by_limits) == Some(true) && !body::is_coded(head);
         (holds || self.policy.tokens.reads_body(&route.token)).then_some(self.policy.body_max)
     }
 
@@ -766,20 +764,9 @@ impl Engine {
         let judged = match answer {
             Answer::Body(bytes) => {
                 report.body = BodySeen::Inspected;
-                let facts = Facts {
-                    method: &held.method,
-                    path: &held.path,
-                    client: report.client,
-                    account: None,
-                    subject: held
-                        .provider
-                        .map(|provider| (provider, report.subject.as_slice())),
-                    head: None,
-                    fields: &[],
-                };
                 let found = &mut report.findings;
                 self.judge_body(
-                    &facts,
+                    &held.pending,
                     held.kind,
                     held.route,
                     bytes,
@@ -829,7 +816,7 @@ impl Engine {
     )]
     fn judge_body<S: Outside>(
         &self,
-        facts: &Facts<'_>,
+        pending: &[Pending],
         kind: BodyKind,
         route: usize,
         bytes: &[u8],
@@ -853,25 +840,22 @@ impl Engine {
                 stage.inspect_body(kind, bytes, &route.name, &mut steps, found),
             )?;
         }
-        let Facts { method, path, .. } = *facts;
-        if policy.limits.concerns(Phase::Field, method, path) {
+        if !pending.is_empty() {
             env.enter(Step::FieldLimits);
-            let fields = body::fields(kind, bytes);
-            if policy.limits.contradicted(method, path, &fields) {
+            let pairs = body::fields(kind, bytes);
+            let fields = Fields {
+                pairs: &pairs,
+                form: kind == BodyKind::Form,
+            };
+            if policy.limits.contradicted(pending, fields) {
                 let reason = Reason::MalformedBody;
                 found.push(Finding::new(Stage::Body, reason).rule(b"repeated_field"));
                 gate::<()>(limits_mode, Err(Denial::new(Stage::Body, reason)))?;
             }
-            let facts = Facts {
-                head: None,
-                fields: &fields,
-                ..*facts
-            };
+            let limits = &policy.limits;
             gate(
                 limits_mode,
-                policy
-                    .limits
-                    .check(Phase::Field, &facts, env, charges, found),
+                limits.check_pending(pending, fields, env, charges, found),
             )?;
         }
         Ok(())
@@ -955,9 +939,7 @@ impl Engine {
                 let next = Next::Body(Held {
                     route,
                     kind: body::kind(head),
-                    provider: seen.subject.known().map(|(provider, _)| provider),
-                    method: cut(head.method, usize::MAX),
-                    path: cut(&head.path, usize::MAX),
+                    pending: core::mem::take(&mut seen.pending),
                     revoke,
                 });
                 Some((wait, next))
@@ -1032,15 +1014,36 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn facts<'f>(&'f self, subject: Option<(usize, &'f [u8])>) -> Facts<'f> {
+    fn facts<'f>(
+        &'f self,
+        route: Option<&'f Route>,
+        subject: &'f Subject,
+        policy: &Policy,
+    ) -> Facts<'f> {
+        let Ask {
+            head,
+            client,
+            connection,
+            ..
+        } = self.ask;
+        let known = subject.known();
         Facts {
-            method: self.ask.head.method,
-            path: &self.ask.head.path,
-            client: self.ask.client,
+            method: head.method,
+            path: &head.path,
+            route: route.map_or(b"", |route| &route.name),
+            pattern: route
+                .and_then(|route| route.path.as_ref())
+                .map_or(b"", |pattern| &pattern.text),
+            client,
+            certificate: connection.certificate,
             account: None,
-            subject,
-            head: Some(self.ask.head),
-            fields: &[],
+            subject: known,
+            api_key: known.is_some_and(|(provider, _)| policy.tokens.has_api_keys(provider)),
+            claims: match subject {
+                Subject::Verified(claims) => claims.counted(),
+                Subject::Anonymous => &[],
+            },
+            head: Some(head),
         }
     }
 }
@@ -1064,6 +1067,7 @@ struct Seen {
     waited: Vec<Waited>,
     early: u8,
     guard: Option<Charges>,
+    pending: Vec<Pending>,
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).

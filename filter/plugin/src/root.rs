@@ -137,7 +137,7 @@ impl Plugin {
         let engine = Engine::new(policy);
         let mut slot = Slot {
             memory: engine.memory(),
-            certificate: engine.policy().tokens.certificate_parts(),
+            certificate: engine.policy().certificate_parts(),
             providers: key_fetch::Provider::all(host, engine.policy()),
             engine,
             streams: 0,

@@ -47,6 +47,7 @@ pub(super) fn compile(node: &Node, secrets: Secrets<'_>) -> Result<Policy, Vec<P
         secrets,
         implied: Implied::default(),
         revocable: Vec::new(),
+        routes_meant: Vec::new(),
     };
     let policy = Config::read(node, &Path::default(), &mut compiler.errors)
         .map(|config| compiler.policy(config));
@@ -63,6 +64,8 @@ pub(super) struct Compiler<'s> {
     pub(super) implied: Implied,
     /// Names of providers that can be revoked.
     pub(in crate::policy) revocable: Vec<Vec<u8>>,
+    /// Routes that other sections name.
+    pub(in crate::policy) routes_meant: Vec<Located<Name>>,
 }
 
 impl Compiler<'_> {
@@ -124,9 +127,12 @@ impl Compiler<'_> {
                 redact.push(name);
             }
         }
-        let limits = self.limits(config.limits, &config.table);
+        let limits = self.limits(config.limits, &config.table, &mut tokens);
         let marks = self.marks(&tokens, config.table.marks.0);
         let routes = self.routes(config.routes, &names, &tokens);
+        for Located { at, value } in core::mem::take(&mut self.routes_meant) {
+            self.is_route(&at, &value.0, &routes);
+        }
         let injection_mode = config
             .injection
             .as_ref()
@@ -299,19 +305,7 @@ impl Compiler<'_> {
                 self.errors.push(&at, "excepts everything", help);
             }
             if let Some(route) = &value.route {
-                let name = &route.value.0;
-                if !routes.iter().any(|other| other.name == name.as_bytes()) {
-                    let known: Vec<_> = routes
-                        .iter()
-                        .map(|it| String::from_utf8_lossy(&it.name))
-                        .collect();
-                    let help = match nearest(name, known.iter().map(AsRef::as_ref)) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("write one of {}", quoted(known.iter().map(AsRef::as_ref))),
-                    };
-                    self.errors
-                        .push(&route.at, format!("`{name}` is not a route"), help);
-                }
+                self.is_route(&route.at, &route.value.0, routes);
             }
             except.push(Exception {
                 route: value.route.map(|route| route.value.0.into_bytes()),
@@ -346,6 +340,22 @@ impl Compiler<'_> {
             except,
             patterns,
         }
+    }
+
+    fn is_route(&mut self, at: &Path, name: &str, routes: &[Route]) {
+        if routes.iter().any(|other| other.name == name.as_bytes()) {
+            return;
+        }
+        let known: Vec<_> = routes
+            .iter()
+            .map(|it| String::from_utf8_lossy(&it.name))
+            .collect();
+        let help = match nearest(name, known.iter().map(AsRef::as_ref)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write one of {}", quoted(known.iter().map(AsRef::as_ref))),
+        };
+        self.errors
+            .push(at, format!("`{name}` is not a route"), help);
     }
 
     pub(super) fn name(&mut self, at: &Path, name: &str) {

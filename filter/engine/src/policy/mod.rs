@@ -28,7 +28,8 @@ use crate::request::target::PathPattern;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::HeaderPolicy;
 use crate::stages::injection::InjectionStage;
-use crate::stages::limits::LimitStage;
+use crate::stages::limits::{LimitStage, Property};
+use crate::stages::token::certificate::CertificateParts;
 use crate::stages::token::{RouteToken, TokenStage};
 
 /// Whether denials are carried out.
@@ -202,6 +203,18 @@ impl Policy {
             map.insert("title".into(), "Palisade policy".into());
         }
         schema
+    }
+
+    /// What a decision looks at in client certificates.
+    #[must_use]
+    pub fn certificate_parts(&self) -> CertificateParts {
+        let looks_at = |property| self.limits.looks_at(property);
+        self.tokens.certificate_parts().or(CertificateParts {
+            uri: looks_at(Property::Uri),
+            dns: looks_at(Property::Dns),
+            subject: looks_at(Property::Subject),
+            sha256: looks_at(Property::Sha256),
+        })
     }
 
     /// What it costs and needs.

@@ -8,6 +8,8 @@ mod algorithm;
 mod count;
 mod key;
 mod penalty;
+#[cfg(test)]
+mod tests;
 mod when;
 
 use alloc::format;
@@ -17,9 +19,10 @@ use super::Mode;
 use super::compile::Compiler;
 use super::read::{Located, Path, section};
 use super::values::{Count, Name, QuotaText};
-use crate::stages::limits::{Algorithm, DEFAULT_WAYS, Limit, LimitStage};
+use crate::stages::limits::{Algorithm, DEFAULT_WAYS, Limit, LimitStage, Missing};
+use crate::stages::token::TokenStage;
 use count::CountBy;
-use key::Key;
+use key::{Key, MissingWord};
 use penalty::PenaltyConfig;
 use when::When;
 
@@ -39,6 +42,9 @@ section! {
         when: When = {},
         /// What tells counters apart.
         key: Vec<Key> = ["client"],
+        /// What becomes of a request without a value that the key asks for: counted together with all others without it, or not
+        /// counted. Absent: counted, but not where the value is of a verified credential and nobody was verified.
+        missing: Option<MissingWord>,
         /// How many in which window, such as `100/10m`.
         quota: QuotaText,
         /// How it counts: `sliding_window` never admits more than the quota in any window; `token_bucket` at most quota and burst;
@@ -66,7 +72,12 @@ section! {
 }
 
 impl Compiler<'_> {
-    pub(super) fn limits(&mut self, list: Vec<Located<LimitConfig>>, table: &Table) -> LimitStage {
+    pub(super) fn limits(
+        &mut self,
+        list: Vec<Located<LimitConfig>>,
+        table: &Table,
+        tokens: &mut TokenStage,
+    ) -> LimitStage {
         let mut limits: Vec<Limit> = Vec::new();
         for (index, Located { at, value }) in list.into_iter().enumerate() {
             if index == MOST_LIMITS {
@@ -76,12 +87,13 @@ impl Compiler<'_> {
                     format!("write at most {MOST_LIMITS}"),
                 );
             }
-            let limit = self.limit(&at, value);
+            let limit = self.limit(&at, value, tokens);
             if limits.iter().any(|earlier| earlier.name == limit.name) {
                 self.taken(&at, &limit.name);
             }
             limits.push(limit);
         }
+        Self::keep_claims(&mut limits, tokens);
         let ways = u32::from(DEFAULT_WAYS);
         let sets = table.clients.0.div_ceil(ways).next_power_of_two();
         let stage = LimitStage {
@@ -97,7 +109,7 @@ impl Compiler<'_> {
         stage
     }
 
-    fn limit(&mut self, at: &Path, config: LimitConfig) -> Limit {
+    fn limit(&mut self, at: &Path, config: LimitConfig, tokens: &TokenStage) -> Limit {
         let burst = self.burst(at, &config);
         let key = self.limit_key(at, config.key);
         let penalty = config
@@ -106,8 +118,9 @@ impl Compiler<'_> {
         let (statuses, failures) = self.count_by(&at.key("count"), config.count);
         let limit = Limit {
             name: config.name.0.into_bytes(),
-            when: config.when.compile(),
+            when: self.condition(config.when),
             key,
+            missing: config.missing.map_or(Missing::Usual, |word| word.0),
             quota: config.quota.0,
             algorithm: config.algorithm,
             burst,
@@ -117,7 +130,7 @@ impl Compiler<'_> {
             monitor: config.mode == Mode::Monitor,
         };
         self.check_window(at, &limit);
-        self.check_key(at, &limit);
+        self.check_key(at, &limit, tokens);
         limit
     }
 

@@ -77,6 +77,7 @@ impl Compiler<'_> {
             roles: ROLES.to_vec(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         };
         if let ProviderKind::ApiKey(keys) = &provider.kind {

@@ -274,6 +274,7 @@ impl Compiler<'_> {
             roles: ROLES.to_vec(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         };
         self.check_accounts(&users_at, &provider, &accounts);

@@ -91,6 +91,7 @@ impl Compiler<'_> {
             roles: ROLES.to_vec(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         }
     }

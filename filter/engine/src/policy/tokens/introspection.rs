@@ -150,6 +150,7 @@ impl Compiler<'_> {
             roles: config.roles.0,
             scopes: config.scopes.map(|it| it.0),
             claims: self.rules(config.claims),
+            counted: Vec::new(),
             strip: config.forward_credential == ForwardCredential::Strip,
         }
     }

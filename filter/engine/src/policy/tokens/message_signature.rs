@@ -143,6 +143,7 @@ impl Compiler<'_> {
             roles: Vec::new(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         }
     }

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::condition::Condition;
-use super::key::KeyPart;
+use super::key::{KeyPart, Missing};
 use super::penalty::Penalty;
 use crate::units::Quota;
 
@@ -18,6 +18,8 @@ pub struct Limit {
     pub when: Condition,
     /// What tells counters apart.
     pub key: Vec<KeyPart>,
+    /// What becomes of a request without one of them.
+    pub missing: Missing,
     /// How many in which window.
     pub quota: Quota,
     /// How it counts.
@@ -66,14 +68,13 @@ impl Limit {
         if self.failures {
             return Phase::Credential;
         }
-        self.key.iter().fold(Phase::Client, |latest, part| {
-            latest.max(match part {
-                KeyPart::Client | KeyPart::Header(_) => Phase::Client,
-                KeyPart::Account => Phase::Credential,
-                KeyPart::Subject => Phase::Subject,
-                KeyPart::Field(_) => Phase::Field,
-            })
-        })
+        let earliest = match self.when.subject {
+            None => Phase::Client,
+            Some(_) => Phase::Subject,
+        };
+        self.key
+            .iter()
+            .fold(earliest, |latest, part| latest.max(part.phase()))
     }
 
     /// The smallest and the largest count of all quotas that this limit judges anybody by.
@@ -106,7 +107,8 @@ impl Limit {
         Self {
             name: name.to_vec(),
             when: Condition::default(),
-            key: alloc::vec![KeyPart::Client],
+            key: alloc::vec![KeyPart::CLIENT],
+            missing: Missing::Usual,
             quota: Quota {
                 count,
                 window: crate::units::Span { ms: window_ms },

@@ -20,6 +20,7 @@ mod fields;
 mod key;
 mod limit;
 mod penalty;
+mod reading;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,9 +32,9 @@ use crate::finding::{Finding, Findings};
 use crate::units::Quota;
 use crate::verdict::{Denial, Reason, Stage};
 
-pub use condition::Condition;
+pub use condition::{Condition, HeaderTest};
 pub use counts::MAX_LOG_QUOTA;
-pub use key::{Facts, KeyPart};
+pub use key::{Facts, Fields, KeyPart, Missing, Named, Property};
 pub use limit::{Algorithm, Limit, Phase};
 pub use penalty::Penalty;
 pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
@@ -85,6 +86,13 @@ impl Default for LimitStage {
     }
 }
 
+/// A limit that is judged once the body is known, and what was known of its key before. Owned, small, opaque.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    index: usize,
+    key: u64,
+}
+
 /// One limit that a request meets.
 #[derive(Debug, Clone, Copy)]
 struct Due<'l> {
@@ -125,7 +133,59 @@ impl LimitStage {
         charges: &mut Charges,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let due = self.due(phase, facts);
+        self.charge(&self.due(phase, facts), env, charges, found)
+    }
+
+    /// The limits that count this request and cannot be judged before its body is known.
+    #[must_use]
+    pub fn pending(&self, facts: &Facts<'_>) -> Vec<Pending> {
+        let mut pending = Vec::new();
+        for due in self.due(Phase::Field, facts) {
+            pending.push(Pending {
+                index: due.index,
+                key: due.key,
+            });
+        }
+        pending
+    }
+
+    /// Charges them by the fields of the body. A body that nobody could read has none: its fields are missing.
+    ///
+    /// # Errors
+    /// As [`LimitStage::check`].
+    pub fn check_pending<S: Outside>(
+        &self,
+        pending: &[Pending],
+        fields: Fields<'_>,
+        env: &mut Env<'_, S>,
+        charges: &mut Charges,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let mut due = Vec::new();
+        for Pending { index, key } in pending {
+            if let Some(limit) = self.limits.get(*index)
+                && let Some(key) =
+                    key::with_fields(&self.hash_key, *key, &limit.key, limit.missing, fields)
+            {
+                due.push(Due {
+                    index: *index,
+                    limit,
+                    key,
+                    quota: limit.quota,
+                    cost: 1,
+                });
+            }
+        }
+        self.charge(&due, env, charges, found)
+    }
+
+    fn charge<S: Outside>(
+        &self,
+        due: &[Due<'_>],
+        env: &mut Env<'_, S>,
+        charges: &mut Charges,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
         if due.is_empty() {
             return Ok(());
         }
@@ -146,7 +206,7 @@ impl LimitStage {
             } else {
                 Purpose::Look
             };
-            match table.visit(&due, first.key, purpose, env) {
+            match table.visit(due, first.key, purpose, env) {
                 Ok(works) => {
                     if env.counters.listens() {
                         tell(&works, env.counters);
@@ -187,38 +247,40 @@ impl LimitStage {
         Err(denial)
     }
 
-    /// Whether any limit has keys of `phase` and matches: tells the engine that a body is needed.
+    /// Whether a limit of `phase` may count a request with this head, whoever sent it: tells the engine that a credential is
+    /// guarded or a body needed.
     #[must_use]
-    pub fn concerns(&self, phase: Phase, method: &[u8], path: &[u8]) -> bool {
+    pub fn concerns(&self, phase: Phase, facts: &Facts<'_>) -> bool {
         self.limits
             .iter()
-            .any(|limit| limit.phase() == phase && limit.when.matches(method, path))
+            .any(|limit| limit.phase() == phase && limit.when.fits_head(facts))
     }
 
-    /// Whether the same limits count a method on both paths.
+    /// Whether the same limits count a method on both paths, as far as the path tells.
     #[must_use]
     pub fn same(&self, method: &[u8], path: &[u8], other: &[u8]) -> bool {
         self.limits
             .iter()
-            .all(|limit| limit.when.matches(method, path) == limit.when.matches(method, other))
+            .all(|limit| limit.when.fits(method, path) == limit.when.fits(method, other))
     }
 
-    /// Whether a field that a limit of this request counts by has several values: the application takes one of
+    /// Whether a field that one of these limits counts by has several values: the application takes one of
     /// them, and the others would make a new counter of every request.
     #[must_use]
-    pub fn contradicted(&self, method: &[u8], path: &[u8], fields: &[(Vec<u8>, Vec<u8>)]) -> bool {
-        let limits = self.limits.iter();
-        limits
-            .filter(|limit| limit.when.matches(method, path))
+    pub fn contradicted(&self, pending: &[Pending], fields: Fields<'_>) -> bool {
+        pending
+            .iter()
+            .filter_map(|pending| self.limits.get(pending.index))
             .flat_map(|limit| &limit.key)
-            .any(|part| match part {
-                KeyPart::Field(name) => {
-                    let mut values = fields.iter().filter(|(field, _)| field == name);
-                    let first = values.next();
-                    first.is_some_and(|(_, first)| values.any(|(_, value)| value != first))
-                }
-                KeyPart::Account | KeyPart::Client | KeyPart::Subject | KeyPart::Header(_) => false,
-            })
+            .filter_map(KeyPart::field)
+            .any(|named| fields.contradict(named))
+    }
+
+    /// Whether a key holds a property of the client's certificate.
+    #[must_use]
+    pub fn looks_at(&self, property: Property) -> bool {
+        let mut parts = self.limits.iter().flat_map(|limit| &limit.key);
+        parts.any(|part| *part == KeyPart::Tls(property))
     }
 
     /// Gives back all of them: the credential they were made for did not fail.
@@ -266,8 +328,8 @@ impl LimitStage {
                 break;
             };
             if limit.phase() == phase
-                && limit.when.matches(facts.method, facts.path)
-                && let Some(key) = key::hash(&self.hash_key, &limit.key, facts)
+                && limit.when.matches(facts)
+                && let Some(key) = key::hash(&self.hash_key, &limit.key, limit.missing, facts)
             {
                 due.push(Due {
                     index,

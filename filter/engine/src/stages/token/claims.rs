@@ -416,6 +416,11 @@ impl Claims {
                 forward.push((copy(&header.header), value));
             }
         }
+        let mut counted = Vec::new();
+        for pointer in &provider.counted {
+            // What cannot be found in one way only is not there.
+            counted.push(self.pointer(pointer).ok().flatten().and_then(countable));
+        }
         let held = route.claims.iter().take_while(|rule| rule.holds(self));
         Ok(VerifiedClaims {
             provider: index,
@@ -423,11 +428,25 @@ impl Claims {
             roles,
             scopes,
             held: held.count(),
+            counted,
             forward,
             additions: Vec::new(),
             credential: None,
             carried: Vec::new(),
         })
+    }
+}
+
+/// A claim as limits count by it: see [`VerifiedClaims::counted`].
+fn countable(value: &[u8]) -> Option<Vec<u8>> {
+    match value.first() {
+        Some(b'"') => {
+            let mut text = copy(b"\"");
+            text.extend_from_slice(&string(value)?.decode());
+            Some(text)
+        }
+        Some(b'{' | b'[' | b'n') | None => None,
+        Some(_) => Some(copy(value)),
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Provider {
     pub scopes: Option<Vec<u8>>,
     /// What its claims must be.
     pub claims: Vec<Rule>,
+    /// JSON Pointers to claims that limits count by.
+    pub counted: Vec<Vec<u8>>,
     /// Whether its credential is taken out of the request that goes on.
     pub strip: bool,
 }
@@ -280,6 +282,8 @@ pub struct VerifiedClaims {
     scopes: Vec<u8>,
     /// How many of the route's claim rules hold, up to the first that does not.
     held: usize,
+    /// What limits count by, as [`Provider::counted`] lists it.
+    counted: Vec<Option<Vec<u8>>>,
     forward: Vec<(Vec<u8>, Vec<u8>)>,
     /// What its response is to carry.
     additions: Vec<Addition>,
@@ -310,6 +314,13 @@ impl VerifiedClaims {
     /// Scopes, on a route that asks for some.
     pub fn scopes(&self) -> impl Iterator<Item = &[u8]> {
         words(&self.scopes)
+    }
+
+    /// Claims that limits count by: a `"` and the text of a string, a number or boolean as written; nothing for what is
+    /// absent, `null`, a list or an object.
+    #[must_use]
+    pub fn counted(&self) -> &[Option<Vec<u8>>] {
+        &self.counted
     }
 
     /// Headers to set.
@@ -453,6 +464,14 @@ impl TokenStage {
         self.providers.iter().any(|provider| {
             matches!(&provider.kind, ProviderKind::Introspection(rules) if rules.cache_ms > 0)
         })
+    }
+
+    /// Whether a provider is one of API keys.
+    #[must_use]
+    pub fn has_api_keys(&self, provider: usize) -> bool {
+        self.providers
+            .get(provider)
+            .is_some_and(|provider| matches!(provider.kind, ProviderKind::ApiKey(_)))
     }
 
     /// Providers whose keys are fetched, with their indexes.

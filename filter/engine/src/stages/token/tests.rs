@@ -51,6 +51,7 @@ fn provider(name: &str, from: Source, kind: ProviderKind) -> Provider {
         roles: b"/roles".to_vec(),
         scopes: None,
         claims: Vec::new(),
+        counted: Vec::new(),
         strip: false,
     }
 }

@@ -55,6 +55,7 @@ fn stage(cache_ms: u64) -> TokenStage {
             roles: b"/roles".to_vec(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         }],
         remembered: 0,

@@ -71,6 +71,7 @@ fn stage(rules: Session) -> TokenStage {
             roles: b"/roles".to_vec(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         }],
     }
@@ -888,6 +889,7 @@ fn a_token_is_known_by_issuer_and_id() {
             roles: b"/roles".to_vec(),
             scopes: None,
             claims: Vec::new(),
+            counted: Vec::new(),
             strip: false,
         }],
     };
