@@ -24,6 +24,8 @@ usage: cargo xtask COMMAND
   test [STEP …]                    everything CI checks, or the named steps
   test host --json OUT             the host's conformance rows, written to a file
   test conformance --json OUT      the rows of the credential suites, likewise
+  test limits [--json OUT] [--long] [--suite S] [--case C] [--seed N]
+                                   races, churn, reloads and chaos of limits, or one run again
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench tokens [--json OUT]        CPU per token in real Envoy, beside Envoy's own jwt_authn
@@ -39,6 +41,11 @@ fn main() -> ExitCode {
         ["serve", rest @ ..] => serve::run(rest),
         ["test", "host", "--json", out] => test::host(Some(out)),
         ["test", "conformance", "--json", out] => test::conformance(Some(out)),
+        ["test", "limits", rest @ ..]
+            if rest.first().is_some_and(|word| word.starts_with("--")) =>
+        {
+            test::limits(rest)
+        }
         ["test", steps @ ..] => test::run_steps(steps),
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),

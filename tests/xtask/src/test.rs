@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -47,6 +47,11 @@ const STEPS: [Step; 10] = [
         "conformance",
         "tokens, keys and signatures against published vectors, one row a case",
         || conformance(None),
+    ),
+    (
+        "limits",
+        "limits under races, churn, reloads and chaos, one row a run",
+        || limits(&[]),
     ),
     (
         "interop",
@@ -92,6 +97,22 @@ pub(crate) fn host(json: Option<&str>) -> Result<()> {
 pub(crate) fn conformance(json: Option<&str>) -> Result<()> {
     suite("conformance", &[], "PALISADE_CONFORMANCE_ROWS", json)
         .context("credentials are not judged as the vectors say")
+}
+
+/// The suites of limits; `--json OUT` for their rows, and what else `tests/limits` takes: `--long`, or one run again.
+pub(crate) fn limits(arguments: &[&str]) -> Result<()> {
+    let mut json = None;
+    let mut rest = vec!["--"];
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        if *word == "--json" {
+            json = Some(*words.next().context("--json OUT")?);
+        } else {
+            rest.push(word);
+        }
+    }
+    suite("limits", &rest, "PALISADE_LIMITS_ROWS", json)
+        .context("limits do not hold what they promise")
 }
 
 /// What the other side of `interop` is made of: PyPI packages, and the folders that say which version is there.
