@@ -17,7 +17,7 @@ use crate::request::body::{self, BodyKind};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
-use crate::stages::limits::{Charges, Facts, Fields, Pending, Phase};
+use crate::stages::limits::{Algorithm, Charges, Facts, Fields, Pending, Phase, Place};
 use crate::stages::token::{
     Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Memory, Outcome, Replied,
     Subject, Waited,
@@ -896,6 +896,19 @@ impl Engine {
     /// Settles what a request reserved, when its response status is known.
     pub fn settle<S: Outside>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
         self.policy.limits.settle(charges, status, env);
+    }
+
+    /// Gives back places in flight: the request was refused, or its stream has ended. Those that the store does not take back
+    /// now stay in `places`, to be tried again.
+    pub fn leave<S: Outside>(&self, places: &mut Vec<Place>, env: &mut Env<'_, S>) {
+        self.policy.limits.leave(places, env);
+    }
+
+    /// Whether requests in flight are counted: such a worker joins the list of those who live ([`crate::stages::limits::tick`]).
+    #[must_use]
+    pub fn counts_in_flight(&self) -> bool {
+        let mut limits = self.policy.limits.limits.iter();
+        limits.any(|limit| limit.algorithm == Algorithm::Concurrency)
     }
 
     /// What comes of the head phase.

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+pub use crate::stages::limits::Worker;
 use crate::units::{Monotonic, UnixTime};
 
 /// The outside world of one decision.
@@ -151,6 +152,9 @@ pub enum HostVerdict {
 /// All a host does for a decision: it stores, it may verify signatures, it may listen. A listener is told what was
 /// decided, and cannot change it.
 pub trait Outside: CounterStore {
+    /// What this worker keeps for limits, whatever the policy.
+    fn worker(&mut self) -> &mut Worker;
+
     /// Whether [`Outside::note`] wants to be called.
     fn listens(&self) -> bool {
         false
@@ -187,11 +191,13 @@ pub trait CounterStore {
     fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError>;
 }
 
-/// An in-memory store with the semantics of Envoy's shared data, for tests, the playground and tools.
+/// An in-memory store with the semantics of Envoy's shared data, for tests, the playground and tools; and the one worker
+/// that uses it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     entries: alloc::collections::BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     last: u32,
+    worker: Worker,
 }
 
 impl MemoryStore {
@@ -217,7 +223,11 @@ impl MemoryStore {
     }
 }
 
-impl Outside for MemoryStore {}
+impl Outside for MemoryStore {
+    fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
+    }
+}
 
 impl CounterStore for MemoryStore {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

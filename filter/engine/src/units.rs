@@ -46,23 +46,25 @@ impl Span {
     }
 }
 
-/// `count` per `window`.
+/// `count` per `window`, or `count` at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Requests admitted in any window.
+    /// Requests admitted in any window, or in flight.
     pub count: u32,
-    /// Length of the window.
+    /// Length of the window; 0: none, requests in flight.
     pub window: Span,
 }
 
 impl Quota {
-    /// Reads `100/10m`; the count is at least 1.
+    /// Reads `100/10m`, or `50` (which may stand as `50.0`); the count is at least 1.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (count, window) = text.split_once('/')?;
+        let (count, window) = match text.split_once('/') {
+            Some((count, window)) => (count, Span::parse(window).filter(|window| window.ms > 0)?),
+            None => (text.strip_suffix(".0").unwrap_or(text), Span::default()),
+        };
         let (count, rest) = split_number(count)?;
         let count = u32::try_from(count).ok().filter(|count| *count > 0)?;
-        let window = Span::parse(window).filter(|window| window.ms > 0)?;
         rest.is_empty().then_some(Self { count, window })
     }
 }
@@ -144,6 +146,12 @@ mod tests {
             ("4294967296/1s", None),
             ("0/1s", None),
             ("1/0s", None),
+            ("50", Some((50, 0))),
+            ("50.0", Some((50, 0))),
+            ("0", None),
+            ("", None),
+            ("50.5", None),
+            ("50.0/1s", None),
             ("10x", None),
             ("10/", None),
             ("/10m", None),

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use palisade_engine::env::{
     Cas, CounterStore, HashName, HostVerdict, Note, Outside, Step, StoreError,
 };
+use palisade_engine::stages::limits::Worker;
 
 use crate::abi::{Host, HostError, Level};
 use crate::{signature, trace};
@@ -16,6 +17,7 @@ use crate::{signature, trace};
 /// Shared data of the VM's `vm_id`.
 pub(crate) struct SharedCounters<'h> {
     host: &'h Host,
+    worker: &'h mut Worker,
     traced: bool,
     step: Step,
     /// Notes kept until the verdict stands: between two markers there is the decision and nothing else.
@@ -23,9 +25,10 @@ pub(crate) struct SharedCounters<'h> {
 }
 
 impl<'h> SharedCounters<'h> {
-    pub(crate) fn new(host: &'h Host, traced: bool) -> Self {
+    pub(crate) fn new(host: &'h Host, worker: &'h mut Worker, traced: bool) -> Self {
         Self {
             host,
+            worker,
             traced,
             step: Step::Request,
             kept: if traced {
@@ -50,6 +53,11 @@ static ABSENT: AtomicBool = AtomicBool::new(false);
 const KEPT: usize = 16;
 
 impl Outside for SharedCounters<'_> {
+    #[inline]
+    fn worker(&mut self) -> &mut Worker {
+        self.worker
+    }
+
     #[inline]
     fn listens(&self) -> bool {
         self.traced

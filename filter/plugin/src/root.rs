@@ -5,14 +5,18 @@
 //! compile changes nothing. The same root may start several times (`--concurrency 1`): everything here tolerates it.
 
 use palisade_engine::engine::Engine;
+use palisade_engine::env::Env;
 use palisade_engine::policy::Policy;
+use palisade_engine::stages::limits::{self, Place, Worker};
 use palisade_engine::stages::token::Memory;
 use palisade_engine::stages::token::certificate::CertificateParts;
+use palisade_engine::units::{Monotonic, UnixTime};
 
 use crate::abi::{Buffer, Host, HostError, Level};
+use crate::counters::SharedCounters;
 use crate::key_fetch;
 use crate::metrics::{self, Meters};
-use crate::stream::{NS_PER_MS, Stream};
+use crate::stream::{NS_PER_MS, Stream, leave};
 use crate::table::Table;
 use crate::waits::Waits;
 
@@ -23,6 +27,7 @@ pub(crate) struct Plugin {
     pub(crate) engines: Vec<Option<Slot>>,
     pub(crate) streams: Table<Stream>,
     pub(crate) meters: Meters,
+    pub(crate) worker: Worker,
     pub(crate) waits: Waits,
     /// Ids in the order of [`metrics::names`]; empty until defined.
     metrics: Vec<u32>,
@@ -43,6 +48,8 @@ pub(crate) struct Slot {
     pub(crate) certificate: CertificateParts,
     /// What this worker remembers under the engine's policy.
     pub(crate) memory: Memory,
+    /// Places of streams that have ended, which the store did not take back yet.
+    pub(crate) owed: Vec<Place>,
     /// Providers whose keys are fetched.
     pub(crate) providers: Vec<key_fetch::Provider>,
     streams: u32,
@@ -79,11 +86,13 @@ impl Plugin {
 
     /// `proxy_on_delete`: of a stream or a root.
     pub(crate) fn delete(&mut self, host: &Host, id: u32) {
-        if let Some(stream) = self.streams.remove(id) {
+        if let Some(mut stream) = self.streams.remove(id) {
             self.waits.forget(&stream);
             if let Some(index) = stream.engine() {
-                if let Some(slot) = self.slot(index) {
+                if let Some(Some(slot)) = self.engines.get_mut(index) {
                     slot.streams = slot.streams.saturating_sub(1);
+                    leave(&slot.engine, host, &mut self.worker, &mut stream.places);
+                    slot.owed.append(&mut stream.places);
                 }
                 self.retire(index);
             }
@@ -116,7 +125,7 @@ impl Plugin {
         if let Some(place) = self.engines.get_mut(index)
             && place
                 .as_ref()
-                .is_some_and(|slot| !slot.current && slot.streams == 0)
+                .is_some_and(|slot| !slot.current && slot.streams == 0 && slot.owed.is_empty())
         {
             *place = None;
         }
@@ -138,6 +147,7 @@ impl Plugin {
         let mut slot = Slot {
             memory: engine.memory(),
             certificate: engine.policy().certificate_parts(),
+            owed: Vec::new(),
             providers: key_fetch::Provider::all(host, engine.policy()),
             engine,
             streams: 0,
@@ -207,6 +217,7 @@ impl Plugin {
                 }
             }
             self.release(host, now);
+            self.look_after_places(host, now);
         }
         self.look_after_held(host);
         let haste = self.waits.haste();
@@ -216,6 +227,30 @@ impl Plugin {
             && host.set_tick_period(TICK_MS).is_ok()
         {
             root.haste = haste;
+        }
+    }
+
+    /// Says that this worker lives, and gives back what the store did not take before.
+    fn look_after_places(&mut self, host: &Host, now: u64) {
+        let mut slots = self.engines.iter().flatten();
+        let joins = slots.any(|slot| slot.current && slot.engine.counts_in_flight());
+        let mut counters = SharedCounters::new(host, &mut self.worker, false);
+        let mut env = Env {
+            now: Monotonic(now),
+            wall: UnixTime(0),
+            counters: &mut counters,
+        };
+        // If it fails, the next request that needs a place tries again, or is refused.
+        let _ = limits::tick(&mut env, joins);
+        for index in 0..self.engines.len() {
+            let Some(Some(slot)) = self.engines.get_mut(index) else {
+                continue;
+            };
+            if slot.owed.is_empty() {
+                continue;
+            }
+            leave(&slot.engine, host, &mut self.worker, &mut slot.owed);
+            self.retire(index);
         }
     }
 

@@ -10,7 +10,7 @@ use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Resumed, Suspended,
 use palisade_engine::env::{Certificate, Connection, Env, Step};
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::injection::Explained;
-use palisade_engine::stages::limits::Charges;
+use palisade_engine::stages::limits::{Charges, Place, Worker};
 use palisade_engine::units::{Monotonic, UnixTime};
 use palisade_engine::verdict::Edits;
 
@@ -30,6 +30,8 @@ pub(crate) struct Stream {
     pub(crate) phase: Phase,
     /// What its response is to carry, if it is the upstream's.
     pub(crate) additions: Vec<Addition>,
+    /// Places that it holds until it ends or is refused.
+    pub(crate) places: Vec<Place>,
 }
 
 /// Where a stream is.
@@ -85,6 +87,7 @@ impl Stream {
             engine,
             phase: Phase::New,
             additions: Vec::new(),
+            places: Vec::new(),
         }
     }
 
@@ -101,6 +104,9 @@ pub(crate) struct Turn<'p> {
     pub(crate) phase: &'p mut Phase,
     /// What the response is to carry, if it is the upstream's.
     pub(crate) additions: &'p mut Vec<Addition>,
+    /// Places that the stream holds.
+    pub(crate) places: &'p mut Vec<Place>,
+    pub(crate) worker: &'p mut Worker,
     pub(crate) meters: &'p mut Meters,
     pub(crate) waits: &'p mut Waits,
     pub(crate) host: &'p Host,
@@ -115,6 +121,8 @@ impl Plugin {
             slot,
             phase: &mut stream.phase,
             additions: &mut stream.additions,
+            places: &mut stream.places,
+            worker: &mut self.worker,
             meters: &mut self.meters,
             waits: &mut self.waits,
             host,
@@ -189,6 +197,8 @@ impl Plugin {
                 slot,
                 phase: &mut stream.phase,
                 additions: &mut stream.additions,
+                places: &mut stream.places,
+                worker: &mut self.worker,
                 meters: &mut self.meters,
                 waits: &mut self.waits,
                 host,
@@ -222,13 +232,14 @@ impl Turn<'_> {
         let head = head(host)?;
         let connection = connection(host, self.slot)?;
         let engine = &self.slot.engine;
-        let mut counters = counters(engine, host);
+        let mut counters = counters(engine, host, self.worker);
         let (mut env, now_ms) = env(engine, host, &mut counters)?;
         let verdict = engine.decide_head(&head, connection, ends, &mut self.slot.memory, &mut env);
         if engine.policy().trace {
             let seen = engine.explain_head(&head);
             tell_trace(engine, host, &mut counters, &verdict, &seen);
         }
+        self.places.append(&mut self.worker.take_places());
         self.carry_out(verdict, now_ms, Gathered::Open)
     }
 
@@ -324,7 +335,14 @@ impl Turn<'_> {
         answer: Answer<'_>,
         body: Option<&[u8]>,
     ) -> Result<Verdict, HostError> {
-        resume(self.slot, self.host, suspended, answer, body)
+        let verdict = resume(self.slot, self.host, self.worker, suspended, answer, body);
+        self.places.append(&mut self.worker.take_places());
+        verdict
+    }
+
+    /// A refused stream holds no place.
+    fn leave(&mut self) {
+        leave(&self.slot.engine, self.host, self.worker, self.places);
     }
 
     /// Writes the edits of an allowed request and lets it go on.
@@ -338,6 +356,7 @@ impl Turn<'_> {
 
     /// Answers a refused request in the upstream's place.
     fn refuse(&mut self, refusal: Refusal) -> Action {
+        self.leave();
         let policy = self.slot.engine.policy();
         let reply = enforce::reply(policy, &refusal);
         let telling = enforce::tell_refusal(policy, refusal, Held::Yes);
@@ -533,7 +552,7 @@ impl Turn<'_> {
                     return;
                 };
                 let engine = &self.slot.engine;
-                let mut counters = counters(engine, host);
+                let mut counters = counters(engine, host, self.worker);
                 if let Ok((mut env, _)) = env(engine, host, &mut counters) {
                     engine.settle(&charges, status, &mut env);
                 }
@@ -641,10 +660,23 @@ impl Turn<'_> {
             *self.phase = Phase::Passed;
             return Action::Continue;
         }
-        *self.phase = Phase::Refused;
         let reply = enforce::host_failure(&policy.security_headers);
+        self.leave();
+        *self.phase = Phase::Refused;
         self.answer(&reply);
         Action::Pause
+    }
+}
+
+/// Gives back places of a stream that was refused or has ended. Those that the store does not take back now stay in
+/// `places`, to be tried again.
+pub(crate) fn leave(engine: &Engine, host: &Host, worker: &mut Worker, places: &mut Vec<Place>) {
+    if places.is_empty() {
+        return;
+    }
+    let mut counters = counters(engine, host, worker);
+    if let Ok((mut env, _)) = env(engine, host, &mut counters) {
+        engine.leave(places, &mut env);
     }
 }
 
@@ -692,12 +724,13 @@ fn found<'h>(host: &'h Host, path: &[u8]) -> Result<&'h [u8], HostError> {
 fn resume(
     slot: &mut Slot,
     host: &Host,
+    worker: &mut Worker,
     suspended: Suspended,
     answer: Answer<'_>,
     body: Option<&[u8]>,
 ) -> Result<Verdict, HostError> {
     let engine = &slot.engine;
-    let mut counters = counters(engine, host);
+    let mut counters = counters(engine, host, worker);
     let traced = engine.policy().trace;
     // The request goes with the verdict, so what can be seen in it is looked at before.
     let seen = match answer {
@@ -754,8 +787,8 @@ fn tell_trace(
     host.log(Level::Info, &line);
 }
 
-fn counters<'h>(engine: &Engine, host: &'h Host) -> SharedCounters<'h> {
-    SharedCounters::new(host, engine.policy().trace)
+fn counters<'h>(engine: &Engine, host: &'h Host, worker: &'h mut Worker) -> SharedCounters<'h> {
+    SharedCounters::new(host, worker, engine.policy().trace)
 }
 
 /// The outside world; clocks are read only when the policy looks at them.

@@ -163,6 +163,8 @@ impl Plugin {
                 slot,
                 phase: &mut stream.phase,
                 additions: &mut stream.additions,
+                places: &mut stream.places,
+                worker: &mut self.worker,
                 meters: &mut self.meters,
                 waits: &mut self.waits,
                 host,

@@ -220,7 +220,7 @@ fn every_error_is_found_in_document_order() {
         "tokens.sid.forward.X-User: `X-User` is not a lower-case header name; write a name such as `x-user`",
         "tokens.sid.forward.host: `host` belongs to the connection or the client; write a name of your own such as `x-user`",
         "tokens.sid.forward.x-a: `a..b` is not a JSON Pointer or a dotted name; write a path such as `/sub` or `realm_access.roles`; a name with a dot or a slash of its own needs the pointer: `/a.b~1c`",
-        "limits[0].quota: `10x` is not a quota; write a count and a window such as `100/10m`",
+        "limits[0].quota: `10x` is not a quota; write a count and a window such as `100/10m`, or a count such as `50` for requests in flight",
         "limits[1].quota: the window is out of range; write a window from `1s` to `30d`",
         "limits[2].name: `b` is taken by an earlier one; give each its own name",
         "access.deny: written more than once; keep one of them",
@@ -293,6 +293,26 @@ fn single_faults() {
         (
             r#"{"limits": [{"name": "a", "quota": "5/1m", "algorithm": "token_bucket"}]}"#,
             "limits[0].burst: missing; write how many may come at once",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "algorithm": "concurrency"}]}"#,
+            "limits[0].quota: `concurrency` has no window; write how many may be in flight at a time, such as `50`",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": 50}]}"#,
+            "limits[0].quota: without a window; write a count and a window such as `100/10m`; a count alone goes with `algorithm: concurrency`",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": 50, "algorithm": "concurrency", "penalty": {"after": 3, "ban": "1h"}}]}"#,
+            "limits[0].penalty: refusals are counted in a window",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": 50, "algorithm": "concurrency", "count": {"status": [401]}}]}"#,
+            "limits[0].count: a request in flight has no outcome yet",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": 50, "algorithm": "concurrency", "burst": 3}]}"#,
+            "limits[0].burst: only a `token_bucket` has a burst",
         ),
         (
             r#"{"limits": [{"name": "a", "quota": "5/1m", "burst": 3}]}"#,
@@ -383,6 +403,12 @@ fn single_faults() {
         errors(r#"{"limits": [{"name": "a", "quota": "9/1m", "algorithm": "token_bucket", "burst": 3}]}"#)
             .is_empty()
     );
+    for quota in ["50", "\"50\"", "50.0", "\"50.0\""] {
+        let text = format!(
+            r#"{{"limits": [{{"name": "a", "quota": {quota}, "algorithm": "concurrency"}}]}}"#
+        );
+        assert!(errors(&text).is_empty(), "{text}");
+    }
     assert!(errors(r#"{"body": {"max": "1MiB"}}"#).is_empty());
     assert_eq!(errors(r#"{"body": {"max": 1048577}}"#).len(), 1);
     assert!(errors(r#"{"limits": [{"name": "a", "quota": "1/30d"}]}"#).is_empty());

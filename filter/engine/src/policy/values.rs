@@ -176,7 +176,8 @@ texts! {
     Duration(Span): "a duration", "write a number and a unit such as `500ms`, `30s`, `10m`, `1h` or `7d`",
         "^[0-9]+(ms|s|m|h|d)$", Span::parse;
     /// A quota.
-    QuotaText(Quota): "a quota", "write a count and a window such as `100/10m`", "^[1-9][0-9]*/[1-9][0-9]*(ms|s|m|h|d)$",
+    QuotaText(Quota): "a quota", "write a count and a window such as `100/10m`, or a count such as `50` for requests in flight",
+        "^[1-9][0-9]*(/[1-9][0-9]*(ms|s|m|h|d))?$",
         Quota::parse;
     /// A size in bytes.
     Size(ByteSize): "a size", "write a number and a unit such as `512B`, `32KiB` or `1MiB`", "^[0-9]+(B|KiB|MiB)?$",

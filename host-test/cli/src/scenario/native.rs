@@ -5,7 +5,7 @@
 
 use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict, Wait};
 use palisade_engine::env::{
-    Cas, Certificate, Connection, CounterStore, Env, MemoryStore, Outside, StoreError,
+    Cas, Certificate, Connection, CounterStore, Env, MemoryStore, Outside, StoreError, Worker,
 };
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::token::Memory;
@@ -147,6 +147,9 @@ impl Session for NativeSession {
             }
             Verdict::Need(..) => {}
         }
+        // The response is complete before the next request comes.
+        let mut places = env.counters.worker().take_places();
+        self.engine.leave(&mut places, &mut env);
         self.store.fault = None;
         Ok(outcome)
     }
@@ -221,7 +224,11 @@ struct FaultyStore {
     fault: Option<Fault>,
 }
 
-impl Outside for FaultyStore {}
+impl Outside for FaultyStore {
+    fn worker(&mut self) -> &mut Worker {
+        self.store.worker()
+    }
+}
 
 impl CounterStore for FaultyStore {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

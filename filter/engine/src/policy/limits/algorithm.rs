@@ -14,7 +14,12 @@ use crate::policy::node::Node;
 use crate::policy::read::{Errors, FromNode, Path, quoted};
 use crate::stages::limits::{Algorithm, MAX_LOG_QUOTA};
 
-const WORDS: [&str; 3] = ["sliding_window", "token_bucket", "fixed_window"];
+const WORDS: [&str; 4] = [
+    "sliding_window",
+    "token_bucket",
+    "fixed_window",
+    "concurrency",
+];
 
 impl FromNode for Algorithm {
     fn read(node: &Node, at: &Path, errors: &mut Errors) -> Option<Self> {
@@ -22,6 +27,7 @@ impl FromNode for Algorithm {
             Some("sliding_window") => return Some(Self::SlidingWindow),
             Some("token_bucket") => return Some(Self::TokenBucket),
             Some("fixed_window") => return Some(Self::FixedWindow),
+            Some("concurrency") => return Some(Self::Concurrency),
             Some("exact_log") => format!(
                 "write `sliding_window`: it keeps an exact log by itself for quotas up to {MAX_LOG_QUOTA}"
             ),

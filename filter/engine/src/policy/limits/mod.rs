@@ -5,6 +5,7 @@
 //! an error, never a limit that counts nothing.
 
 mod algorithm;
+mod concurrency;
 mod count;
 mod key;
 mod penalty;
@@ -45,10 +46,10 @@ section! {
         /// What becomes of a request without a value that the key asks for: counted together with all others without it, or not
         /// counted. Absent: counted, but not where the value is of a verified credential and nobody was verified.
         missing: Option<MissingWord>,
-        /// How many in which window, such as `100/10m`.
+        /// How many in which window, such as `100/10m`; of `concurrency` how many at a time, such as `50`.
         quota: QuotaText,
         /// How it counts: `sliding_window` never admits more than the quota in any window; `token_bucket` at most quota and burst;
-        /// `fixed_window` at most twice the quota.
+        /// `fixed_window` at most twice the quota; `concurrency` never has more in flight.
         algorithm: Algorithm = "sliding_window",
         /// Tokens of a `token_bucket`: how many may come at once.
         burst: Option<Count<1, 4294967295>>,
@@ -135,7 +136,15 @@ impl Compiler<'_> {
     }
 
     fn check_window(&mut self, at: &Path, limit: &Limit) {
-        if !(SHORTEST_MS..=LONGEST_MS).contains(&limit.quota.window.ms) {
+        if limit.algorithm == Algorithm::Concurrency {
+            self.check_concurrency(at, limit);
+        } else if limit.quota.window.ms == 0 {
+            self.errors.push(
+                &at.key("quota"),
+                "without a window",
+                "write a count and a window such as `100/10m`; a count alone goes with `algorithm: concurrency`",
+            );
+        } else if !(SHORTEST_MS..=LONGEST_MS).contains(&limit.quota.window.ms) {
             self.errors.push(
                 &at.key("quota"),
                 "the window is out of range",

@@ -102,6 +102,10 @@ impl<'a> Reader<'a> {
     }
 }
 
+pub(super) fn push_u16(out: &mut Vec<u8>, number: u16) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
 pub(super) fn push_u24(out: &mut Vec<u8>, number: u32) {
     let [a, b, c, _] = number.to_le_bytes();
     out.extend_from_slice(&[a, b, c]);

@@ -16,13 +16,15 @@
 use alloc::vec::Vec;
 
 use super::bytes::{MAX_TIME, Reader, close, open, push_time, push_u24, push_u32, push_varint};
+use super::concurrency::Held;
 use super::counts::{Counts, Rule};
+use super::presence::Presence;
 
 /// Version of the layout; a part of every key.
 pub(super) const LAYOUT: u8 = 2;
 
 /// The record that newcomers start from. No client has this tag.
-const FLOOR: u64 = MAX_TIME;
+pub(super) const FLOOR: u64 = MAX_TIME;
 
 const EXCESS: u32 = 1 << 22;
 const BANNED: u32 = 1 << 23;
@@ -147,12 +149,42 @@ pub(super) fn slot(entry: &[u8], id: u32, tag: u64, rule: Rule, now: u64) -> Slo
     })
 }
 
+/// The records of the limit `id`.
+pub(super) fn body(entry: &[u8], id: u32, now: u64) -> &[u8] {
+    groups(entry)
+        .find(|group| group.id == id && group.gone_by >= now)
+        .map_or(&[], |group| group.body)
+}
+
 /// A client's new state under one limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change<'c> {
     pub(super) id: u32,
-    pub(super) rule: Rule,
-    pub(super) slot: &'c Slot,
+    pub(super) next: Next<'c>,
+}
+
+/// The state.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Next<'c> {
+    Charged {
+        rule: Rule,
+        slot: &'c Slot,
+    },
+    InFlight {
+        held: &'c Held,
+        presence: &'c Presence,
+    },
+}
+
+impl Next<'_> {
+    /// When nothing of it counts any more.
+    fn gone_by(self, now: u64) -> u64 {
+        match self {
+            Self::Charged { rule, slot } => rule.gone_by(now).max(slot.banned_until),
+            // A request may take as long as it likes.
+            Self::InFlight { .. } => MAX_TIME,
+        }
+    }
 }
 
 /// Whose state is written, when, and into sets of which size.
@@ -186,13 +218,17 @@ pub(super) fn rewrite(
         let old = groups(entry).find(|group| group.id == change.id && group.gone_by >= now);
         let at = out.len();
         push_u32(out, change.id);
-        let gone_by = change.rule.gone_by(now).max(change.slot.banned_until);
+        let gone_by = change.next.gone_by(now);
         push_time(
             out,
             old.as_ref().map_or(gone_by, |old| old.gone_by.max(gone_by)),
         );
         let body = open(out);
-        rewrite_records(old.map_or(&[], |old| old.body), visit, change, out);
+        let records = old.map_or(&[][..], |old| old.body);
+        match change.next {
+            Next::Charged { rule, slot } => rewrite_records(records, visit, rule, slot, out),
+            Next::InFlight { held, presence } => held.write(records, visit.tag, presence, out),
+        }
         let empty = out.len() == body.saturating_add(2);
         if empty || close(out, body).is_none() {
             out.truncate(at);
@@ -201,19 +237,19 @@ pub(super) fn rewrite(
 }
 
 /// Writes the records of a group, the changed one last: the order is that of the last charge.
-fn rewrite_records(old: &[u8], visit: Visit, change: &Change<'_>, out: &mut Vec<u8>) {
+fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut Vec<u8>) {
     let Visit { tag, now, ways } = visit;
     // One more than the ways: the floor. Not `count`: it adds with a check.
     let crowded = || records(old).nth(ways.saturating_add(1)).is_some();
-    if change.slot.resident && !crowded() {
+    if new.resident && !crowded() {
         for record in records(old).filter(|record| record.tag != tag) {
             out.extend_from_slice(record.whole);
         }
-        change.slot.encode(tag, out);
+        new.encode(tag, out);
         return;
     }
     // A newcomer, or a set made smaller by a reload: expired records go, and the emptiest if the set is still full.
-    let rule = change.rule.of_others();
+    let rule = rule.of_others();
     let mut others: Vec<Other<'_>> = Vec::new();
     let mut floor: Option<Slot> = None;
     for record in records(old).filter(|record| record.tag != tag) {
@@ -260,7 +296,7 @@ fn rewrite_records(old: &[u8], visit: Visit, change: &Change<'_>, out: &mut Vec<
     for other in others.iter().filter(|other| other.stays) {
         out.extend_from_slice(other.whole);
     }
-    change.slot.encode(tag, out);
+    new.encode(tag, out);
 }
 
 /// A record of another client while a set makes room.
@@ -305,13 +341,13 @@ fn groups(entry: &[u8]) -> impl Iterator<Item = Group<'_>> {
     })
 }
 
-struct Record<'a> {
-    tag: u64,
-    payload: &'a [u8],
-    whole: &'a [u8],
+pub(super) struct Record<'a> {
+    pub(super) tag: u64,
+    pub(super) payload: &'a [u8],
+    pub(super) whole: &'a [u8],
 }
 
-fn records(body: &[u8]) -> impl Iterator<Item = Record<'_>> {
+pub(super) fn records(body: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut reader = Reader::new(body);
     core::iter::from_fn(move || {
         let start = reader.rest;

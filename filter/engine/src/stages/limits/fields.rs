@@ -1,7 +1,8 @@
 //! What a refused client is told: `retry-after` and the `RateLimit` fields of draft-ietf-httpapi-ratelimit-headers.
 //!
 //! **In:** the limit that refuses longest and its wait. **Out:** header fields of a [`Denial`].
-//! **Invariant:** `retry-after` and `t` are the same number of seconds, rounded up: never before the reset.
+//! **Invariant:** `retry-after` and `t` are the same number of seconds, rounded up: never before the reset. Requests in
+//! flight have neither window nor reset.
 //! Names were proved fit for a structured-field string by the policy; what is not is left out here as well.
 
 use alloc::vec::Vec;
@@ -21,15 +22,23 @@ pub(super) fn denial(refusal: &Refusal<'_>) -> Denial {
     push_string(&mut state, &limit.name);
     state.extend_from_slice(b";r=");
     push_number(&mut state, refusal.remaining);
-    state.extend_from_slice(b";t=");
-    push_number(&mut state, seconds);
+    let window_ms = refusal.quota.window.ms;
+    // When a place in flight is given back, nobody knows.
+    if window_ms > 0 {
+        state.extend_from_slice(b";t=");
+        push_number(&mut state, seconds);
+    }
 
     let mut policy = Vec::new();
     push_string(&mut policy, &limit.name);
     policy.extend_from_slice(b";q=");
     push_number(&mut policy, u64::from(refusal.quota.count));
-    policy.extend_from_slice(b";w=");
-    push_number(&mut policy, self::seconds(refusal.quota.window.ms));
+    if window_ms > 0 {
+        policy.extend_from_slice(b";w=");
+        push_number(&mut policy, self::seconds(window_ms));
+    } else {
+        policy.extend_from_slice(b";qu=\"concurrent-requests\"");
+    }
 
     denial.headers.push(("retry-after", retry_after));
     denial.headers.push(("ratelimit", state));
@@ -82,7 +91,7 @@ mod tests {
     #[test]
     fn fields_are_structured() {
         type Case<'a> = (&'a [u8], u32, u64, u64, [&'a str; 3]);
-        let cases: [Case<'_>; 5] = [
+        let cases: [Case<'_>; 6] = [
             (
                 b"per-client",
                 100,
@@ -96,6 +105,13 @@ mod tests {
                 3_600_000,
                 1000,
                 ["1", "\"a\";r=0;t=1", "\"a\";q=5;w=3600"],
+            ),
+            (
+                b"f",
+                50,
+                0,
+                1000,
+                ["1", "\"f\";r=0", "\"f\";q=50;qu=\"concurrent-requests\""],
             ),
             (b"a", 0, 1, 1001, ["2", "\"a\";r=0;t=2", "\"a\";q=0;w=1"]),
             (

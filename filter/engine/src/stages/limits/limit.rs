@@ -46,6 +46,8 @@ pub enum Algorithm {
     TokenBucket,
     /// The quota in each aligned window, at most twice that in any.
     FixedWindow,
+    /// So many in flight at a time.
+    Concurrency,
 }
 
 /// When in the data path limits are checked.
@@ -89,6 +91,7 @@ impl Limit {
             Algorithm::SlidingWindow => 0_u8,
             Algorithm::TokenBucket => 2,
             Algorithm::FixedWindow => 3,
+            Algorithm::Concurrency => 4,
         };
         let window = quota.window.ms.to_le_bytes();
         let numbers = window.iter().chain(core::iter::once(&algorithm));

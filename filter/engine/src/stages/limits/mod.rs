@@ -13,6 +13,7 @@
 //! **Cost:** one load and one swap a distinct key; limits with the same key share both.
 
 mod bytes;
+mod concurrency;
 mod condition;
 mod counts;
 mod entry;
@@ -20,10 +21,12 @@ mod fields;
 mod key;
 mod limit;
 mod penalty;
+mod presence;
 mod reading;
 mod table;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use alloc::vec::Vec;
 
@@ -39,6 +42,7 @@ pub use limit::{Algorithm, Limit, Phase};
 pub use penalty::Penalty;
 pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
 use table::{Outcome, Purpose, Table, Work};
+pub use worker::{Place, Worker, tick};
 
 /// The compiled `limits` section.
 #[derive(Debug, Clone)]
@@ -191,6 +195,7 @@ impl LimitStage {
         }
         let table = Table::new(self);
         let mut charged: Vec<Reservation> = Vec::new();
+        let mut places: Vec<Place> = Vec::new();
         let mut refusal: Option<Refusal<'_>> = None;
         let mut failure = None;
         // Not `enumerate`: it counts with a check.
@@ -214,6 +219,7 @@ impl LimitStage {
                     let refused = self.report(&works, &mut refusal, found);
                     if !refused && purpose == Purpose::Charge {
                         charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
+                        places.extend(works.iter().filter_map(|work| work.place(first.key)));
                     }
                 }
                 Err(reason) => {
@@ -239,11 +245,15 @@ impl LimitStage {
                     charges.reserved.push(reservation);
                 }
             }
+            env.counters.worker().taken.append(&mut places);
             return Ok(());
         };
         for reservation in &charged {
             table.give_back(reservation, env);
         }
+        // What the store does not take back now is the stream's, which tries again.
+        self.leave(&mut places, env);
+        env.counters.worker().taken.append(&mut places);
         Err(denial)
     }
 
@@ -281,6 +291,12 @@ impl LimitStage {
     pub fn looks_at(&self, property: Property) -> bool {
         let mut parts = self.limits.iter().flat_map(|limit| &limit.key);
         parts.any(|part| *part == KeyPart::Tls(property))
+    }
+
+    /// Gives back places in flight; those that the store does not take back stay in `places`.
+    pub fn leave<S: Outside>(&self, places: &mut Vec<Place>, env: &mut Env<'_, S>) {
+        let table = Table::new(self);
+        places.retain(|place| table.leave(place, env).is_err());
     }
 
     /// Gives back all of them: the credential they were made for did not fail.

@@ -8,9 +8,11 @@
 use alloc::vec::Vec;
 
 use super::bytes::MAX_TIME;
+use super::concurrency::{self, Held};
 use super::counts::{Exhausted, Rule};
-use super::entry::{self, Change, Slot, Visit};
-use super::{Due, LimitStage, Penalty, Reservation};
+use super::entry::{self, Change, Next, Slot, Visit};
+use super::presence::{self, Presence};
+use super::{Algorithm, Due, LimitStage, Penalty, Place, Reservation};
 use crate::env::{Env, Outside};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::units::Quota;
@@ -53,35 +55,69 @@ pub(super) struct Work {
     cost: u32,
     monitor: bool,
     id: u32,
-    rule: Rule,
-    slot: Slot,
+    state: State,
+}
+
+/// What a limit keeps of a client.
+#[derive(Debug, Clone)]
+enum State {
+    Charged(Rule, Slot),
+    InFlight(Held),
 }
 
 impl Work {
     /// Charges that count now, an admitted one's own among them.
     pub(super) fn used(&self) -> u64 {
-        self.slot.counts.total(self.rule)
+        match &self.state {
+            State::Charged(rule, slot) => slot.counts.total(*rule),
+            State::InFlight(held) => held.used(),
+        }
     }
 
     /// Charges that could still be made now.
     pub(super) fn remaining(&self) -> u64 {
-        self.slot.counts.remaining(self.rule)
+        match &self.state {
+            State::Charged(rule, slot) => slot.counts.remaining(*rule),
+            State::InFlight(held) => u64::from(self.quota.count).saturating_sub(held.used()),
+        }
     }
 
-    /// What gives an admission back.
+    /// What gives a charge back.
     pub(super) const fn reservation(&self, key: u64) -> Option<Reservation> {
-        match self.outcome {
-            Outcome::Admitted { mark } => Some(Reservation {
+        match (&self.state, self.outcome) {
+            (State::Charged(..), Outcome::Admitted { mark }) => Some(Reservation {
                 limit: self.index,
                 key,
                 slot: mark,
                 cost: self.cost,
                 quota: self.quota,
             }),
-            Outcome::Refused { .. } | Outcome::Banned { .. } => None,
+            _ => None,
         }
     }
+
+    /// The place in flight that was taken.
+    pub(super) fn place(&self, key: u64) -> Option<Place> {
+        match (&self.state, self.outcome) {
+            (State::InFlight(_), Outcome::Admitted { mark }) => Some(Place {
+                limit: self.index,
+                key,
+                quota: self.quota,
+                taken: concurrency::Taken::of_mark(mark),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether the list of workers must be read again to judge this.
+    const fn meets_newer(&self) -> bool {
+        matches!(&self.state, State::InFlight(held) if held.newer)
+    }
 }
+
+/// How often a visit reads the list of workers again: each time another has joined meanwhile. More than that is no
+/// worker's doing.
+const MAX_LOOKS: u32 = 4;
 
 /// The table of one policy.
 #[derive(Debug, Clone, Copy)]
@@ -109,12 +145,23 @@ impl<'p> Table<'p> {
         let mut old = Vec::new();
         let mut new = Vec::new();
         let mut works: Vec<Work> = Vec::new();
+        let flies = |one: &Due<'_>| one.key == key && one.limit.algorithm == Algorithm::Concurrency;
+        if due.iter().any(flies) {
+            presence::join(env)?;
+        }
+        let mut looks = 0_u32;
         for _ in 0..MAX_TRIES {
             let cas = load(env.counters, &name, &mut old)?;
             let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
+            let presence = &env.counters.worker().presence;
             works.clear();
             for one in due.iter().filter(|one| one.key == key) {
-                works.push(work(one, &old, tag, now));
+                works.push(work(one, &old, self.visit_of(tag, now), presence));
+            }
+            if looks < MAX_LOOKS && works.iter().any(Work::meets_newer) {
+                looks = looks.saturating_add(1);
+                presence::look(env)?;
+                continue;
             }
             let refused = works
                 .iter()
@@ -132,8 +179,10 @@ impl<'p> Table<'p> {
                 if write {
                     changes.push(Change {
                         id: work.id,
-                        rule: work.rule,
-                        slot: &work.slot,
+                        next: match &work.state {
+                            State::Charged(rule, slot) => Next::Charged { rule: *rule, slot },
+                            State::InFlight(held) => Next::InFlight { held, presence },
+                        },
                     });
                 }
             }
@@ -176,8 +225,7 @@ impl<'p> Table<'p> {
                 self.visit_of(tag, now),
                 &[Change {
                     id,
-                    rule,
-                    slot: &slot,
+                    next: Next::Charged { rule, slot: &slot },
                 }],
                 &mut new,
             );
@@ -186,6 +234,41 @@ impl<'p> Table<'p> {
                 Ok(true) | Err(_) => return,
             }
         }
+    }
+
+    /// Gives back a place in flight. One that is not there any more (its worker was taken for dead) is done with.
+    pub(super) fn leave<S: Outside>(
+        self,
+        place: &Place,
+        env: &mut Env<'_, S>,
+    ) -> Result<(), Reason> {
+        let Some(limit) = self.stage.limits.get(place.limit) else {
+            return Ok(());
+        };
+        let name = self.sets.name(place.key);
+        let tag = entry::tag_of(place.key);
+        let id = limit.id(place.quota);
+        let mut old = Vec::new();
+        let mut new = Vec::new();
+        for _ in 0..MAX_TRIES {
+            let cas = load(env.counters, &name, &mut old)?;
+            let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
+            let presence = &env.counters.worker().presence;
+            let body = entry::body(&old, id, now);
+            let Some(held) = Held::without(body, tag, place.taken, presence) else {
+                return Ok(());
+            };
+            let next = Next::InFlight {
+                held: &held,
+                presence,
+            };
+            let changes = [Change { id, next }];
+            self.rewrite(&old, self.visit_of(tag, now), &changes, &mut new);
+            if swap(env.counters, &name, &new, cas)? {
+                return Ok(());
+            }
+        }
+        Err(Reason::CountersContended)
     }
 
     pub(super) fn most_bytes(self) -> u64 {
@@ -199,9 +282,11 @@ impl<'p> Table<'p> {
             .limits
             .iter()
             .fold(entry::ENTRY_BYTES, |sum, limit| {
-                let mut record = Rule::new(limit, limit.quota)
-                    .most_bytes()
-                    .saturating_add(entry::RECORD_BYTES);
+                let state = match limit.algorithm {
+                    Algorithm::Concurrency => concurrency::most_bytes(limit.quotas().1),
+                    _ => Rule::new(limit, limit.quota).most_bytes(),
+                };
+                let mut record = state.saturating_add(entry::RECORD_BYTES);
                 if limit.penalty.is_some() {
                     record = record.saturating_add(entry::PENALTY_BYTES);
                 }
@@ -233,11 +318,24 @@ impl<'p> Table<'p> {
 }
 
 /// Judges one limit on a copy of the client's state.
-fn work(due: &Due<'_>, entry: &[u8], tag: u64, now: u64) -> Work {
-    let rule = Rule::new(due.limit, due.quota);
+fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work {
+    let Visit { tag, now, ways } = visit;
     let id = due.limit.id(due.quota);
-    let mut slot = entry::slot(entry, id, tag, rule, now);
-    let outcome = judge(&mut slot, due, rule, now);
+    let (outcome, state) = if due.limit.algorithm == Algorithm::Concurrency {
+        let mut held = Held::read(entry::body(entry, id, now), tag, ways, presence);
+        let outcome = match held.admit(due.quota.count, presence.id()) {
+            Some(taken) => Outcome::Admitted { mark: taken.mark() },
+            None => Outcome::Refused {
+                wait_ms: concurrency::WAIT_MS,
+                noted: false,
+            },
+        };
+        (outcome, State::InFlight(held))
+    } else {
+        let rule = Rule::new(due.limit, due.quota);
+        let mut slot = entry::slot(entry, id, tag, rule, now);
+        (judge(&mut slot, due, rule, now), State::Charged(rule, slot))
+    };
     Work {
         index: due.index,
         outcome,
@@ -245,8 +343,7 @@ fn work(due: &Due<'_>, entry: &[u8], tag: u64, now: u64) -> Work {
         cost: due.cost,
         monitor: due.limit.monitor,
         id,
-        rule,
-        slot,
+        state,
     }
 }
 

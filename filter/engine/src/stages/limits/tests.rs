@@ -260,7 +260,11 @@ impl<'a> Trouble<'a> {
     }
 }
 
-impl Outside for Trouble<'_> {}
+impl Outside for Trouble<'_> {
+    fn worker(&mut self) -> &mut Worker {
+        self.inner.worker()
+    }
+}
 
 impl CounterStore for Trouble<'_> {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

@@ -81,6 +81,8 @@ impl Rule {
             Algorithm::SlidingWindow => Kind::Ring,
             Algorithm::TokenBucket => Kind::Bucket,
             Algorithm::FixedWindow => Kind::Fixed,
+            // Never asked for: `concurrency.rs` counts these.
+            Algorithm::Concurrency => Kind::Fixed,
         };
         let width = match kind {
             Kind::Ring | Kind::Log => ring::width(window_ms),

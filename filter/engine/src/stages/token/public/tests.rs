@@ -3,7 +3,7 @@
 use alloc::string::ToString as _;
 
 use super::*;
-use crate::env::{Cas, CounterStore, StoreError};
+use crate::env::{Cas, CounterStore, StoreError, Worker};
 use crate::stages::token::jwk::JwkRules;
 use crate::stages::token::{Key, base64url, vectors};
 
@@ -11,6 +11,7 @@ use crate::stages::token::{Key, base64url, vectors};
 struct Host {
     answer: HostVerdict,
     asked: Vec<(HashName, Vec<u8>, Vec<u8>)>,
+    worker: Worker,
 }
 
 impl Host {
@@ -18,6 +19,7 @@ impl Host {
         Self {
             answer,
             asked: Vec::new(),
+            worker: Worker::default(),
         }
     }
 }
@@ -33,6 +35,10 @@ impl CounterStore for Host {
 }
 
 impl Outside for Host {
+    fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
+    }
+
     fn verify_signature(
         &mut self,
         hash: HashName,

@@ -4,7 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::{format, vec};
 
 use super::*;
-use crate::env::{Certificate, Connection, CounterStore, Env, MemoryStore, Outside, StoreError};
+use crate::env::{
+    Certificate, Connection, CounterStore, Env, MemoryStore, Outside, StoreError, Worker,
+};
 use crate::finding::Findings;
 use crate::marks::Marks;
 use crate::request::RequestHead;
@@ -711,9 +713,14 @@ fn pages_are_told_their_token() {
 }
 
 /// A store whose host fails.
-struct Broken;
+#[derive(Default)]
+struct Broken(Worker);
 
-impl Outside for Broken {}
+impl Outside for Broken {
+    fn worker(&mut self) -> &mut Worker {
+        &mut self.0
+    }
+}
 
 impl CounterStore for Broken {
     fn load(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<crate::env::Cas, StoreError> {
@@ -794,7 +801,7 @@ fn a_revoked_session_stays_revoked_however_it_comes() {
     assert_eq!(last(NOW + 3100), "TokenExpired web/lifetime");
     // A table that cannot be read lets nobody in.
     assert_eq!(
-        asked.judge_with(&stage, &other, &mut Broken).0,
+        asked.judge_with(&stage, &other, &mut Broken::default()).0,
         "CountersUnavailable web/revocation"
     );
 }
@@ -822,7 +829,7 @@ fn only_what_is_asked_for_is_revoked() {
         assert_eq!(revoke(stage, &subject, true, store), by_attack);
         assert!(!revoke(stage, &Subject::Anonymous, false, store));
         assert!(
-            !revoke(stage, &subject, false, &mut Broken),
+            !revoke(stage, &subject, false, &mut Broken::default()),
             "a host that fails"
         );
     }
@@ -840,7 +847,7 @@ fn the_list_of_the_policy() {
             ..session()
         };
         Asked::default()
-            .judge_with(&stage, &token.mint(&new()), &mut Broken)
+            .judge_with(&stage, &token.mint(&new()), &mut Broken::default())
             .0
     };
     assert_eq!(fresh("s0"), "TokenRevoked web/listed");
