@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use palisade_engine::env::{Cas, CounterStore, MemoryStore, Outside, StoreError};
+use palisade_engine::env::{Cas, CounterStore, MemoryStore, Outside, StoreError, Worker};
 use palisade_engine::verdict::Reason;
 use serde_json::json;
 
@@ -96,7 +96,11 @@ impl Unreliable {
     }
 }
 
-impl Outside for Unreliable {}
+impl Outside for Unreliable {
+    fn worker(&mut self) -> &mut Worker {
+        self.store.worker()
+    }
+}
 
 impl CounterStore for Unreliable {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {

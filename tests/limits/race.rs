@@ -7,7 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use palisade_engine::engine::Engine;
-use palisade_engine::env::MemoryStore;
+use palisade_engine::env::{MemoryStore, Worker};
 use palisade_engine::stages::token::Memory;
 use palisade_engine::verdict::Reason;
 use serde_json::json;
@@ -127,6 +127,7 @@ impl Race {
                     store,
                     turns,
                     me,
+                    worker: Worker::default(),
                     random: Random::new(random.next()),
                     lose,
                 };

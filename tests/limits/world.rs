@@ -10,7 +10,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use palisade_cli::policy_file::{self, Document};
 use palisade_engine::engine::{Answer, Engine, Resumed, Verdict, Wait};
-use palisade_engine::env::{Cas, Connection, CounterStore, Env, MemoryStore, Outside, StoreError};
+use palisade_engine::env::{
+    Cas, Connection, CounterStore, Env, MemoryStore, Outside, StoreError, Worker,
+};
 use palisade_engine::request::RequestHead;
 use palisade_engine::stages::limits::Charges;
 use palisade_engine::stages::token::Memory;
@@ -262,6 +264,7 @@ pub(crate) struct Shared<'s> {
     pub(crate) store: &'s Mutex<MemoryStore>,
     pub(crate) turns: &'s Turns,
     pub(crate) me: usize,
+    pub(crate) worker: Worker,
     /// Draws which swaps are lost although nobody wrote.
     pub(crate) random: Random,
     pub(crate) lose: u64,
@@ -273,7 +276,11 @@ impl Shared<'_> {
     }
 }
 
-impl Outside for Shared<'_> {}
+impl Outside for Shared<'_> {
+    fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
+    }
+}
 
 impl CounterStore for Shared<'_> {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
