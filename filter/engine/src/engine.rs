@@ -199,7 +199,7 @@ struct Held {
     route: usize,
     kind: BodyKind,
     /// Limits to judge by it.
-    pending: Vec<Pending>,
+    pending: Pending,
     /// What is revoked when it passes, and what when its body attacks.
     revoke: Option<Box<Revocable>>,
 }
@@ -347,12 +347,14 @@ impl Engine {
             return Ok(None);
         }
         env.enter(Step::ClientLimits);
+        let limits_mode = narrower(mode, modes.limits);
+        let watched = limits_mode == Mode::Monitor;
         let facts = asked.facts(route, &Subject::Anonymous, policy);
         gate(
-            narrower(mode, modes.limits),
+            limits_mode,
             policy
                 .limits
-                .check(Phase::Client, &facts, env, charges, found),
+                .check(Phase::Client, &facts, watched, env, charges, found),
         )?;
         Ok(matched)
     }
@@ -374,6 +376,7 @@ impl Engine {
         let mode = narrower(policy.mode, route.mode);
         let modes = &policy.stage_modes;
         let limits_mode = narrower(mode, modes.limits);
+        let watched = limits_mode == Mode::Monitor;
         let Ask { head, body, .. } = asked.ask;
         if body.is_some() && !asked.ends {
             seen.body = BodySeen::Inspected;
@@ -394,7 +397,7 @@ impl Engine {
                     limits_mode,
                     policy
                         .limits
-                        .check(Phase::Credential, &facts, env, &mut guard, found),
+                        .check(Phase::Credential, &facts, watched, env, &mut guard, found),
                 )?;
             }
             seen.guard = Some(guard);
@@ -467,7 +470,7 @@ impl Engine {
             limits_mode,
             policy
                 .limits
-                .check(Phase::Subject, &facts, env, charges, found),
+                .check(Phase::Subject, &facts, watched, env, charges, found),
         )?;
         let injection_mode = narrower(mode, modes.injection);
         if let Some(stage) = &policy.injection {
@@ -492,7 +495,7 @@ impl Engine {
             let limits = &policy.limits;
             gate(
                 limits_mode,
-                limits.check_pending(&pending, none, env, charges, found),
+                limits.check_pending(&pending, none, watched, env, charges, found),
             )?;
             if streams && !asked.ends {
                 seen.body = BodySeen::Streamed;
@@ -816,7 +819,7 @@ impl Engine {
     )]
     fn judge_body<S: Outside>(
         &self,
-        pending: &[Pending],
+        pending: &Pending,
         kind: BodyKind,
         route: usize,
         bytes: &[u8],
@@ -831,6 +834,7 @@ impl Engine {
         };
         let mode = narrower(policy.mode, route.mode);
         let limits_mode = narrower(mode, policy.stage_modes.limits);
+        let watched = limits_mode == Mode::Monitor;
         let injection_mode = narrower(mode, policy.stage_modes.injection);
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
             env.enter(Step::BodyInjection);
@@ -855,7 +859,7 @@ impl Engine {
             let limits = &policy.limits;
             gate(
                 limits_mode,
-                limits.check_pending(pending, fields, env, charges, found),
+                limits.check_pending(pending, fields, watched, env, charges, found),
             )?;
         }
         Ok(())
@@ -1080,7 +1084,7 @@ struct Seen {
     waited: Vec<Waited>,
     early: u8,
     guard: Option<Charges>,
-    pending: Vec<Pending>,
+    pending: Pending,
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).

@@ -120,8 +120,11 @@ pub enum Note {
         used: u64,
         /// Milliseconds until the next is admitted; 0: this one was.
         wait_ms: u64,
-        /// Refused by a ban.
-        banned: bool,
+    },
+    /// A ban stands, or begins.
+    Banned {
+        /// Milliseconds until it ends.
+        wait_ms: u64,
     },
     /// A credential was verified by the provider of this index.
     Verified(usize),

@@ -54,18 +54,19 @@ pub fn note(policy: &Policy, note: Note, step: Step) -> Option<Vec<u8>> {
             index,
             used,
             wait_ms,
-            banned,
         } => {
             let limit = policy.limits.limits.get(index)?;
             json.text("trace", b"limit");
-            let marker = marker(step);
-            let name_of_step = marker.strip_prefix(b"palisade-trace > ");
-            json.text("step", name_of_step.unwrap_or(marker));
+            json.text("step", step_name(step));
             json.text("name", &limit.name);
             number(&mut json, "used", used);
             number(&mut json, "quota", u64::from(limit.quota.count));
             number(&mut json, "wait_ms", wait_ms);
-            flag(&mut json, "banned", banned);
+        }
+        Note::Banned { wait_ms } => {
+            json.text("trace", b"banned");
+            json.text("step", step_name(step));
+            number(&mut json, "wait_ms", wait_ms);
         }
         Note::Verified(index) => {
             let provider = policy.tokens.providers.get(index)?;
@@ -75,6 +76,11 @@ pub fn note(policy: &Policy, note: Note, step: Step) -> Option<Vec<u8>> {
     }
     json.close(b'}');
     Some(json.out)
+}
+
+fn step_name(step: Step) -> &'static [u8] {
+    let marker = marker(step);
+    marker.strip_prefix(b"palisade-trace > ").unwrap_or(marker)
 }
 
 /// The line of a value with matches.
@@ -208,12 +214,15 @@ mod tests {
             index: 0,
             used: 3,
             wait_ms: 0,
-            banned: false,
         };
         assert_eq!(
             parsed(&note(&policy, limit, Step::ClientLimits).unwrap()),
             serde_json::json!({ "trace": "limit", "step": "limits(client)", "name": "per-client", "used": 3, "quota": 100,
-                                "wait_ms": 0, "banned": false })
+                                "wait_ms": 0 })
+        );
+        assert_eq!(
+            parsed(&note(&policy, Note::Banned { wait_ms: 7 }, Step::ClientLimits).unwrap()),
+            serde_json::json!({ "trace": "banned", "step": "limits(client)", "wait_ms": 7 })
         );
         assert_eq!(
             parsed(&note(&policy, Note::Route(Some(0)), Step::Route).unwrap()),

@@ -91,6 +91,12 @@ pub struct Implied {
     pub marks_sets: u32,
     /// Bytes of shared data when every set of it is full.
     pub marks_bytes: u64,
+    /// Bans its table holds at a time; 0 when nothing bans.
+    pub bans: u32,
+    /// Shared-data keys of that table at most.
+    pub bans_sets: u32,
+    /// Bytes of shared data when every set of it is full.
+    pub bans_bytes: u64,
     /// Bytes of one body held at most.
     pub body_bytes: usize,
     /// Keys of all providers.

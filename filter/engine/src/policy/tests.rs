@@ -319,6 +319,22 @@ fn single_faults() {
             "limits[0].burst: only a `token_bucket` has a burst",
         ),
         (
+            r#"{"limits": [{"name": "a", "quota": "1/1m", "penalty": {"after": 0, "ban": "31d"}}]}"#,
+            "limits[0].penalty.after: `0`",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "1/1m", "penalty": {"after": 1, "ban": "31d"}}]}"#,
+            "limits[0].penalty.ban: out of range",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "1/1m", "penalty": {"after": 1, "ban": "1h", "decay": "1ms"}}]}"#,
+            "limits[0].penalty.decay: out of range",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "1/1m", "penalty": {"after": 1, "ban": "1h", "scope": "subject"}}]}"#,
+            "limits[0].penalty.scope: the subject is not known yet",
+        ),
+        (
             r#"{"headers": {"methods": ["get"]}}"#,
             "headers.methods[0]: `get` is not a method",
         ),
@@ -946,4 +962,35 @@ fn a_public_key_is_no_secret() {
         let shown = alloc::format!("{:?}", judged(pem).unwrap_err());
         assert!(shown.contains("PEM") && !shown.contains("MCow"), "{shown}");
     }
+}
+
+/// Whom a ban stops, how long it gets, and what that takes.
+#[test]
+fn penalties() {
+    use crate::stages::limits::Scope;
+    let text = r#"{"table": {"bans": 64}, "limits": [
+        {"name": "a", "quota": "1/1m", "penalty": {"after": 1, "ban": "8d"}, "mode": "monitor"},
+        {"name": "b", "quota": "1/2m", "key": ["client", "subject"], "penalty": {"after": 1, "ban": "1h", "max": "1s", "escalate": 2}},
+        {"name": "c", "quota": "1/1m", "penalty": {"after": 1, "ban": "1h", "scope": "route"}},
+        {"name": "d", "quota": "1/1m", "key": ["subject"], "penalty": {"after": 1, "ban": "1h", "scope": "client"}},
+        {"name": "e", "quota": "1/1m"}]}"#;
+    let policy = compile(text).unwrap();
+    let penalty = |at: usize| policy.limits.limits[at].penalty;
+    let scopes = [0, 1, 2, 3].map(|at| penalty(at).unwrap().scope);
+    assert_eq!(
+        scopes,
+        [Scope::Client, Scope::Subject, Scope::Route, Scope::Client]
+    );
+    let days = 86_400_000;
+    assert_eq!(penalty(0).unwrap().max.ms, 8 * days, "never below `ban`");
+    let second = penalty(1).unwrap();
+    assert_eq!((second.max, second.window.ms), (second.ban, 120_000));
+    assert!(penalty(4).is_none());
+    let bans = &policy.limits.bans;
+    assert!(bans.clients && bans.subjects && bans.enforces);
+    assert_eq!((policy.implied.bans_sets, policy.implied.bans), (8, 96));
+    let one = r#"{"limits": [{"name": "a", "quota": "1/1m", "mode": "monitor", "penalty": {"after": 1, "ban": "1h"}}]}"#;
+    let bans = compile(one).unwrap().limits.bans;
+    assert!(bans.clients && !bans.subjects && !bans.enforces);
+    assert_eq!(compile("{}").unwrap().implied.bans_bytes, 0);
 }

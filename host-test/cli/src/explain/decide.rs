@@ -185,7 +185,10 @@ enum Line {
         used: u64,
         quota: u64,
         wait_ms: u64,
-        banned: bool,
+    },
+    Banned {
+        step: String,
+        wait_ms: u64,
     },
     Verified {
         provider: String,
@@ -370,15 +373,17 @@ impl Told {
                     used,
                     quota,
                     wait_ms,
-                    banned,
                 } => {
                     let wait = Duration::from_millis(wait_ms);
-                    let more = match (wait_ms, banned) {
-                        (0, _) => String::new(),
-                        (_, false) => format!(", next in {wait:?}"),
-                        (_, true) => format!(", banned for {wait:?}"),
+                    let more = match wait_ms {
+                        0 => String::new(),
+                        _ => format!(", next in {wait:?}"),
                     };
                     limits.push((step, format!("{name} {used}/{quota}{more}")));
+                }
+                Line::Banned { step, wait_ms } => {
+                    let wait = Duration::from_millis(wait_ms);
+                    limits.push((step, format!("banned for {wait:?}")));
                 }
                 Line::Verified { provider } => {
                     verified = Some(format!("`{provider}` verified `{}`", event("subject")));

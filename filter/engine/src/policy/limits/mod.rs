@@ -20,15 +20,15 @@ use super::Mode;
 use super::compile::Compiler;
 use super::read::{Located, Path, section};
 use super::values::{Count, Name, QuotaText};
-use crate::stages::limits::{Algorithm, DEFAULT_WAYS, Limit, LimitStage, Missing};
+use crate::stages::limits::{
+    Algorithm, Bans, DEFAULT_WAYS, LONGEST_MS, Limit, LimitStage, Missing,
+};
 use crate::stages::token::TokenStage;
 use count::CountBy;
 use key::{Key, MissingWord};
 use penalty::PenaltyConfig;
 use when::When;
 
-/// Longest window of a limit and longest ban, in milliseconds: counters live in memory, not on disk.
-const LONGEST_MS: u64 = 30 * 86_400_000;
 /// Shortest window: the ring has 16 counters of at least a millisecond, and clocks of hosts tick in milliseconds.
 const SHORTEST_MS: u64 = 1_000;
 /// Limits of a policy: each has a place in the client's slot.
@@ -69,6 +69,8 @@ section! {
         clients: Count<64, 524288> = 65536,
         /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
         marks: Count<64, 1048576> = 65536,
+        /// Bans held at a time, counts of excesses that may lead to one and past bans that are remembered among them.
+        bans: Count<64, 524288> = 16384,
     }
 }
 
@@ -97,9 +99,24 @@ impl Compiler<'_> {
         Self::keep_claims(&mut limits, tokens);
         let ways = u32::from(DEFAULT_WAYS);
         let sets = table.clients.0.div_ceil(ways).next_power_of_two();
+        let mut bans = Bans {
+            sets: Bans::sets_for(table.bans.0),
+            ..Bans::default()
+        };
+        for limit in &limits {
+            if let Some(penalty) = &limit.penalty {
+                bans.learn(penalty, limit.monitor);
+            }
+        }
+        if bans.is_used() {
+            self.implied.bans = bans.capacity();
+            self.implied.bans_sets = bans.sets;
+            self.implied.bans_bytes = bans.memory_bytes();
+        }
         let stage = LimitStage {
             limits,
             sets,
+            bans,
             ..LimitStage::default()
         };
         if !stage.limits.is_empty() {
@@ -113,11 +130,13 @@ impl Compiler<'_> {
     fn limit(&mut self, at: &Path, config: LimitConfig, tokens: &TokenStage) -> Limit {
         let burst = self.burst(at, &config);
         let key = self.limit_key(at, config.key);
+        let window = config.quota.0.window;
+        let scope = config.penalty.as_ref().and_then(|penalty| penalty.scope);
         let penalty = config
             .penalty
-            .map(|penalty| self.penalty(&at.key("penalty"), &penalty));
+            .map(|penalty| self.penalty(&at.key("penalty"), &penalty, window));
         let (statuses, failures) = self.count_by(&at.key("count"), config.count);
-        let limit = Limit {
+        let mut limit = Limit {
             name: config.name.0.into_bytes(),
             when: self.condition(config.when),
             key,
@@ -132,6 +151,7 @@ impl Compiler<'_> {
         };
         self.check_window(at, &limit);
         self.check_key(at, &limit, tokens);
+        self.check_penalty(at, &mut limit, scope);
         limit
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! entry  = layout u8 · newest u48 · group*
 //! group  = limit id u32 · gone-by u48 · length u16 · record*        at most `ways` records and one floor
-//! record = length u16 · tag u48 · flags+shape u24 · counts · [since u48 · refusals varint] · [banned until u48]
+//! record = length u16 · tag u48 · shape u24 · counts
 //! ```
 //! **In:** stored bytes. **Out:** the [`Slot`] of a client; the bytes of the next value.
 //! **Invariant:** `newest` never decreases and all times are taken as at least it. When a group is full, an expired
@@ -15,7 +15,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{MAX_TIME, Reader, close, open, push_time, push_u24, push_u32, push_varint};
+use super::bytes::{MAX_TIME, Reader, close, open, push_time, push_u24, push_u32};
 use super::concurrency::Held;
 use super::counts::{Counts, Rule};
 use super::presence::Presence;
@@ -26,25 +26,17 @@ pub(super) const LAYOUT: u8 = 2;
 /// The record that newcomers start from. No client has this tag.
 pub(super) const FLOOR: u64 = MAX_TIME;
 
-const EXCESS: u32 = 1 << 22;
-const BANNED: u32 = 1 << 23;
 const SHAPE: u32 = (1 << 20) - 1;
 
 /// Bytes of an entry before its groups, of a group and of a record around their contents.
 pub(super) const ENTRY_BYTES: u64 = 7;
 pub(super) const GROUP_BYTES: u64 = 12;
 pub(super) const RECORD_BYTES: u64 = 2 + 6 + 3;
-pub(super) const PENALTY_BYTES: u64 = 6 + 5 + 6;
 
 /// The state of one client under one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) counts: Counts,
-    /// Refusals and when the first of them was.
-    pub(super) refusals: u32,
-    pub(super) refused_since: u64,
-    /// 0: not banned.
-    pub(super) banned_until: u64,
     /// Whether the client has a record; if not, `counts` are the floor.
     pub(super) resident: bool,
 }
@@ -52,30 +44,12 @@ pub(super) struct Slot {
 impl Slot {
     fn decode(payload: &[u8], rule: Rule, now: u64) -> Option<Self> {
         let mut reader = Reader::new(payload);
-        let flags = reader.u24()?;
-        let counts = Counts::decode(&mut reader, flags & SHAPE, rule, now)?;
-        let mut slot = Self {
+        let shape = reader.u24()?;
+        let counts = Counts::decode(&mut reader, shape & SHAPE, rule, now)?;
+        Some(Self {
             counts,
-            refusals: 0,
-            refused_since: 0,
-            banned_until: 0,
             resident: true,
-        };
-        if flags & EXCESS != 0 {
-            let since = reader.time()?;
-            let refusals = u32::try_from(reader.varint()?).ok()?;
-            if now.saturating_sub(since) <= rule.window_ms {
-                slot.refused_since = since;
-                slot.refusals = refusals;
-            }
-        }
-        if flags & BANNED != 0 {
-            let until = reader.time()?;
-            if until > now {
-                slot.banned_until = until;
-            }
-        }
-        Some(slot)
+        })
     }
 
     fn encode(&self, tag: u64, out: &mut Vec<u8>) {
@@ -84,22 +58,8 @@ impl Slot {
         }
         let at = open(out);
         push_time(out, tag);
-        let mut flags = self.counts.shape() & SHAPE;
-        if self.refusals > 0 {
-            flags |= EXCESS;
-        }
-        if self.banned_until > 0 {
-            flags |= BANNED;
-        }
-        push_u24(out, flags);
+        push_u24(out, self.counts.shape() & SHAPE);
         self.counts.encode(out);
-        if self.refusals > 0 {
-            push_time(out, self.refused_since);
-            push_varint(out, u64::from(self.refusals));
-        }
-        if self.banned_until > 0 {
-            push_time(out, self.banned_until);
-        }
         if close(out, at).is_none() {
             out.truncate(at);
         }
@@ -107,12 +67,12 @@ impl Slot {
 
     /// Nothing in it counts any more.
     fn is_void(&self) -> bool {
-        self.refusals == 0 && self.banned_until == 0 && self.counts.weight() == 0
+        self.counts.weight() == 0
     }
 
-    /// How much is lost when this record goes: first banned or not, then the charges.
-    fn weight(&self) -> (u64, u64) {
-        (self.banned_until, self.counts.weight())
+    /// How much is lost when this record goes.
+    fn weight(&self) -> u64 {
+        self.counts.weight()
     }
 }
 
@@ -142,9 +102,6 @@ pub(super) fn slot(entry: &[u8], id: u32, tag: u64, rule: Rule, now: u64) -> Slo
     }
     found.unwrap_or_else(|| Slot {
         counts: floor.map_or_else(|| Counts::empty(rule, now), |floor| floor.counts),
-        refusals: 0,
-        refused_since: 0,
-        banned_until: 0,
         resident: false,
     })
 }
@@ -180,7 +137,7 @@ impl Next<'_> {
     /// When nothing of it counts any more.
     fn gone_by(self, now: u64) -> u64 {
         match self {
-            Self::Charged { rule, slot } => rule.gone_by(now).max(slot.banned_until),
+            Self::Charged { rule, .. } => rule.gone_by(now),
             // A request may take as long as it likes.
             Self::InFlight { .. } => MAX_TIME,
         }
@@ -276,15 +233,11 @@ fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut V
         emptiest.stays = false;
         live = live.saturating_sub(1);
         let slot = &emptiest.slot;
-        // A ban is not joined: newcomers answer for charges, not for what others are punished for.
         match &mut floor {
             Some(floor) => floor.counts.join(&slot.counts),
             None => {
                 floor = Some(Slot {
                     counts: slot.counts.clone(),
-                    refusals: 0,
-                    refused_since: 0,
-                    banned_until: 0,
                     resident: true,
                 });
             }

@@ -8,15 +8,13 @@
 use alloc::vec::Vec;
 
 use super::Refusal;
-use crate::verdict::{Denial, Stage};
+use crate::verdict::{Denial, Reason, Stage};
 
 /// The denial of the strictest limit.
 pub(super) fn denial(refusal: &Refusal<'_>) -> Denial {
     let limit = refusal.limit;
     let seconds = seconds(refusal.wait_ms);
-    let mut denial = Denial::new(Stage::Limits, refusal.reason);
-    let mut retry_after = Vec::new();
-    push_number(&mut retry_after, seconds);
+    let mut denial = after(Reason::RateLimited, seconds);
 
     let mut state = Vec::new();
     push_string(&mut state, &limit.name);
@@ -40,9 +38,21 @@ pub(super) fn denial(refusal: &Refusal<'_>) -> Denial {
         policy.extend_from_slice(b";qu=\"concurrent-requests\"");
     }
 
-    denial.headers.push(("retry-after", retry_after));
     denial.headers.push(("ratelimit", state));
     denial.headers.push(("ratelimit-policy", policy));
+    denial
+}
+
+/// The denial of a ban that ends in `wait_ms`: it has no quota to tell of.
+pub(super) fn banned(wait_ms: u64) -> Denial {
+    after(Reason::Banned, seconds(wait_ms))
+}
+
+fn after(reason: Reason, seconds: u64) -> Denial {
+    let mut denial = Denial::new(Stage::Limits, reason);
+    let mut retry_after = Vec::new();
+    push_number(&mut retry_after, seconds);
+    denial.headers.push(("retry-after", retry_after));
     denial
 }
 
@@ -86,7 +96,6 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
 mod tests {
     use super::*;
     use crate::stages::limits::Limit;
-    use crate::verdict::Reason;
 
     #[test]
     fn fields_are_structured() {
@@ -143,7 +152,6 @@ mod tests {
                 limit: &limit,
                 quota: limit.quota,
                 remaining: 0,
-                reason: Reason::RateLimited,
                 wait_ms: wait,
             });
             let names: Vec<_> = denial.headers.iter().map(|(name, _)| *name).collect();

@@ -5,13 +5,16 @@
 //! **Invariant:** no client is admitted more often than a limit's quota in any span of its window, whoever else comes,
 //! while the shared data lives and the number of sets stays (a reload that changes it starts the counts afresh).
 //! Refused requests are never charged. Nothing a client sent is stored: keys are hashed (`key.rs`).
+//! A ban stops its client or subject whatever set it, before any limit is looked at (`bans.rs`, `sentence.rs`).
 //! **Memory:** one store entry a set, [`LimitStage::memory_bytes`] at most, whatever reloads do: entries are addressed
 //! by set index. A client costs 15 to 31 bytes a limit (17 counters, zero ones left out), its set about 20 more.
 //! **Price of the bound:** a set keeps [`WAYS`] clients a limit. Newcomers can be refused early only after others in their
 //! set were charged `WAYS × quota` times within two windows (the floor rises by one only when all of a full set's records
-//! rose above it, each by a charge of its own). A ban is lost only to a set with more than `WAYS` banned clients.
-//! **Cost:** one load and one swap a distinct key; limits with the same key share both.
+//! rose above it, each by a charge of its own).
+//! **Cost:** one load and one swap a distinct key; limits with the same key share both. Where something can ban, one load
+//! more for the client, and one for the subject if it can ban subjects.
 
+mod bans;
 mod bytes;
 mod concurrency;
 mod condition;
@@ -23,6 +26,7 @@ mod limit;
 mod penalty;
 mod presence;
 mod reading;
+mod sentence;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -35,11 +39,13 @@ use crate::finding::{Finding, Findings};
 use crate::units::Quota;
 use crate::verdict::{Denial, Reason, Stage};
 
+use bans::Who;
+pub use bans::{Bans, LONGEST_MS};
 pub use condition::{Condition, HeaderTest};
 pub use counts::MAX_LOG_QUOTA;
 pub use key::{Facts, Fields, KeyPart, Missing, Named, Property};
 pub use limit::{Algorithm, Limit, Phase};
-pub use penalty::Penalty;
+pub use penalty::{Penalty, Scope};
 pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
 use table::{Outcome, Purpose, Table, Work};
 pub use worker::{Place, Worker, tick};
@@ -55,6 +61,8 @@ pub struct LimitStage {
     pub ways: u8,
     /// Key of the client hash, agreed by all VMs (the plugin's work).
     pub hash_key: [u8; 16],
+    /// Who is banned.
+    pub bans: Bans,
 }
 
 /// What a request charged, kept until its response: owned, small.
@@ -86,15 +94,25 @@ impl Default for LimitStage {
             sets: DEFAULT_SETS,
             ways: DEFAULT_WAYS,
             hash_key: [0; 16],
+            bans: Bans::default(),
         }
     }
 }
 
-/// A limit that is judged once the body is known, and what was known of its key before. Owned, small, opaque.
-#[derive(Debug, Clone, Copy)]
+/// Limits that are judged once the body is known, by index, and what was known of their keys and of who asks before.
+/// Owned, small, opaque.
+#[derive(Debug, Clone, Default)]
 pub struct Pending {
-    index: usize,
-    key: u64,
+    who: Option<Who>,
+    list: Vec<(usize, u64)>,
+}
+
+impl Pending {
+    /// No limit waits for the body.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
 }
 
 /// One limit that a request meets.
@@ -116,39 +134,43 @@ struct Refusal<'l> {
     quota: Quota,
     /// Places that are left, though not enough for this request.
     remaining: u64,
-    reason: Reason,
     wait_ms: u64,
 }
 
 impl LimitStage {
-    /// Charges every limit of `phase` that matches; on refusal nothing stays charged by this call.
+    /// Charges every limit of `phase` that matches; on refusal nothing stays charged by this call. Who is banned is refused
+    /// before. With `monitor` refusals are only reported, and nobody is banned either.
     ///
     /// Limits with the same key are charged together or not at all; others in document order, and given back
     /// when a later one refuses. Of several refusals the strictest is reported: the one with the longest wait, then the one with the fewest places left.
     ///
     /// # Errors
-    /// `RateLimited`, `Banned` (with `retry-after`, `ratelimit`, `ratelimit-policy`), `CountersUnavailable`,
-    /// `CountersContended`.
+    /// `RateLimited` (with `retry-after`, `ratelimit`, `ratelimit-policy`), `Banned` (with `retry-after`),
+    /// `CountersUnavailable`, `CountersContended`.
     pub fn check<S: Outside>(
         &self,
         phase: Phase,
         facts: &Facts<'_>,
+        monitor: bool,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        self.charge(&self.due(phase, facts), env, charges, found)
+        let who = self.who(facts);
+        self.stopped(phase, who.as_ref(), env, found)?;
+        let due = self.due(phase, facts);
+        self.charge(&due, who.as_ref(), monitor, env, charges, found)
     }
 
     /// The limits that count this request and cannot be judged before its body is known.
     #[must_use]
-    pub fn pending(&self, facts: &Facts<'_>) -> Vec<Pending> {
-        let mut pending = Vec::new();
+    pub fn pending(&self, facts: &Facts<'_>) -> Pending {
+        let mut pending = Pending {
+            who: self.who(facts),
+            list: Vec::new(),
+        };
         for due in self.due(Phase::Field, facts) {
-            pending.push(Pending {
-                index: due.index,
-                key: due.key,
-            });
+            pending.list.push((due.index, due.key));
         }
         pending
     }
@@ -159,14 +181,15 @@ impl LimitStage {
     /// As [`LimitStage::check`].
     pub fn check_pending<S: Outside>(
         &self,
-        pending: &[Pending],
+        pending: &Pending,
         fields: Fields<'_>,
+        monitor: bool,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let mut due = Vec::new();
-        for Pending { index, key } in pending {
+        for (index, key) in &pending.list {
             if let Some(limit) = self.limits.get(*index)
                 && let Some(key) =
                     key::with_fields(&self.hash_key, *key, &limit.key, limit.missing, fields)
@@ -180,12 +203,14 @@ impl LimitStage {
                 });
             }
         }
-        self.charge(&due, env, charges, found)
+        self.charge(&due, pending.who.as_ref(), monitor, env, charges, found)
     }
 
     fn charge<S: Outside>(
         &self,
         due: &[Due<'_>],
+        who: Option<&Who>,
+        monitor: bool,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         found: &mut Findings,
@@ -197,6 +222,7 @@ impl LimitStage {
         let mut charged: Vec<Reservation> = Vec::new();
         let mut places: Vec<Place> = Vec::new();
         let mut refusal: Option<Refusal<'_>> = None;
+        let mut excesses: Vec<&Limit> = Vec::new();
         let mut failure = None;
         // Not `enumerate`: it counts with a check.
         for at in 0..due.len() {
@@ -216,7 +242,7 @@ impl LimitStage {
                     if env.counters.listens() {
                         tell(&works, env.counters);
                     }
-                    let refused = self.report(&works, &mut refusal, found);
+                    let refused = self.report(&works, &mut refusal, &mut excesses, found);
                     if !refused && purpose == Purpose::Charge {
                         charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
                         places.extend(works.iter().filter_map(|work| work.place(first.key)));
@@ -234,7 +260,13 @@ impl LimitStage {
                 }
             }
         }
-        let denial = failure.or_else(|| refusal.map(|refusal| fields::denial(&refusal)));
+        let banned_ms = self.punish(&excesses, who, monitor, env, found);
+        let denial = failure.or_else(|| {
+            refusal.map(|refusal| match banned_ms {
+                0 => fields::denial(&refusal),
+                _ => fields::banned(banned_ms.max(refusal.wait_ms)),
+            })
+        });
         let Some(denial) = denial else {
             for reservation in charged {
                 let counted_later = self
@@ -277,10 +309,11 @@ impl LimitStage {
     /// Whether a field that one of these limits counts by has several values: the application takes one of
     /// them, and the others would make a new counter of every request.
     #[must_use]
-    pub fn contradicted(&self, pending: &[Pending], fields: Fields<'_>) -> bool {
+    pub fn contradicted(&self, pending: &Pending, fields: Fields<'_>) -> bool {
         pending
+            .list
             .iter()
-            .filter_map(|pending| self.limits.get(pending.index))
+            .filter_map(|(index, _)| self.limits.get(*index))
             .flat_map(|limit| &limit.key)
             .filter_map(KeyPart::field)
             .any(|named| fields.contradict(named))
@@ -359,32 +392,33 @@ impl LimitStage {
         due
     }
 
-    /// Pushes a finding for each refusal; keeps the longest enforced one. Whether one of `works` refuses.
+    /// Pushes a finding for each refusal; keeps the strictest enforced one, and what is punished. Whether one of `works` refuses.
     fn report<'l>(
         &'l self,
         works: &[Work],
         refusal: &mut Option<Refusal<'l>>,
+        excesses: &mut Vec<&'l Limit>,
         found: &mut Findings,
     ) -> bool {
         let mut refused = false;
         for work in works {
-            let (reason, wait_ms) = match work.outcome {
+            let (wait_ms, own) = match work.outcome {
                 Outcome::Admitted { .. } => continue,
-                Outcome::Refused { wait_ms, .. } => (Reason::RateLimited, wait_ms),
-                Outcome::Banned { wait_ms, .. } => (Reason::Banned, wait_ms),
+                Outcome::Refused { wait_ms, own } => (wait_ms, own),
             };
             let Some(limit) = self.limits.get(work.index) else {
                 continue;
             };
-            found.push(Finding::new(Stage::Limits, reason).rule(&limit.name));
+            found.push(Finding::new(Stage::Limits, Reason::RateLimited).rule(&limit.name));
+            // A newcomer that only meets the floor is not to blame for it.
+            if own && limit.penalty.is_some() {
+                excesses.push(limit);
+            }
             if limit.monitor {
                 continue;
             }
             refused = true;
-            let remaining = match reason {
-                Reason::Banned => 0,
-                _ => work.remaining(),
-            };
+            let remaining = work.remaining();
             if refusal.is_none_or(|strictest| {
                 (strictest.wait_ms, remaining) < (wait_ms, strictest.remaining)
             }) {
@@ -392,7 +426,6 @@ impl LimitStage {
                     limit,
                     quota: work.quota,
                     remaining,
-                    reason,
                     wait_ms,
                 });
             }
@@ -404,16 +437,14 @@ impl LimitStage {
 #[cold]
 fn tell<S: Outside>(works: &[Work], listener: &mut S) {
     for work in works {
-        let (wait_ms, banned) = match work.outcome {
-            Outcome::Admitted { .. } => (0, false),
-            Outcome::Refused { wait_ms, .. } => (wait_ms.max(1), false),
-            Outcome::Banned { wait_ms, .. } => (wait_ms.max(1), true),
+        let wait_ms = match work.outcome {
+            Outcome::Admitted { .. } => 0,
+            Outcome::Refused { wait_ms, .. } => wait_ms.max(1),
         };
         listener.note(Note::Limit {
             index: work.index,
             used: work.used(),
             wait_ms,
-            banned,
         });
     }
 }

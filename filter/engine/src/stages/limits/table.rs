@@ -1,8 +1,7 @@
 //! The set-associative table over a [`CounterStore`]: a fixed set of keys, one entry a set.
 //!
 //! **In:** the limits that share a client key. **Out:** their outcomes, written in one compare-and-swap.
-//! **Invariant:** a refused request writes nothing but its refusal, and only where a
-//! penalty counts refusals; a banned one writes nothing. A swap without a version from the store is never tried.
+//! **Invariant:** a refused request writes nothing. A swap without a version from the store is never tried.
 //! **Cost:** a load and a swap; at most [`MAX_TRIES`] of them under contention.
 
 use alloc::vec::Vec;
@@ -12,7 +11,7 @@ use super::concurrency::{self, Held};
 use super::counts::{Exhausted, Rule};
 use super::entry::{self, Change, Next, Slot, Visit};
 use super::presence::{self, Presence};
-use super::{Algorithm, Due, LimitStage, Penalty, Place, Reservation};
+use super::{Algorithm, Due, LimitStage, Place, Reservation};
 use crate::env::{Env, Outside};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::units::Quota;
@@ -40,10 +39,8 @@ pub(super) enum Purpose {
 pub(super) enum Outcome {
     /// Charged under `mark`.
     Admitted { mark: u64 },
-    /// Over its quota.
-    Refused { wait_ms: u64, noted: bool },
-    /// Banned, by this refusal if `begins`.
-    Banned { wait_ms: u64, begins: bool },
+    /// Over its quota; not by its own charges if it only meets the floor.
+    Refused { wait_ms: u64, own: bool },
 }
 
 /// One limit's work on a client's state.
@@ -166,17 +163,12 @@ impl<'p> Table<'p> {
             let refused = works
                 .iter()
                 .any(|work| !work.monitor && !matches!(work.outcome, Outcome::Admitted { .. }));
-            let banned = works.iter().any(|work| {
-                !work.monitor && matches!(work.outcome, Outcome::Banned { begins: false, .. })
-            });
+            if refused || purpose == Purpose::Look {
+                return Ok(works);
+            }
             let mut changes: Vec<Change<'_>> = Vec::new();
             for work in &works {
-                let write = match work.outcome {
-                    Outcome::Admitted { .. } => !refused,
-                    Outcome::Refused { noted, .. } => noted && !banned,
-                    Outcome::Banned { begins, .. } => begins && !banned,
-                };
-                if write {
+                if matches!(work.outcome, Outcome::Admitted { .. }) {
                     changes.push(Change {
                         id: work.id,
                         next: match &work.state {
@@ -186,7 +178,7 @@ impl<'p> Table<'p> {
                     });
                 }
             }
-            if purpose == Purpose::Look || changes.is_empty() {
+            if changes.is_empty() {
                 return Ok(works);
             }
             let visit = self.visit_of(tag, now);
@@ -286,10 +278,7 @@ impl<'p> Table<'p> {
                     Algorithm::Concurrency => concurrency::most_bytes(limit.quotas().1),
                     _ => Rule::new(limit, limit.quota).most_bytes(),
                 };
-                let mut record = state.saturating_add(entry::RECORD_BYTES);
-                if limit.penalty.is_some() {
-                    record = record.saturating_add(entry::PENALTY_BYTES);
-                }
+                let record = state.saturating_add(entry::RECORD_BYTES);
                 sum.saturating_add(entry::GROUP_BYTES)
                     .saturating_add(record.saturating_mul(records))
             })
@@ -327,7 +316,7 @@ fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work 
             Some(taken) => Outcome::Admitted { mark: taken.mark() },
             None => Outcome::Refused {
                 wait_ms: concurrency::WAIT_MS,
-                noted: false,
+                own: false,
             },
         };
         (outcome, State::InFlight(held))
@@ -348,46 +337,11 @@ fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work 
 }
 
 fn judge(slot: &mut Slot, due: &Due<'_>, rule: Rule, now: u64) -> Outcome {
-    let limit = due.limit;
-    if limit.penalty.is_some() && slot.banned_until > now {
-        return Outcome::Banned {
-            wait_ms: slot.banned_until.saturating_sub(now),
-            begins: false,
-        };
-    }
     match slot.counts.admit(rule, now, due.cost) {
         Ok(mark) => Outcome::Admitted { mark },
-        Err(Exhausted { until_ms }) => {
-            let wait_ms = until_ms.saturating_sub(now);
-            match limit.penalty {
-                // A newcomer that only meets the floor is not to blame for it.
-                Some(penalty) if slot.resident => note(slot, penalty, wait_ms, now),
-                Some(_) | None => Outcome::Refused {
-                    wait_ms,
-                    noted: false,
-                },
-            }
-        }
-    }
-}
-
-/// Counts a refusal; the count starts afresh one window after its first.
-fn note(slot: &mut Slot, penalty: Penalty, wait_ms: u64, now: u64) -> Outcome {
-    if slot.refusals == 0 {
-        slot.refused_since = now;
-    }
-    slot.refusals = slot.refusals.saturating_add(1);
-    if slot.refusals < penalty.after {
-        return Outcome::Refused {
-            wait_ms,
-            noted: true,
-        };
-    }
-    slot.refusals = 0;
-    slot.banned_until = now.saturating_add(penalty.ban.ms).min(MAX_TIME);
-    let ban_ms = slot.banned_until.saturating_sub(now);
-    Outcome::Banned {
-        wait_ms: ban_ms.max(wait_ms),
-        begins: true,
+        Err(Exhausted { until_ms }) => Outcome::Refused {
+            wait_ms: until_ms.saturating_sub(now),
+            own: slot.resident,
+        },
     }
 }

@@ -11,7 +11,6 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::env::{Cas, CounterStore, MemoryStore, StoreError};
-use crate::units::Span;
 use crate::units::{Monotonic, UnixTime};
 
 /// xorshift64*: seeded, ours.
@@ -35,10 +34,17 @@ fn limit(name: &str, count: u32, ms: u64) -> Limit {
 }
 
 fn stage(sets: u32, limits: Vec<Limit>) -> LimitStage {
+    let mut bans = Bans::default();
+    for limit in &limits {
+        if let Some(penalty) = &limit.penalty {
+            bans.learn(penalty, limit.monitor);
+        }
+    }
     LimitStage {
         limits,
         sets,
         hash_key: *b"0123456789abcdef",
+        bans,
         ..LimitStage::default()
     }
 }
@@ -79,6 +85,7 @@ fn ask<S: Outside>(stage: &LimitStage, facts: &Facts<'_>, store: &mut S, now: u6
     let result = stage.check(
         Phase::Client,
         facts,
+        false,
         &mut env(store, now),
         &mut charges,
         &mut found,
@@ -177,10 +184,7 @@ fn churn_never_admits_beyond_the_quota() {
     for (seed, quota, clients) in [(1, 6_u32, 40), (2, 6, 40), (3, 6, 40), (4, 130, 20)] {
         let window = 1600;
         let mut one = limit("a", quota, window);
-        one.penalty = (seed == 3).then_some(Penalty {
-            after: 4,
-            ban: Span { ms: 3000 },
-        });
+        one.penalty = (seed == 3).then(|| Penalty::sample(4, window, 3000));
         let stage = stage(2, vec![one, limit("b", 50, 400)]);
         let mut store = MemoryStore::default();
         let mut random = Random(seed);
@@ -211,7 +215,8 @@ fn churn_never_admits_beyond_the_quota() {
             all += times.len();
         }
         assert!(all > 1000, "{all} admitted");
-        assert!(u64::try_from(store.bytes()).unwrap() <= stage.memory_bytes());
+        let most = stage.memory_bytes() + stage.bans.memory_bytes();
+        assert!(u64::try_from(store.bytes()).unwrap() <= most);
     }
 }
 
@@ -353,10 +358,7 @@ fn clocks_going_backwards_forgive_nothing() {
 #[test]
 fn bans_follow_repeated_excess() {
     let mut one = limit("a", 2, 10 * SECOND);
-    one.penalty = Some(Penalty {
-        after: 3,
-        ban: Span { ms: 60_500 },
-    });
+    one.penalty = Some(Penalty::sample(3, 10 * SECOND, 60_500));
     let stage = stage(4, vec![one]);
     let mut memory = MemoryStore::default();
     let mut step = |now: u64| {
@@ -366,6 +368,7 @@ fn bans_follow_repeated_excess() {
         (reason(&done), wait, store.swaps)
     };
     let wait = |seconds: &str| Some(seconds.to_owned());
+    // A charge, then a strike each; who is banned costs a look.
     assert_eq!(step(0), (None, None, 1));
     assert_eq!(step(0), (None, None, 1));
     assert_eq!(step(1), (Some(Reason::RateLimited), wait("10"), 1));
@@ -381,6 +384,43 @@ fn bans_follow_repeated_excess() {
     assert_eq!(step(72_000), (None, None, 1));
     assert_eq!(step(72_000), (None, None, 1));
     assert_eq!(step(72_001).0, Some(Reason::RateLimited));
+}
+
+/// Whether somebody is banned cannot be told: refused where something enforces, else only reported.
+#[test]
+fn bans_that_cannot_be_read_refuse() {
+    #[derive(Default)]
+    struct Dead(Worker);
+    impl Outside for Dead {
+        fn worker(&mut self) -> &mut Worker {
+            &mut self.0
+        }
+    }
+    impl CounterStore for Dead {
+        fn load(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<Cas, StoreError> {
+            Err(StoreError::Failed)
+        }
+        fn compare_and_swap(&mut self, _: &[u8], _: &[u8], _: Cas) -> Result<(), StoreError> {
+            Err(StoreError::Failed)
+        }
+    }
+    for monitor in [false, true] {
+        let mut one = limit("a", 2, SECOND);
+        one.when.path = crate::request::target::PathPattern::new(b"/elsewhere").ok();
+        one.monitor = monitor;
+        let unused = ask(
+            &stage(4, vec![one.clone()]),
+            &facts(1),
+            &mut Dead::default(),
+            0,
+        );
+        assert!(unused.result.is_ok() && unused.found.as_slice().is_empty());
+        one.penalty = Some(Penalty::sample(1, SECOND, SECOND));
+        let done = ask(&stage(4, vec![one]), &facts(1), &mut Dead::default(), 0);
+        let denied = (!monitor).then_some(Reason::CountersUnavailable);
+        assert_eq!(reason(&done), denied, "{monitor}");
+        assert_eq!(done.found.as_slice().len(), 1);
+    }
 }
 
 #[test]
@@ -490,9 +530,9 @@ fn phases_and_conditions_choose_limits() {
         let mut env = env(&mut store, 0);
         if phase == Phase::Field {
             let pending = stage.pending(&facts);
-            stage.check_pending(&pending, fields, &mut env, &mut charges, &mut found)
+            stage.check_pending(&pending, fields, false, &mut env, &mut charges, &mut found)
         } else {
-            stage.check(phase, &facts, &mut env, &mut charges, &mut found)
+            stage.check(phase, &facts, false, &mut env, &mut charges, &mut found)
         }
         .is_ok()
     };
@@ -520,12 +560,7 @@ fn broken_entries_are_started_afresh() {
     (bucket.algorithm, bucket.burst) = (Algorithm::TokenBucket, 20);
     let mut fixed = limit("e", 20, SECOND);
     fixed.algorithm = Algorithm::FixedWindow;
-    let mut banned = limit("a", 3, SECOND);
-    banned.penalty = Some(Penalty {
-        after: 2,
-        ban: Span { ms: 9 },
-    });
-    let stage = stage(1, vec![banned, log, ring, bucket, fixed]);
+    let stage = stage(1, vec![limit("a", 3, SECOND), log, ring, bucket, fixed]);
     let mut store = MemoryStore::default();
     for client in 0..60 {
         admits(&stage, client % 12, &mut store, u64::from(client));
@@ -640,10 +675,7 @@ fn maxima_do_not_overflow() {
         ] {
             let mut one = limit("a", count, ms);
             (one.algorithm, one.burst) = (algorithm, count);
-            one.penalty = Some(Penalty {
-                after: 0,
-                ban: Span { ms: u64::MAX },
-            });
+            one.penalty = Some(Penalty::sample(0, u64::MAX, u64::MAX));
             let stage = stage(u32::MAX, vec![one]);
             let mut store = MemoryStore::default();
             for now in [0, 1, u64::from(u32::MAX), (1 << 48) - 1, 1 << 48, u64::MAX] {

@@ -85,7 +85,14 @@ impl Proxy {
             counters: &mut counters,
         };
         let (mut charges, mut found) = (Charges::default(), Findings::default());
-        let asked = stage.check(Phase::Client, &facts, &mut env, &mut charges, &mut found);
+        let asked = stage.check(
+            Phase::Client,
+            &facts,
+            false,
+            &mut env,
+            &mut charges,
+            &mut found,
+        );
         assert!(charges.reserved.is_empty());
         (asked, worker.take_places())
     }

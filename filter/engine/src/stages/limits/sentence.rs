@@ -1,0 +1,129 @@
+//! Between what is held against somebody and the table of bans: who is stopped, what counts as an excess, what is reported.
+//!
+//! **In:** facts of a request, refusals by limits. **Out:** a [`Denial`], findings. **Invariant:** who is banned is refused before any
+//! limit of the phase is looked at; where a refusal is only reported, so is the ban. An excess that cannot be counted is
+//! refused all the same, and said. **Cost:** a look is one load; an excess one load and one swap.
+
+use super::bans::{self, Excess, Struck, Who};
+use super::{Facts, Limit, LimitStage, Phase, Scope, fields};
+use crate::env::{Env, Note, Outside};
+use crate::finding::{Finding, Findings};
+use crate::verdict::{Denial, Reason, Stage};
+
+impl LimitStage {
+    /// Who asks, where anybody can be banned.
+    pub(super) fn who(&self, facts: &Facts<'_>) -> Option<Who> {
+        self.bans
+            .is_used()
+            .then(|| Who::new(&self.hash_key, facts))
+            .flatten()
+    }
+
+    /// Refuses who is banned.
+    pub(super) fn stopped<S: Outside>(
+        &self,
+        phase: Phase,
+        who: Option<&Who>,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let scope = match phase {
+            Phase::Client if self.bans.clients => Scope::Client,
+            Phase::Subject if self.bans.subjects => Scope::Subject,
+            Phase::Client | Phase::Credential | Phase::Subject | Phase::Field => return Ok(()),
+        };
+        let Some(who) = who else {
+            return Ok(());
+        };
+        let stands = match self.bans.look(who, scope, env) {
+            Ok(stands) => stands,
+            Err(reason) => {
+                found.push(Finding::new(Stage::Limits, reason).rule(b"bans"));
+                if self.bans.enforces {
+                    return Err(Denial::new(Stage::Limits, reason));
+                }
+                return Ok(());
+            }
+        };
+        for standing in stands.monitored.iter().chain(&stands.enforced) {
+            let finding = Finding::new(Stage::Limits, Reason::Banned);
+            let finding = finding.rule(self.rule_name(standing.rule));
+            found.push(finding.place(standing.scope.name().as_bytes(), b""));
+            tell(standing.wait_ms, env);
+        }
+        stands
+            .enforced
+            .map_or(Ok(()), |standing| Err(fields::banned(standing.wait_ms)))
+    }
+
+    /// Holds refusals against whom the limits' penalties mean. Milliseconds of the longest ban that begins and is
+    /// enforced; 0: none.
+    pub(super) fn punish<S: Outside>(
+        &self,
+        excesses: &[&Limit],
+        who: Option<&Who>,
+        monitor: bool,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> u64 {
+        let mut banned_ms = 0;
+        for limit in excesses {
+            if let Some(penalty) = &limit.penalty {
+                let excess = Excess {
+                    penalty,
+                    rule: bans::rule(&limit.name),
+                    points: 1,
+                    monitor: limit.monitor || monitor,
+                };
+                banned_ms = banned_ms.max(self.strike(&limit.name, excess, who, env, found));
+            }
+        }
+        banned_ms
+    }
+
+    /// Holds one excess against whom its penalty means. Milliseconds of the ban that begins, if it is enforced; else 0.
+    fn strike<S: Outside>(
+        &self,
+        name: &[u8],
+        excess: Excess<'_>,
+        who: Option<&Who>,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> u64 {
+        let scope = excess.penalty.scope;
+        let Some(who) = who.and_then(|who| who.identity(scope)) else {
+            return 0;
+        };
+        match self.bans.strike(who, excess, env) {
+            Ok(Struck::Noted) => 0,
+            Ok(Struck::Banned { wait_ms, dropped }) => {
+                let finding = Finding::new(Stage::Limits, Reason::Banned).rule(name);
+                found.push(finding.place(scope.name().as_bytes(), b""));
+                if dropped {
+                    let finding = Finding::new(Stage::Limits, Reason::Banned).rule(b"table.bans");
+                    found.push(finding.evidence(b"full: the ban that ends soonest was dropped"));
+                }
+                tell(wait_ms, env);
+                if excess.monitor { 0 } else { wait_ms }
+            }
+            Err(reason) => {
+                found.push(Finding::new(Stage::Limits, reason).rule(b"bans"));
+                0
+            }
+        }
+    }
+
+    /// The name of what set a ban; empty when it is of an older policy.
+    fn rule_name(&self, rule: u32) -> &[u8] {
+        let mut names = self.limits.iter().map(|limit| limit.name.as_slice());
+        names
+            .find(|name| bans::rule(name) == rule)
+            .unwrap_or_default()
+    }
+}
+
+fn tell<S: Outside>(wait_ms: u64, env: &mut Env<'_, S>) {
+    if env.counters.listens() {
+        env.counters.note(Note::Banned { wait_ms });
+    }
+}
