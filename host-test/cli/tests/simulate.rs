@@ -171,6 +171,45 @@ fn our_limit_is_kept_to_the_request() {
     assert!(report["restarts"].as_u64() > Some(0));
 }
 
+/// The trace of the operator's reference: the picture there is what comes out, byte for byte.
+#[test]
+fn a_trace_is_replayed_and_drawn() {
+    let picture = root().join("target/scraper.svg");
+    let file = picture.display().to_string();
+    let trace = [
+        "--module",
+        ours(),
+        "--policy",
+        "examples/traces/scraper.yaml",
+        "--replay",
+        "examples/traces/scraper.txt",
+        "--per",
+        "1m",
+    ];
+    let held = ["--limit", "60", "--svg", &file];
+    let report = json(&[&trace[..], &held].concat(), 0);
+    assert_eq!(report["requests"], 526);
+    assert_eq!(report["clients"], 6);
+    assert_eq!(report["most"]["admitted"], 60);
+    assert_eq!(report["most"]["client"], "203.0.113.66");
+    let refused = report["refused"]["palisade_rate_limited"].as_u64().unwrap();
+    assert_eq!(report["admitted"].as_u64().unwrap() + refused, 526);
+    let kept = std::fs::read_to_string(root().join("examples/traces/scraper.svg")).unwrap();
+    let drawn = std::fs::read_to_string(&picture).unwrap();
+    assert!(
+        kept == drawn,
+        "examples/traces/scraper.svg is not what filter/README.md says makes it; the new one is {file}"
+    );
+    // The property can fail, and a trace that is none is said so.
+    let report = json(&[&trace[..], &["--limit", "59"]].concat(), 1);
+    assert_eq!(report["ok"], false);
+    let broken = ["--policy", "examples/traces/scraper.yaml", "--replay"];
+    let done = palisade(&[&broken[..], &["examples/traces/scraper.yaml"]].concat());
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("scraper.yaml:2: "), "{said}");
+}
+
 /// One signed message, posted a hundred times to four workers: it passes once. Whatever fails, never twice.
 #[test]
 fn a_signed_message_passes_once() {

@@ -8,6 +8,8 @@ pub(crate) mod serve;
 pub(crate) mod serve_limits;
 pub(crate) mod simulate;
 mod simulate_input;
+mod simulate_svg;
+mod simulate_trace;
 pub(crate) mod test;
 pub(crate) mod token;
 

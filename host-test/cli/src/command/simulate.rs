@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::Paint;
 use super::filter::{Filter, header};
 use super::simulate_input::{failure, rate, scenario_traffic, span};
+use super::simulate_trace::{self, Held};
 
 /// Race any filter: workers over one store, interleaved by seeds; the seed that breaks a property, and how to replay it.
 ///
@@ -80,6 +81,22 @@ pub(crate) struct Simulate {
     /// Requests of a scenario file instead; their expectations are not looked at.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["clients", "path", "method", "headers"], help_heading = "Traffic")]
     traffic: Option<PathBuf>,
+    /// Requests of a trace instead, once and at its times: lines `SECONDS CLIENT METHOD TARGET [STATUS]`.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["seeds", "seed", "requests", "clients", "path", "method", "headers", "traffic", "skew", "step", "faults", "fail", "crash", "restart", "at_least"],
+        help_heading = "Traffic"
+    )]
+    replay: Option<PathBuf>,
+    /// With --replay: a picture of what was admitted and refused over time.
+    #[arg(
+        long,
+        requires = "replay",
+        value_name = "OUT.svg",
+        help_heading = "Traffic"
+    )]
+    svg: Option<PathBuf>,
     /// Which case of the file; absent: the first.
     #[arg(
         long,
@@ -142,9 +159,21 @@ impl Simulate {
             }
         }
         simulation.check()?;
+        if let Some(trace) = &self.replay {
+            return simulate_trace::run(&simulation, trace, &self.held());
+        }
         match self.seed {
             Some(seed) => Ok(self.one(&simulation, seed, &traffic, &properties)),
             None => self.many(&simulation, &traffic, &properties),
+        }
+    }
+
+    fn held(&self) -> Held {
+        Held {
+            limit: self.limit,
+            span: self.per,
+            json: self.json,
+            picture: self.svg.clone(),
         }
     }
 
