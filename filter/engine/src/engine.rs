@@ -484,24 +484,27 @@ impl Engine {
 
         env.enter(Step::Body);
         let pending = policy.limits.pending(&facts);
-        let Some(hold) = self.reads_body(mode, !pending.is_empty()) else {
-            return Ok(Judged::Passed);
-        };
+        let hold = self.reads_body(mode, pending.needs_body());
         let streams = route.body == RouteBody::Stream || body::is_streaming(head);
-        if asked.ends || streams {
-            // Nobody reads a body that streams: it counts as one without fields.
-            env.enter(Step::FieldLimits);
-            let none = Fields::default();
-            let limits = &policy.limits;
-            gate(
-                limits_mode,
-                limits.check_pending(&pending, none, watched, env, charges, found),
-            )?;
-            if streams && !asked.ends {
+        let (Some(hold), false, false) = (hold, asked.ends, streams) else {
+            if !pending.is_empty() {
+                // A body that streams, where somebody would read it, counts as one without fields.
+                env.enter(Step::FieldLimits);
+                let none = Fields {
+                    length: facts.length,
+                    ..Fields::default()
+                };
+                let limits = &policy.limits;
+                gate(
+                    limits_mode,
+                    limits.check_pending(&pending, none, watched, env, charges, found),
+                )?;
+            }
+            if hold.is_some() && streams && !asked.ends {
                 seen.body = BodySeen::Streamed;
             }
             return Ok(Judged::Passed);
-        }
+        };
         let mode = if hold { Mode::Enforce } else { Mode::Monitor };
         if body::is_coded(head) {
             let reason = Reason::ContentTypeNotAllowed;
@@ -550,7 +553,7 @@ impl Engine {
         }
         let mode = narrower(self.policy.mode, route.mode);
         let facts = asked.facts(Some(route), &Subject::Anonymous, &self.policy);
-        let by_limits = self.policy.limits.concerns(Phase::Field, &facts);
+        let by_limits = self.policy.limits.concerns_body(&facts);
         let holds = self.reads_body(mode, by_limits) == Some(true) && !body::is_coded(head);
         (holds || self.policy.tokens.reads_body(&route.token)).then_some(self.policy.body_max)
     }
@@ -850,6 +853,7 @@ impl Engine {
             let fields = Fields {
                 pairs: &pairs,
                 form: kind == BodyKind::Form,
+                length: u64::try_from(bytes.len()).ok(),
             };
             if policy.limits.contradicted(pending, fields) {
                 let reason = Reason::MalformedBody;
@@ -1059,6 +1063,11 @@ impl Asked<'_> {
             claims: match subject {
                 Subject::Verified(claims) => claims.counted(),
                 Subject::Anonymous => &[],
+            },
+            length: if self.ends {
+                Some(0)
+            } else {
+                body::told_length(head)
             },
             head: Some(head),
         }

@@ -21,6 +21,7 @@ use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
 use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts};
+use crate::stages::limits::Cost;
 use crate::stages::token::{Need, Source, TokenStage};
 use crate::units::Span;
 
@@ -132,6 +133,16 @@ impl Compiler<'_> {
         let routes = self.routes(config.routes, &names, &tokens);
         for Located { at, value } in core::mem::take(&mut self.routes_meant) {
             self.is_route(&at, &value.0, &routes);
+        }
+        if config.injection.is_none() {
+            for (index, limit) in limits.limits.iter().enumerate() {
+                if let Cost::Score(_) = limit.cost {
+                    let at = root.key("limits").index(index).key("cost");
+                    let problem = "`injection_score` without `injection`";
+                    let help = "write `injection: {}`, or another cost";
+                    self.errors.push(&at, problem, help);
+                }
+            }
         }
         let injection_mode = config
             .injection

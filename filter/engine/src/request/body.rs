@@ -176,6 +176,16 @@ pub fn declared_length(head: &RequestHead<'_>) -> Option<usize> {
     length(value)
 }
 
+/// How long the body will be, where the head tells and the host holds the client to it: one length, and no coding that
+/// overrules it (RFC 9112 §6.3).
+#[must_use]
+pub fn told_length(head: &RequestHead<'_>) -> Option<u64> {
+    if head.count(Known::TransferEncoding) > 0 {
+        return None;
+    }
+    declared_length(head).and_then(|length| u64::try_from(length).ok())
+}
+
 /// A `content-length` value: digits only. A number too large to count is the largest there is.
 pub(crate) fn length(value: &[u8]) -> Option<usize> {
     if value.is_empty() {

@@ -4,7 +4,7 @@
 
 use crate::policy::compile::Compiler;
 use crate::policy::read::Path;
-use crate::stages::limits::Limit;
+use crate::stages::limits::{Cost, Limit};
 
 impl Compiler<'_> {
     pub(super) fn check_concurrency(&mut self, at: &Path, limit: &Limit) {
@@ -20,6 +20,13 @@ impl Compiler<'_> {
                 &at.key("penalty"),
                 "refusals are counted in a window, and `concurrency` has none",
                 "write the penalty on a limit with a window",
+            );
+        }
+        if limit.cost != Cost::Fixed(1) {
+            self.errors.push(
+                &at.key("cost"),
+                "a request in flight is one, whatever it costs",
+                "leave it out, or write the cost on a limit with a window",
             );
         }
         if limit.failures || !limit.statuses.is_empty() {

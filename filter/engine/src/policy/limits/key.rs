@@ -181,11 +181,11 @@ impl Compiler<'_> {
                 "write `subject` for who was verified",
             );
         }
-        if limit.failures && limit.when.subject.is_some() {
+        if limit.failures && (limit.when.subject.is_some() || limit.plans.is_some()) {
             self.errors.push(
                 &at,
-                "`when.subject`, and failures are counted before it is known",
-                "leave `subject` out of `when`",
+                "`when.subject` or `plans`, and failures are counted before they are known",
+                "leave them out",
             );
         }
         let mut providers = 0..tokens.providers.len();
@@ -199,9 +199,14 @@ impl Compiler<'_> {
     /// Gives each claim that limits look at its place, and tells the providers what to keep.
     pub(super) fn keep_claims(limits: &mut [Limit], tokens: &mut TokenStage) {
         let mut counted: Vec<Vec<u8>> = Vec::new();
-        for part in limits.iter_mut().flat_map(|limit| &mut limit.key) {
-            if let KeyPart::Claim(pointer, place) = part {
-                *place = place_of(&mut counted, pointer);
+        for limit in limits {
+            for part in &mut limit.key {
+                if let KeyPart::Claim(pointer, place) = part {
+                    *place = place_of(&mut counted, pointer);
+                }
+            }
+            if let Some(plans) = &mut limit.plans {
+                plans.place = place_of(&mut counted, &plans.claim);
             }
         }
         for provider in &mut tokens.providers {

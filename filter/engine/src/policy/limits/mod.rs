@@ -6,9 +6,11 @@
 
 mod algorithm;
 mod concurrency;
+mod cost;
 mod count;
 mod key;
 mod penalty;
+mod plan;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -24,9 +26,11 @@ use crate::stages::limits::{
     Algorithm, Bans, DEFAULT_WAYS, LONGEST_MS, Limit, LimitStage, Missing,
 };
 use crate::stages::token::TokenStage;
+use cost::CostConfig;
 use count::CountBy;
 use key::{Key, MissingWord};
 use penalty::PenaltyConfig;
+use plan::PlansConfig;
 use when::When;
 
 /// Shortest window: the ring has 16 counters of at least a millisecond, and clocks of hosts tick in milliseconds.
@@ -48,6 +52,10 @@ section! {
         missing: Option<MissingWord>,
         /// How many in which window, such as `100/10m`; of `concurrency` how many at a time, such as `50`.
         quota: QuotaText,
+        /// Other quotas for some, by a claim.
+        plans: Option<PlansConfig>,
+        /// What a request is charged.
+        cost: CostConfig = 1,
         /// How it counts: `sliding_window` never admits more than the quota in any window; `token_bucket` at most quota and burst;
         /// `fixed_window` at most twice the quota; `concurrency` never has more in flight.
         algorithm: Algorithm = "sliding_window",
@@ -141,6 +149,10 @@ impl Compiler<'_> {
             when: self.condition(config.when),
             key,
             missing: config.missing.map_or(Missing::Usual, |word| word.0),
+            plans: config
+                .plans
+                .map(|plans| self.plans(at, plans, config.quota.0)),
+            cost: config.cost.0,
             quota: config.quota.0,
             algorithm: config.algorithm,
             burst,
@@ -151,6 +163,7 @@ impl Compiler<'_> {
         };
         self.check_window(at, &limit);
         self.check_key(at, &limit, tokens);
+        self.check_cost(at, &limit);
         self.check_penalty(at, &mut limit, scope);
         limit
     }

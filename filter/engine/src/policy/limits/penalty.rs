@@ -61,7 +61,7 @@ impl Compiler<'_> {
             .key
             .iter()
             .any(|part| matches!(part, KeyPart::ApiKey | KeyPart::Subject));
-        let early = matches!(limit.phase(), Phase::Client | Phase::Credential);
+        let early = matches!(limit.phase(Some(0)), Phase::Client | Phase::Credential);
         let Some(penalty) = &mut limit.penalty else {
             return;
         };

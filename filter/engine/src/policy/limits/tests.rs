@@ -100,13 +100,76 @@ fn keys_and_conditions_that_cannot_be() {
         ),
         (
             r#""when": { "subject": "none" }, "count": { "failures": "authentication" }"#,
-            "limits[0].key: `when.subject`, and failures are counted before",
+            "limits[0].key: `when.subject` or `plans`, and failures are counted before",
         ),
         (
             r#""key": [{ "claim": "/a" }], "count": { "failures": "authentication" }"#,
             "limits[0].key: what is known only after",
         ),
     ]);
+}
+
+#[test]
+fn costs_and_plans_that_cannot_be() {
+    refused(&[
+        (r#""cost": 0"#, "limits[0].cost: `0` is out of range"),
+        (r#""cost": 6"#, "limits[0].cost: `6` is more than all"),
+        (r#""cost": {}"#, "limits[0].cost: not one cost"),
+        (
+            r#""cost": { "header": "x" }"#,
+            "limits[0].cost: not one cost",
+        ),
+        (
+            r#""cost": { "header": "x", "max": 6 }"#,
+            "limits[0].cost: `6` is more than all",
+        ),
+        (
+            r#""cost": { "header": "x", "max": 2, "missing": 3 }"#,
+            "limits[0].cost.missing: more than `max`",
+        ),
+        (
+            r#""cost": { "body": "0B" }"#,
+            "limits[0].cost: not one cost",
+        ),
+        (
+            r#""cost": { "body": "1KiB", "max": 3 }"#,
+            "limits[0].cost: not one cost",
+        ),
+        (
+            r#""cost": { "body": "1KiB" }, "count": { "failures": "authentication" }"#,
+            "limits[0].cost: known only after",
+        ),
+        (
+            r#""cost": { "injection_score": 3 }"#,
+            "limits[0].cost: `injection_score` without `injection`",
+        ),
+        (
+            r#""cost": 3, "algorithm": "token_bucket", "burst": 2"#,
+            "limits[0].cost: `3` is more than all",
+        ),
+        (
+            r#""cost": 3, "plans": { "claim": "/p", "quotas": { "low": "2/1h" } }"#,
+            "limits[0].cost: `3` is more than all",
+        ),
+        (
+            r#""plans": { "claim": "/p", "quotas": {} }"#,
+            "limits[0].plans.quotas: no plans",
+        ),
+        (
+            r#""plans": { "claim": "/p", "quotas": { "gold": "9/2h" } }"#,
+            "limits[0].plans.quotas.gold: another window",
+        ),
+        (
+            r#""plans": { "claim": "/p", "quotas": { "gold": "9" } }"#,
+            "limits[0].plans.quotas.gold: another window",
+        ),
+    ]);
+    let good = r#""plans": { "claim": "/p", "quotas": { "gold": "9/60m" } }, "key": [{ "claim": "/t" }, { "claim": "/p" }]"#;
+    let policy = compile(&policy(good)).unwrap();
+    let limit = &policy.limits.limits[0];
+    let plans = limit.plans.as_ref().unwrap();
+    assert_eq!((plans.place, limit.quotas()), (1, (5, 9)));
+    assert_eq!(policy.tokens.providers[0].counted.len(), 2);
 }
 
 #[test]
@@ -129,7 +192,7 @@ fn keys_as_written() {
             KeyPart::Header(named(b"x-a")),
         ]
     );
-    assert_eq!(limit.phase(), Phase::Field);
+    assert_eq!(limit.phase(None), Phase::Field);
     assert_eq!(policy.tokens.providers[0].counted, [b"/a/b".to_vec()]);
     assert!(!policy.certificate_parts().any());
 }

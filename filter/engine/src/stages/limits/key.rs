@@ -142,6 +142,8 @@ pub struct Facts<'a> {
     pub api_key: bool,
     /// The claims that are kept for limits.
     pub claims: &'a [Option<Vec<u8>>],
+    /// Bytes of the body, where the head tells.
+    pub length: Option<u64>,
     /// The head.
     pub head: Option<&'a RequestHead<'a>>,
 }
@@ -161,6 +163,7 @@ impl Facts<'_> {
             subject: None,
             api_key: false,
             claims: &[],
+            length: None,
             head: None,
         }
     }
@@ -221,7 +224,8 @@ pub(super) fn hash(
     Some(sip.finish())
 }
 
-/// The hash of a key with body fields: of what was known before them, and of the fields in their order.
+/// The hash of a key with body fields: of what was known before them, and of the fields in their order. Without fields it
+/// is the hash that was known before.
 pub(super) fn with_fields(
     secret: &[u8; 16],
     before: u64,
@@ -229,6 +233,9 @@ pub(super) fn with_fields(
     missing: Missing,
     fields: Fields<'_>,
 ) -> Option<u64> {
+    if !parts.iter().any(|part| part.field().is_some()) {
+        return Some(before);
+    }
     let mut sip = Sip::new(secret);
     sip.word(TAG_BEFORE);
     sip.word(before);
@@ -248,6 +255,8 @@ pub struct Fields<'a> {
     pub pairs: &'a [(Vec<u8>, Vec<u8>)],
     /// Whether it is a form: its readers are free with names.
     pub form: bool,
+    /// Bytes of it, where that is known.
+    pub length: Option<u64>,
 }
 
 impl<'a> Fields<'a> {

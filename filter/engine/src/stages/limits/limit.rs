@@ -4,9 +4,12 @@
 
 use alloc::vec::Vec;
 
+use super::Facts;
 use super::condition::Condition;
+use super::cost::Cost;
 use super::key::{KeyPart, Missing};
 use super::penalty::Penalty;
+use super::plan::Plans;
 use crate::units::Quota;
 
 /// One limit.
@@ -22,6 +25,10 @@ pub struct Limit {
     pub missing: Missing,
     /// How many in which window.
     pub quota: Quota,
+    /// Other quotas for some.
+    pub plans: Option<Plans>,
+    /// What a request is charged.
+    pub cost: Cost,
     /// How it counts.
     pub algorithm: Algorithm,
     /// Tokens that a bucket holds; of no meaning to the others.
@@ -64,24 +71,43 @@ pub enum Phase {
 }
 
 impl Limit {
-    /// When this limit can be checked: the latest of its key's parts.
+    /// When this limit can be checked for a request whose body is so long: the latest of its parts.
     #[must_use]
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self, length: Option<u64>) -> Phase {
         if self.failures {
             return Phase::Credential;
         }
-        let earliest = match self.when.subject {
-            None => Phase::Client,
-            Some(_) => Phase::Subject,
+        if !self.cost.is_early(length) {
+            return Phase::Field;
+        }
+        let earliest = match (self.when.subject, &self.plans) {
+            (None, None) => Phase::Client,
+            _ => Phase::Subject,
         };
         self.key
             .iter()
             .fold(earliest, |latest, part| latest.max(part.phase()))
     }
 
+    /// Whether it cannot be judged without the body of such a request, if there is one.
+    pub(super) fn needs_body(&self, length: Option<u64>) -> bool {
+        let unknown = matches!(self.cost, Cost::Body(_)) && length.is_none();
+        unknown || self.key.iter().any(|part| part.field().is_some())
+    }
+
+    /// The quota that judges a request.
+    pub(super) fn quota_of(&self, facts: &Facts<'_>) -> Quota {
+        let plan = self.plans.as_ref().and_then(|plans| plans.quota(facts));
+        plan.unwrap_or(self.quota)
+    }
+
     /// The smallest and the largest count of all quotas that this limit judges anybody by.
-    pub(super) const fn quotas(&self) -> (u32, u32) {
-        (self.quota.count, self.quota.count)
+    pub(crate) fn quotas(&self) -> (u32, u32) {
+        let own = self.quota.count;
+        let plans = self.plans.iter().flat_map(|plans| &plans.quotas);
+        plans.fold((own, own), |(least, most), (_, quota)| {
+            (least.min(quota.count), most.max(quota.count))
+        })
     }
 
     /// Tells counters apart inside an entry (FNV-1a): another name, window or algorithm counts on its own. Another
@@ -112,6 +138,8 @@ impl Limit {
             when: Condition::default(),
             key: alloc::vec![KeyPart::CLIENT],
             missing: Missing::Usual,
+            plans: None,
+            cost: Cost::Fixed(1),
             quota: Quota {
                 count,
                 window: crate::units::Span { ms: window_ms },

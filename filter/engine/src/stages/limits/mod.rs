@@ -18,12 +18,14 @@ mod bans;
 mod bytes;
 mod concurrency;
 mod condition;
+mod cost;
 mod counts;
 mod entry;
 mod fields;
 mod key;
 mod limit;
 mod penalty;
+mod plan;
 mod presence;
 mod reading;
 mod sentence;
@@ -42,10 +44,12 @@ use crate::verdict::{Denial, Reason, Stage};
 use bans::Who;
 pub use bans::{Bans, LONGEST_MS};
 pub use condition::{Condition, HeaderTest};
+pub use cost::{Cost, Known};
 pub use counts::MAX_LOG_QUOTA;
 pub use key::{Facts, Fields, KeyPart, Missing, Named, Property};
 pub use limit::{Algorithm, Limit, Phase};
 pub use penalty::{Penalty, Scope};
+pub use plan::Plans;
 pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
 use table::{Outcome, Purpose, Table, Work};
 pub use worker::{Place, Worker, tick};
@@ -104,14 +108,30 @@ impl Default for LimitStage {
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
     who: Option<Who>,
-    list: Vec<(usize, u64)>,
+    list: Vec<Late>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    index: usize,
+    key: u64,
+    quota: Quota,
+    cost: u32,
+    needs_body: bool,
 }
 
 impl Pending {
-    /// No limit waits for the body.
+    /// No limit waits for what is known last.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether one of them needs the body, if there is one.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        self.list.iter().any(|late| late.needs_body)
     }
 }
 
@@ -170,12 +190,19 @@ impl LimitStage {
             list: Vec::new(),
         };
         for due in self.due(Phase::Field, facts) {
-            pending.list.push((due.index, due.key));
+            pending.list.push(Late {
+                index: due.index,
+                key: due.key,
+                quota: due.quota,
+                cost: due.cost,
+                needs_body: due.limit.needs_body(facts.length),
+            });
         }
         pending
     }
 
-    /// Charges them by the fields of the body. A body that nobody could read has none: its fields are missing.
+    /// Charges them by the fields of the body, by its length and by what was found. A body that nobody could read has no
+    /// fields: they are missing.
     ///
     /// # Errors
     /// As [`LimitStage::check`].
@@ -188,18 +215,23 @@ impl LimitStage {
         charges: &mut Charges,
         found: &mut Findings,
     ) -> Result<(), Denial> {
+        let known = Known::new(fields.length, found);
         let mut due = Vec::new();
-        for (index, key) in &pending.list {
-            if let Some(limit) = self.limits.get(*index)
-                && let Some(key) =
-                    key::with_fields(&self.hash_key, *key, &limit.key, limit.missing, fields)
-            {
+        for late in &pending.list {
+            let Some(limit) = self.limits.get(late.index) else {
+                continue;
+            };
+            let quota = late.quota;
+            let cost = limit.cost.at_last(known, quota.count);
+            let cost = cost.unwrap_or(late.cost);
+            let key = key::with_fields(&self.hash_key, late.key, &limit.key, limit.missing, fields);
+            if let (Some(key), 1..) = (key, cost) {
                 due.push(Due {
-                    index: *index,
+                    index: late.index,
                     limit,
                     key,
-                    quota: limit.quota,
-                    cost: 1,
+                    quota,
+                    cost,
                 });
             }
         }
@@ -295,7 +327,15 @@ impl LimitStage {
     pub fn concerns(&self, phase: Phase, facts: &Facts<'_>) -> bool {
         self.limits
             .iter()
-            .any(|limit| limit.phase() == phase && limit.when.fits_head(facts))
+            .any(|limit| limit.phase(facts.length) == phase && limit.when.fits_head(facts))
+    }
+
+    /// Whether a limit may need the body of a request with this head, if there is one.
+    #[must_use]
+    pub fn concerns_body(&self, facts: &Facts<'_>) -> bool {
+        self.limits
+            .iter()
+            .any(|limit| limit.needs_body(facts.length) && limit.when.fits_head(facts))
     }
 
     /// Whether the same limits count a method on both paths, as far as the path tells.
@@ -313,7 +353,7 @@ impl LimitStage {
         pending
             .list
             .iter()
-            .filter_map(|(index, _)| self.limits.get(*index))
+            .filter_map(|late| self.limits.get(late.index))
             .flat_map(|limit| &limit.key)
             .filter_map(KeyPart::field)
             .any(|named| fields.contradict(named))
@@ -376,16 +416,17 @@ impl LimitStage {
             let Some(limit) = self.limits.get(index) else {
                 break;
             };
-            if limit.phase() == phase
+            if limit.phase(facts.length) == phase
                 && limit.when.matches(facts)
                 && let Some(key) = key::hash(&self.hash_key, &limit.key, limit.missing, facts)
             {
+                let quota = limit.quota_of(facts);
                 due.push(Due {
                     index,
                     limit,
                     key,
-                    quota: limit.quota,
-                    cost: 1,
+                    quota,
+                    cost: limit.cost.by_head(facts, quota.count),
                 });
             }
         }

@@ -521,6 +521,7 @@ fn phases_and_conditions_choose_limits() {
         let fields = Fields {
             pairs: &pairs,
             form: true,
+            length: None,
         };
         let facts = Facts {
             subject: subject.map(|name| (0, name)),

@@ -35,6 +35,7 @@ fn of_fields(key: &[KeyPart], form: bool, list: &[(&str, &str)]) -> u64 {
     let fields = Fields {
         pairs: &pairs,
         form,
+        length: None,
     };
     with_fields(&SECRET, 7, key, Missing::Usual, fields).unwrap()
 }
@@ -256,6 +257,7 @@ fn fields_that_readers_may_take_differently() {
         let fields = Fields {
             pairs: &pairs,
             form,
+            length: None,
         };
         fields.contradict(&field)
     };
