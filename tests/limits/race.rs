@@ -6,9 +6,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use palisade_engine::engine::Engine;
+use palisade_engine::engine::{Engine, Memory};
 use palisade_engine::env::{MemoryStore, Worker};
-use palisade_engine::stages::token::Memory;
+
 use palisade_engine::verdict::Reason;
 use serde_json::json;
 

@@ -9,13 +9,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use palisade_cli::policy_file::{self, Document};
-use palisade_engine::engine::{Answer, Engine, Resumed, Verdict, Wait};
+use palisade_engine::engine::{Answer, Engine, Memory, Resumed, Verdict, Wait};
 use palisade_engine::env::{
     Cas, Connection, CounterStore, Env, MemoryStore, Outside, StoreError, Worker,
 };
 use palisade_engine::request::RequestHead;
 use palisade_engine::stages::limits::Charges;
-use palisade_engine::stages::token::Memory;
+
 use palisade_engine::units::{Monotonic, UnixTime};
 use palisade_engine::verdict::Reason;
 
@@ -133,7 +133,7 @@ pub(crate) fn ask<S: Outside>(
         let resumed = Resumed {
             answer: match wait {
                 Wait::Body { .. } => Answer::Body(b""),
-                Wait::Keys { .. } | Wait::Callout { .. } => Answer::Unanswered,
+                Wait::Keys { .. } | Wait::Callout { .. } | Wait::Fleet(_) => Answer::Unanswered,
             },
             body: None,
             head: suspended.needs_head().then_some(&head),

@@ -82,7 +82,7 @@ fn judge(policy: &str, request: &Value) -> Value {
             answer: match wait {
                 Wait::Body { .. } => Answer::Body(body.as_bytes()),
                 // A page makes no call-outs.
-                Wait::Keys { .. } | Wait::Callout { .. } => Answer::Unanswered,
+                Wait::Keys { .. } | Wait::Callout { .. } | Wait::Fleet(_) => Answer::Unanswered,
             },
             body: Some(body.as_bytes()),
             head: suspended.needs_head().then_some(&head),

@@ -17,11 +17,13 @@ use crate::request::body::{self, BodyKind};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
+use crate::stages::limits::fleet::{self, Question};
 use crate::stages::limits::{Algorithm, Charges, Facts, Fields, Pending, Phase, Place};
 use crate::stages::token::{
-    Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Memory, Outcome, Replied,
-    Subject, Waited,
+    self, Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Outcome, Replied, Subject,
+    Waited,
 };
+use crate::units::Monotonic;
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
 /// Decides requests under one policy.
@@ -90,12 +92,23 @@ pub enum Wait {
         /// As for keys.
         body: Option<usize>,
     },
+    /// What a rate limit service says; nothing of the request is judged after it.
+    Fleet(Question),
+}
+
+/// What one worker remembers between requests under one policy. Bounded, whatever clients send.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Of credentials.
+    pub tokens: token::Memory,
+    /// Of rate limit services.
+    pub fleet: fleet::Memory,
 }
 
 impl Wait {
     const fn provider(&self) -> Option<usize> {
         match self {
-            Self::Body { .. } => None,
+            Self::Body { .. } | Self::Fleet(_) => None,
             Self::Keys { provider, .. } => Some(*provider),
             Self::Callout { callout, .. } => Some(callout.provider),
         }
@@ -123,6 +136,8 @@ pub enum Answer<'a> {
         /// Body, whole.
         body: &'a [u8],
     },
+    /// The rate limit service's message.
+    Counted(&'a [u8]),
     /// No answer came in time, or none may be waited for.
     Unanswered,
 }
@@ -191,6 +206,19 @@ enum Next {
     },
     /// At its body.
     Body(Held),
+    /// At a rate limit service, the last that is asked.
+    Fleet(Box<Consulting>),
+}
+
+/// What the end of a request needs when a rate limit service has answered.
+#[derive(Debug)]
+struct Consulting {
+    service: usize,
+    route: usize,
+    /// What is revoked when it passes.
+    revoke: Option<(usize, Credential)>,
+    /// A body that is looked at as it passes.
+    then: Option<(Wait, Held)>,
 }
 
 /// What the body phase needs of the head.
@@ -258,7 +286,10 @@ impl Engine {
     /// What one worker remembers under this policy.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory::new(&self.policy.tokens, self.policy.limits.hash_key)
+        Memory {
+            tokens: token::Memory::new(&self.policy.tokens, self.policy.limits.hash_key),
+            fleet: fleet::Memory::default(),
+        }
     }
 
     /// Judges the head. `ends` says that no body follows.
@@ -286,10 +317,12 @@ impl Engine {
             },
             ends,
         };
-        let judged = match self.judge_head(&asked, env, &mut charges, &mut seen) {
+        let judged = match self.judge_head(&asked, memory, env, &mut charges, &mut seen) {
             Ok(Some(route)) => {
                 let judged =
                     self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen);
+                let judged =
+                    self.consult_for_head(judged, route, memory, env, &mut charges, &mut seen);
                 self.revoke_for_head(judged, route, env, &mut seen)
             }
             Ok(None) => Ok(Judged::Passed),
@@ -304,6 +337,7 @@ impl Engine {
     fn judge_head<S: Outside>(
         &self,
         asked: &Asked<'_>,
+        memory: &Memory,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         seen: &mut Seen,
@@ -350,6 +384,14 @@ impl Engine {
         let limits_mode = narrower(mode, modes.limits);
         let watched = limits_mode == Mode::Monitor;
         let facts = asked.facts(route, &Subject::Anonymous, policy);
+        let Monotonic(now) = env.now;
+        let known = &memory.fleet;
+        gate(
+            limits_mode,
+            policy
+                .limits
+                .remembered(Phase::Client, &facts, known, now, found),
+        )?;
         gate(
             limits_mode,
             policy
@@ -409,7 +451,8 @@ impl Engine {
                 waited: &seen.waited,
                 ..asked.ask
             };
-            let verified = policy.tokens.verify(&route.token, &ask, memory, env, found);
+            let tokens = &mut memory.tokens;
+            let verified = policy.tokens.verify(&route.token, &ask, tokens, env, found);
             // A place that was held for a failure stays taken by one only.
             let failed = match &verified {
                 Ok(Outcome::Awaits(_)) => true,
@@ -466,6 +509,14 @@ impl Engine {
         }
         env.enter(Step::SubjectLimits);
         let facts = asked.facts(Some(route), &seen.subject, policy);
+        let Monotonic(now) = env.now;
+        let known = &memory.fleet;
+        gate(
+            limits_mode,
+            policy
+                .limits
+                .remembered(Phase::Subject, &facts, known, now, found),
+        )?;
         gate(
             limits_mode,
             policy
@@ -497,6 +548,10 @@ impl Engine {
                 let limits = &policy.limits;
                 gate(
                     limits_mode,
+                    limits.remembered_pending(&pending, none, &memory.fleet, now, found),
+                )?;
+                gate(
+                    limits_mode,
                     limits.check_pending(&pending, none, watched, env, charges, found),
                 )?;
             }
@@ -520,7 +575,7 @@ impl Engine {
         if let Some(bytes) = body {
             // The credentials had to wait for it.
             let kind = body::kind(head);
-            self.judge_body(&pending, kind, index, bytes, env, charges, found)?;
+            self.judge_body(&pending, kind, index, bytes, memory, env, charges, found)?;
             return Ok(Judged::Passed);
         }
         seen.pending = pending;
@@ -556,6 +611,56 @@ impl Engine {
         let by_limits = self.policy.limits.concerns_body(&facts);
         let holds = self.reads_body(mode, by_limits) == Some(true) && !body::is_coded(head);
         (holds || self.policy.tokens.reads_body(&route.token)).then_some(self.policy.body_max)
+    }
+
+    /// Asks the rate limit services of a request that nothing else speaks against; if a body is judged first, later.
+    fn consult_for_head<S: Outside>(
+        &self,
+        judged: Result<Judged, Denial>,
+        route: usize,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
+        charges: &mut Charges,
+        seen: &mut Seen,
+    ) -> Result<Judged, Denial> {
+        let then = match judged {
+            Ok(Judged::Passed) => None,
+            // The head does not wait for this body.
+            Ok(Judged::AwaitsBody(wait @ Wait::Body { hold: false, .. })) => Some(wait),
+            other => return other,
+        };
+        let question = self.consult(route, memory, env, charges, &mut seen.found)?;
+        Ok(match (question, then) {
+            (Some(question), then) => Judged::AwaitsFleet(question, then),
+            (None, Some(wait)) => Judged::AwaitsBody(wait),
+            (None, None) => Judged::Passed,
+        })
+    }
+
+    fn consult<S: Outside>(
+        &self,
+        route: usize,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
+        charges: &mut Charges,
+        found: &mut Findings,
+    ) -> Result<Option<Question>, Denial> {
+        let mode = self.mode_of_limits(route);
+        let enforce = mode == Mode::Enforce;
+        let limits = &self.policy.limits;
+        let consulted = limits.consult(enforce, &mut memory.fleet, env, charges, found);
+        Ok(gate(mode, consulted)?.flatten())
+    }
+
+    fn mode_of(&self, route: usize) -> Mode {
+        let route = self.policy.routes.get(route);
+        route.map_or(Mode::Monitor, |route| {
+            narrower(self.policy.mode, route.mode)
+        })
+    }
+
+    fn mode_of_limits(&self, route: usize) -> Mode {
+        narrower(self.mode_of(route), self.policy.stage_modes.limits)
     }
 
     /// Revokes the credential of a request whose route asks for it, once nothing speaks against the request; or
@@ -599,10 +704,7 @@ impl Engine {
         env: &mut Env<'_, S>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let mode = self.policy.routes.get(held.route);
-        let mode = mode.map_or(Mode::Monitor, |route| {
-            narrower(self.policy.mode, route.mode)
-        });
+        let mode = self.mode_of(held.route);
         let Some(revocable) = &held.revoke else {
             return judged;
         };
@@ -665,7 +767,13 @@ impl Engine {
             report,
         } = suspended;
         match next {
-            Next::Body(held) => self.resume_body(held, resumed.answer, pass, charges, report, env),
+            Next::Body(held) => {
+                self.resume_body(held, resumed.answer, pass, charges, report, memory, env)
+            }
+            Next::Fleet(consulting) => {
+                let answer = resumed.answer;
+                self.resume_fleet(*consulting, answer, pass, charges, report, memory, env)
+            }
             Next::Token {
                 route,
                 ends,
@@ -712,9 +820,10 @@ impl Engine {
                 let body = cut(body, MAX_ANSWER_BYTES);
                 (Ok(collected), Some(Replied { status, body }))
             }
-            Answer::Keys { .. } | Answer::Replied { .. } | Answer::Unanswered => {
-                (Ok(collected), None)
-            }
+            Answer::Keys { .. }
+            | Answer::Replied { .. }
+            | Answer::Counted(_)
+            | Answer::Unanswered => (Ok(collected), None),
         };
         let keys = matches!(resumed.answer, Answer::Keys { after: true });
         if matches!(resumed.answer, Answer::Keys { after: false }) && seen.early < MAX_EARLY {
@@ -753,18 +862,24 @@ impl Engine {
             ends,
         };
         let judged = self.judge_subject(&asked, route, memory, env, &mut charges, &mut seen);
+        let judged = self.consult_for_head(judged, route, memory, env, &mut charges, &mut seen);
         let judged = self.revoke_for_head(judged, route, env, &mut seen);
         env.enter(Step::End);
         self.conclude(judged, &asked, charges, seen)
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one suspended request; a struct for them would have one user"
+    )]
     fn resume_body<S: Outside>(
         &self,
         held: Held,
         answer: Answer<'_>,
-        mut pass: Pass,
+        pass: Pass,
         mut charges: Charges,
         mut report: Report,
+        memory: &mut Memory,
         env: &mut Env<'_, S>,
     ) -> Verdict {
         let judged = match answer {
@@ -776,6 +891,7 @@ impl Engine {
                     held.kind,
                     held.route,
                     bytes,
+                    memory,
                     env,
                     &mut charges,
                     found,
@@ -788,18 +904,117 @@ impl Engine {
                     | Answer::BodyUnavailable
                     | Answer::Keys { .. }
                     | Answer::Replied { .. }
+                    | Answer::Counted(_)
                     | Answer::Unanswered => Reason::BodyUnavailable,
                 };
                 report.findings.push(Finding::new(Stage::Body, reason));
-                let mode = self.policy.routes.get(held.route);
-                let mode = mode.map_or(Mode::Monitor, |route| {
-                    narrower(self.policy.mode, route.mode)
-                });
+                let mode = self.mode_of(held.route);
                 gate::<()>(mode, Err(Denial::new(Stage::Body, reason))).map(|_| ())
             }
         };
+        let found = &mut report.findings;
+        let consulted =
+            judged.and_then(|()| self.consult(held.route, memory, env, &mut charges, found));
+        let judged = match consulted {
+            Ok(Some(question)) => {
+                let consulting = Consulting {
+                    service: question.service,
+                    route: held.route,
+                    revoke: held.revoke.and_then(|revocable| revocable.passed),
+                    then: None,
+                };
+                let suspended = Suspended {
+                    next: Next::Fleet(Box::new(consulting)),
+                    pass,
+                    charges,
+                    report,
+                };
+                return Verdict::Need(Wait::Fleet(question), suspended);
+            }
+            Ok(None) => Ok(()),
+            Err(denial) => Err(denial),
+        };
         let judged = self.revoke_for_body(judged, &held, env, &mut report.findings);
         env.enter(Step::End);
+        self.conclude_late(judged, pass, charges, report)
+    }
+
+    /// Goes on with what a rate limit service says.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one suspended request; a struct for them would have one user"
+    )]
+    fn resume_fleet<S: Outside>(
+        &self,
+        mut consulting: Consulting,
+        answer: Answer<'_>,
+        pass: Pass,
+        mut charges: Charges,
+        mut report: Report,
+        memory: &mut Memory,
+        env: &mut Env<'_, S>,
+    ) -> Verdict {
+        let message = match answer {
+            Answer::Counted(message) => Some(message),
+            Answer::Body(_)
+            | Answer::BodyTooLarge
+            | Answer::BodyUnavailable
+            | Answer::Keys { .. }
+            | Answer::Replied { .. }
+            | Answer::Unanswered => None,
+        };
+        let route = consulting.route;
+        let consulted = self.policy.limits.consulted(
+            consulting.service,
+            message,
+            &mut memory.fleet,
+            env,
+            &mut charges,
+            &mut report.findings,
+        );
+        let mut judged = match gate(self.mode_of_limits(route), consulted) {
+            Ok(Some(Some(question))) => {
+                consulting.service = question.service;
+                let suspended = Suspended {
+                    next: Next::Fleet(Box::new(consulting)),
+                    pass,
+                    charges,
+                    report,
+                };
+                return Verdict::Need(Wait::Fleet(question), suspended);
+            }
+            Ok(_) => Ok(()),
+            Err(denial) => Err(denial),
+        };
+        if judged.is_ok() {
+            if let Some((wait, held)) = consulting.then {
+                let suspended = Suspended {
+                    next: Next::Body(held),
+                    pass,
+                    charges,
+                    report,
+                };
+                return Verdict::Need(wait, suspended);
+            }
+            if let Some(credential) = &consulting.revoke {
+                let found = &mut report.findings;
+                let marks = &self.policy.marks;
+                let revoked = self.policy.tokens.revoke(credential, marks, env, found);
+                judged = gate(self.mode_of(route), revoked).map(|_| ());
+            }
+        }
+        env.enter(Step::End);
+        self.conclude_late(judged, pass, charges, report)
+    }
+
+    /// What comes of a request that waited for its body or a service.
+    fn conclude_late(
+        &self,
+        judged: Result<(), Denial>,
+        mut pass: Pass,
+        charges: Charges,
+        report: Report,
+    ) -> Verdict {
         match judged {
             Ok(()) => {
                 if !charges.reserved.is_empty() {
@@ -826,6 +1041,7 @@ impl Engine {
         kind: BodyKind,
         route: usize,
         bytes: &[u8],
+        memory: &Memory,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         found: &mut Findings,
@@ -861,6 +1077,12 @@ impl Engine {
                 gate::<()>(limits_mode, Err(Denial::new(Stage::Body, reason)))?;
             }
             let limits = &policy.limits;
+            let Monotonic(now) = env.now;
+            let known = &memory.fleet;
+            gate(
+                limits_mode,
+                limits.remembered_pending(pending, fields, known, now, found),
+            )?;
             gate(
                 limits_mode,
                 limits.check_pending(pending, fields, watched, env, charges, found),
@@ -946,7 +1168,23 @@ impl Engine {
             .tokens
             .edit(head, &mut seen.subject, &mut pass.edits);
         let waits = match (judged, seen.route) {
-            (Judged::AwaitsBody(wait), Some(route)) => {
+            (Judged::AwaitsFleet(question, None), Some(route)) => {
+                let token = self.policy.routes.get(route).map(|route| &route.token);
+                let tokens = &self.policy.tokens;
+                let revoke = token.and_then(|token| tokens.to_revoke(token, &seen.subject, false));
+                if revoke.is_some() {
+                    // What is about to end is not renewed.
+                    pass.edits.add.clear();
+                }
+                let consulting = Consulting {
+                    service: question.service,
+                    route,
+                    revoke,
+                    then: None,
+                };
+                Some((Wait::Fleet(question), Next::Fleet(Box::new(consulting))))
+            }
+            (judged @ (Judged::AwaitsBody(_) | Judged::AwaitsFleet(_, Some(_))), Some(route)) => {
                 let tokens = &self.policy.tokens;
                 let token = self.policy.routes.get(route).map(|route| &route.token);
                 let to_revoke = |attacked| tokens.to_revoke(token?, &seen.subject, attacked);
@@ -957,13 +1195,27 @@ impl Engine {
                 }
                 let revoke = (passed.is_some() || attacked.is_some())
                     .then(|| Box::new(Revocable { passed, attacked }));
-                let next = Next::Body(Held {
+                let held = Held {
                     route,
                     kind: body::kind(head),
                     pending: core::mem::take(&mut seen.pending),
                     revoke,
-                });
-                Some((wait, next))
+                };
+                match judged {
+                    Judged::AwaitsFleet(question, Some(wait)) => {
+                        let consulting = Consulting {
+                            service: question.service,
+                            route,
+                            revoke: None,
+                            then: Some((wait, held)),
+                        };
+                        Some((Wait::Fleet(question), Next::Fleet(Box::new(consulting))))
+                    }
+                    Judged::AwaitsBody(wait) => Some((wait, Next::Body(held))),
+                    Judged::AwaitsFleet(_, None) | Judged::AwaitsForToken(_) | Judged::Passed => {
+                        None
+                    }
+                }
             }
             (Judged::AwaitsForToken(wait), Some(route)) => {
                 let next = Next::Token {
@@ -1081,6 +1333,8 @@ enum Judged {
     AwaitsBody(Wait),
     /// Its credentials cannot be judged yet.
     AwaitsForToken(Wait),
+    /// A rate limit service is asked; then, perhaps, its body is looked at as it passes.
+    AwaitsFleet(Question, Option<Wait>),
 }
 
 /// What the head phase learns on its way.

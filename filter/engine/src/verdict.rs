@@ -54,6 +54,8 @@ pub enum Reason {
     CsrfFailed,
     /// The proof of possession does not hold, or there is none where the token is bound.
     DpopInvalid,
+    /// The service that counts for several Envoys did not answer, and its limit refuses without it.
+    FleetUnavailable,
     /// A forbidden header was sent.
     ForbiddenHeader,
     /// Framing is ambiguous (several lengths, length and chunked, …).
@@ -144,7 +146,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -157,6 +159,7 @@ impl Reason {
         Self::DigestMismatch,
         Self::CsrfFailed,
         Self::DpopInvalid,
+        Self::FleetUnavailable,
         Self::ForbiddenHeader,
         Self::FramingAmbiguous,
         Self::HeadersTooLarge,
@@ -227,6 +230,7 @@ impl Reason {
             Self::DigestMismatch => row(400, "digest_mismatch", "Bad Request", 3),
             Self::CsrfFailed => row(403, "csrf_failed", "Forbidden", 7),
             Self::DpopInvalid => row(401, "dpop_invalid", "Unauthorized", 16),
+            Self::FleetUnavailable => row(503, "fleet_unavailable", "Service Unavailable", 14),
             Self::ForbiddenHeader => row(400, "forbidden_header", "Bad Request", 3),
             Self::FramingAmbiguous => row(400, "framing_ambiguous", "Bad Request", 3),
             Self::HeadersTooLarge => row(

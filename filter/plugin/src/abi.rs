@@ -34,6 +34,8 @@ pub(crate) enum Buffer {
     RequestBody = 0,
     /// Of the call-out whose callback runs.
     CalloutBody = 4,
+    /// The message of the gRPC call whose callback runs.
+    GrpcMessage = 5,
     PluginConfiguration = 7,
 }
 
@@ -264,6 +266,38 @@ impl Host {
         Ok(token)
     }
 
+    /// Sends a message to a gRPC method; the token comes back with its answer. `upstream` is an encoded `GrpcService`.
+    pub(crate) fn grpc_call(
+        &self,
+        upstream: &[u8],
+        service: &str,
+        method: &str,
+        message: &[u8],
+        timeout_ms: u32,
+    ) -> Result<u32, HostError> {
+        // An encoded map without pairs.
+        const NO_METADATA: [u8; 4] = [0; 4];
+        let mut token = 0_u32;
+        // SAFETY: all slices and the out-pointer are valid for the call.
+        status(unsafe {
+            proxy_grpc_call(
+                upstream.as_ptr(),
+                upstream.len(),
+                service.as_ptr(),
+                service.len(),
+                method.as_ptr(),
+                method.len(),
+                NO_METADATA.as_ptr(),
+                NO_METADATA.len(),
+                message.as_ptr(),
+                message.len(),
+                timeout_ms,
+                &raw mut token,
+            )
+        })?;
+        Ok(token)
+    }
+
     /// Ends the request's stream without an answer.
     pub(crate) fn close_stream(&self) -> Result<(), HostError> {
         // 0 is the request side. SAFETY: no pointers.
@@ -470,6 +504,20 @@ unsafe extern "C" {
         body_size: usize,
         trailers: *const u8,
         trailers_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> u32;
+    fn proxy_grpc_call(
+        upstream: *const u8,
+        upstream_size: usize,
+        service: *const u8,
+        service_size: usize,
+        method: *const u8,
+        method_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        message: *const u8,
+        message_size: usize,
         timeout: u32,
         token: *mut u32,
     ) -> u32;
@@ -779,6 +827,20 @@ extern "C" fn proxy_on_http_call_response(
 ) {
     enter((), |plugin, host| {
         plugin.callout_answered(host, token, headers > 0, body_size);
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive(_context: u32, token: u32, size: usize) {
+    enter((), |plugin, host| {
+        plugin.service_answered(host, token, Some(size));
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_close(_context: u32, token: u32, _status: u32) {
+    enter((), |plugin, host| {
+        plugin.service_answered(host, token, None);
     });
 }
 

@@ -378,7 +378,7 @@ impl Slot {
                 .policy()
                 .tokens
                 .remote_of(provider.index)
-                .zip(memory.remote(provider.index))
+                .zip(memory.tokens.remote(provider.index))
             else {
                 continue;
             };
@@ -397,7 +397,7 @@ impl Slot {
         now: u64,
     ) -> Hope {
         let rules = self.engine.policy().tokens.remote_of(provider);
-        let remote = self.memory.remote(provider);
+        let remote = self.memory.tokens.remote(provider);
         let known = self
             .providers
             .iter_mut()
@@ -431,7 +431,7 @@ impl Slot {
     pub(crate) fn news_of_keys(&mut self, wait: Patience, now: u64) -> Option<Answer<'static>> {
         let mut providers = self.providers.iter();
         let known = providers.find(|known| known.index == wait.provider)?;
-        let serves = self.memory.remote(wait.provider)?.serves();
+        let serves = self.memory.tokens.remote(wait.provider)?.serves();
         let control = &known.control;
         if serves && control.good > wait.known {
             let after = control.good >= wait.first;
@@ -453,7 +453,7 @@ impl Slot {
         } = self;
         for provider in providers {
             if let Some(rules) = engine.policy().tokens.remote_of(provider.index)
-                && let Some(remote) = memory.remote(provider.index)
+                && let Some(remote) = memory.tokens.remote(provider.index)
                 && let Ok((control, _)) = load(host, &rules.name)
             {
                 provider.take_over(host, rules, remote, &control, now);
@@ -504,7 +504,7 @@ impl Plugin {
                     .policy()
                     .tokens
                     .remote_of(provider.index)
-                    .zip(memory.remote(provider.index))
+                    .zip(memory.tokens.remote(provider.index))
                 else {
                     continue;
                 };

@@ -22,6 +22,8 @@ mod abi;
 #[cfg(target_arch = "wasm32")]
 mod counters;
 #[cfg(target_arch = "wasm32")]
+mod fleet_report;
+#[cfg(target_arch = "wasm32")]
 mod key_fetch;
 #[cfg(target_arch = "wasm32")]
 mod root;

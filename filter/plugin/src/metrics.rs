@@ -5,6 +5,8 @@
 //! | `palisade.requests` | requests judged |
 //! | `palisade.streamed` | bodies that passed unseen (gRPC, upgrades, streaming routes) |
 //! | `palisade.host_failures` | requests refused because a hostcall failed |
+//! | `palisade.fleet.calls` | calls to rate limit services |
+//! | `palisade.fleet.failures` | those without an answer that can be read |
 //! | `palisade.denied.<code>` | refusals by reason |
 //! | `palisade.monitored.<code>` | findings that monitor mode let pass, by reason |
 //! | `palisade.stage.<stage>.denied`, `….monitored` | the same by stage |
@@ -22,6 +24,10 @@ pub enum Count {
     Streamed,
     /// A hostcall failed.
     HostFailure,
+    /// A rate limit service was called.
+    FleetCall,
+    /// It did not answer so that it can be read.
+    FleetFailure,
     /// A refusal.
     Denied(Stage, Reason),
     /// A finding that was let pass.
@@ -47,6 +53,8 @@ impl Meters {
             Count::Request => self.bump(0),
             Count::Streamed => self.bump(1),
             Count::HostFailure => self.bump(2),
+            Count::FleetCall => self.bump(3),
+            Count::FleetFailure => self.bump(4),
             Count::Denied(stage, reason) => {
                 self.bump(DENIED.saturating_add(reason_index(reason)));
                 self.bump(STAGE_DENIED.saturating_add(stage_index(stage)));
@@ -55,6 +63,13 @@ impl Meters {
                 self.bump(MONITORED.saturating_add(reason_index(reason)));
                 self.bump(STAGE_MONITORED.saturating_add(stage_index(stage)));
             }
+        }
+    }
+
+    /// Counts several.
+    pub fn add_times(&mut self, count: Count, times: u32) {
+        for _ in 0..times {
+            self.add(count);
         }
     }
 
@@ -73,9 +88,15 @@ impl Meters {
 /// All names, in order. Configure time only.
 #[must_use]
 pub fn names() -> Vec<String> {
-    let mut names: Vec<String> = ["requests", "streamed", "host_failures"]
-        .map(|name| format!("palisade.{name}"))
-        .into();
+    let mut names: Vec<String> = [
+        "requests",
+        "streamed",
+        "host_failures",
+        "fleet.calls",
+        "fleet.failures",
+    ]
+    .map(|name| format!("palisade.{name}"))
+    .into();
     for kind in ["denied", "monitored"] {
         for reason in Reason::ALL {
             names.push(format!("palisade.{kind}.{}", reason.row().code));
@@ -117,7 +138,7 @@ const STAGES: [Stage; 9] = [
     Stage::Body,
 ];
 const REASONS: usize = Reason::ALL.len();
-const DENIED: usize = 3;
+const DENIED: usize = 5;
 const MONITORED: usize = DENIED + REASONS;
 const STAGE_DENIED: usize = MONITORED + REASONS;
 const STAGE_MONITORED: usize = STAGE_DENIED + STAGES.len();
@@ -160,6 +181,8 @@ mod tests {
         assert_eq!(counted(Count::Request), ["palisade.requests"]);
         assert_eq!(counted(Count::Streamed), ["palisade.streamed"]);
         assert_eq!(counted(Count::HostFailure), ["palisade.host_failures"]);
+        assert_eq!(counted(Count::FleetCall), ["palisade.fleet.calls"]);
+        assert_eq!(counted(Count::FleetFailure), ["palisade.fleet.failures"]);
         for reason in Reason::ALL {
             for stage in STAGES {
                 let (code, name) = (reason.row().code, stage_name(stage));

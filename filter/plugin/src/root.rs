@@ -4,18 +4,17 @@
 //! with, and an engine goes when it is replaced and its last stream has ended. A configuration that does not
 //! compile changes nothing. The same root may start several times (`--concurrency 1`): everything here tolerates it.
 
-use palisade_engine::engine::Engine;
+use palisade_engine::engine::{Engine, Memory};
 use palisade_engine::env::Env;
 use palisade_engine::policy::Policy;
 use palisade_engine::stages::limits::{self, Place, Worker};
-use palisade_engine::stages::token::Memory;
 use palisade_engine::stages::token::certificate::CertificateParts;
 use palisade_engine::units::{Monotonic, UnixTime};
 
 use crate::abi::{Buffer, Host, HostError, Level};
 use crate::counters::SharedCounters;
 use crate::key_fetch;
-use crate::metrics::{self, Meters};
+use crate::metrics::{self, Count, Meters};
 use crate::stream::{NS_PER_MS, Stream, leave};
 use crate::table::Table;
 use crate::waits::Waits;
@@ -128,6 +127,7 @@ impl Plugin {
                 .is_some_and(|slot| !slot.current && slot.streams == 0 && slot.owed.is_empty())
         {
             *place = None;
+            self.waits.forget_reports(index);
         }
     }
 
@@ -137,7 +137,8 @@ impl Plugin {
             return false;
         };
         let fetches = policy.tokens.remote_keys().next().is_some();
-        let period = if fetches { HASTY_TICK_MS } else { TICK_MS };
+        let calm = calm_tick_ms(&policy);
+        let period = if fetches { HASTY_TICK_MS } else { calm };
         if let Err(error) = host.set_tick_period(period) {
             complain(host, "the tick could not be set", error);
             return false;
@@ -218,13 +219,15 @@ impl Plugin {
             }
             self.release(host, now);
             self.look_after_places(host, now);
+            self.report_hits(host, now);
         }
         self.look_after_held(host);
         let haste = self.waits.haste();
+        let calm = self.calm_tick_of(id);
         if !self.waits.somebody()
             && let Some(root) = self.roots.iter_mut().find(|root| root.id == id)
             && root.haste != haste
-            && host.set_tick_period(TICK_MS).is_ok()
+            && host.set_tick_period(calm).is_ok()
         {
             root.haste = haste;
         }
@@ -254,7 +257,20 @@ impl Plugin {
         }
     }
 
+    /// The tick period of a root for which nobody waits.
+    fn calm_tick_of(&mut self, id: u32) -> u32 {
+        let root = self.roots.iter().find(|root| root.id == id);
+        let engine = root.and_then(|root| root.engine);
+        engine
+            .and_then(|index| self.slot(index))
+            .map_or(TICK_MS, |slot| calm_tick_ms(slot.engine.policy()))
+    }
+
     fn flush(&mut self, host: &Host) {
+        for slot in self.engines.iter_mut().flatten() {
+            let failures = slot.memory.fleet.take_failures();
+            self.meters.add_times(Count::FleetFailure, failures);
+        }
         for (id, count) in self.metrics.iter().zip(self.meters.take()) {
             if count > 0 {
                 // A counter that cannot be written is lost, not a reason to refuse anybody.
@@ -262,6 +278,13 @@ impl Plugin {
             }
         }
     }
+}
+
+/// The tick period under a policy when nobody waits: as often as services are told of hits.
+fn calm_tick_ms(policy: &Policy) -> u32 {
+    let reports = policy.limits.reports_every_ms();
+    let reports = reports.and_then(|ms| u32::try_from(ms).ok());
+    reports.map_or(TICK_MS, |ms| ms.min(TICK_MS))
 }
 
 fn compile(host: &Host, size: usize) -> Option<Policy> {

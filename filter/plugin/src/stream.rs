@@ -280,6 +280,14 @@ impl Turn<'_> {
                         Err(answer) => self.go_on(suspended, answer, self.body_of(gathered)?)?,
                     }
                 }
+                Verdict::Need(Wait::Fleet(question), suspended) => {
+                    match self.ask_service(&question, now_ms) {
+                        Ok((on, until_ms)) => {
+                            return Ok(self.ask(suspended, on, until_ms, None, gathered));
+                        }
+                        Err(_) => self.go_on(suspended, Answer::Unanswered, None)?,
+                    }
+                }
                 Verdict::Need(Wait::Callout { callout, body }, suspended) => {
                     match self.call_out(&callout, now_ms) {
                         Ok((on, until_ms)) => {

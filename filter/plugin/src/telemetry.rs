@@ -169,6 +169,21 @@ pub fn keys_event(event: &KeysEvent<'_>) -> Vec<u8> {
     json.out
 }
 
+/// The line about a rate limit service that is told of hits: `action` is `fleet`, `event` `failed` or `recovered`.
+#[must_use]
+pub fn fleet_event(cluster: &[u8], domain: &[u8], answers: bool, wall_ms: u64) -> Vec<u8> {
+    let mut json = Json::default();
+    json.open(b'{');
+    json.key("ts");
+    timestamp(json.value(), wall_ms);
+    json.text("action", b"fleet");
+    json.text("cluster", cluster);
+    json.text("domain", domain);
+    json.text("event", if answers { b"recovered" } else { b"failed" });
+    json.close(b'}');
+    json.out
+}
+
 pub(crate) fn finding(json: &mut Json, found: &Finding, redact: &[Vec<u8>]) {
     json.open(b'{');
     json.text("stage", stage_name(found.stage).as_bytes());

@@ -7,10 +7,13 @@
 //! **Cost:** a wait keeps the engine's suspended request; head and body stay with the host and are read again.
 
 use palisade_engine::engine::{Answer, Suspended};
+use palisade_engine::stages::limits::fleet::{self, Question};
 use palisade_engine::stages::token::{Callout, MAX_ANSWER_BYTES};
 
 use crate::abi::{Action, Buffer, Host, HostError, Map};
+use crate::fleet_report::{self, Told};
 use crate::key_fetch::{Flight, Hope, Patience};
+use crate::metrics::Count;
 use crate::pairs;
 use crate::root::{HASTY_TICK_MS, Plugin};
 use crate::stream::{NS_PER_MS, Phase, Stream, Turn, parse_status};
@@ -27,6 +30,10 @@ const GRACE_MS: u64 = 1_000;
 pub(crate) struct Waits {
     /// Calls under way and the streams they are for.
     calls: Vec<(u32, u32)>,
+    /// The same of gRPC calls, which have tokens of their own.
+    services: Vec<(u32, u32)>,
+    /// Services that are told of hits.
+    pub(crate) reports: Vec<Told>,
     /// Streams that wait.
     waiting: u32,
     /// Those of them that wait for keys.
@@ -44,6 +51,8 @@ pub(crate) enum On {
     Callout(u32),
     /// The keys of a provider.
     Keys(Patience),
+    /// The answer to the gRPC call of this token.
+    Service(u32),
 }
 
 /// A request that waits.
@@ -96,6 +105,7 @@ impl Waits {
         self.waiting = self.waiting.saturating_sub(1);
         match on {
             On::Callout(token) => self.calls.retain(|(call, _)| *call != token),
+            On::Service(token) => self.services.retain(|(call, _)| *call != token),
             On::Keys(_) => self.for_keys = self.for_keys.saturating_sub(1),
         }
     }
@@ -124,6 +134,41 @@ impl Plugin {
             return;
         }
         turn.finish_outside(answer.unwrap_or(Answer::Unanswered));
+    }
+}
+
+impl Plugin {
+    /// `proxy_on_grpc_receive`, `proxy_on_grpc_close`: a rate limit service has answered with a message of this size, or has failed.
+    pub(crate) fn service_answered(&mut self, host: &Host, token: u32, size: Option<usize>) {
+        if self.report_answered(host, token, size) {
+            return;
+        }
+        let call = self.waits.services.iter().find(|(call, _)| *call == token);
+        let Some(id) = call.map(|(_, stream)| *stream) else {
+            return;
+        };
+        let Some(mut turn) = self.turn(host, id) else {
+            return;
+        };
+        match turn.phase {
+            Phase::Asking(asking) if matches!(asking.on, On::Service(call) if call == token) => {}
+            _ => return,
+        }
+        // Read before the stream becomes the context that calls act on.
+        let message = size.and_then(|size| message(host, size));
+        if host.act_on(id).is_err() {
+            return;
+        }
+        turn.finish_outside(message.map_or(Answer::Unanswered, Answer::Counted));
+    }
+}
+
+/// The message of the gRPC answer whose callback runs; nothing when it cannot be read or is too long.
+pub(crate) fn message(host: &Host, size: usize) -> Option<&[u8]> {
+    match size {
+        0 => Some(&[]),
+        1..=fleet::MAX_ANSWER_BYTES => host.buffer(Buffer::GrpcMessage, size).ok(),
+        _ => None,
     }
 }
 
@@ -215,6 +260,27 @@ impl Turn<'_> {
         Ok((On::Callout(token), until_ms))
     }
 
+    /// Asks a rate limit service: as [`Turn::call_out`].
+    pub(crate) fn ask_service(
+        &mut self,
+        question: &Question,
+        now_ms: Option<u64>,
+    ) -> Result<(On, u64), HostError> {
+        if self.waits.waiting >= MAX_WAITING {
+            return Err(HostError::NotFound);
+        }
+        let now_ms = match now_ms {
+            Some(now) => now,
+            None => self.host.monotonic_ns()? / NS_PER_MS,
+        };
+        let token = fleet_report::call(self.host, question)?;
+        self.meters.add(Count::FleetCall);
+        let until_ms = now_ms
+            .saturating_add(u64::from(question.timeout_ms))
+            .saturating_add(GRACE_MS);
+        Ok((On::Service(token), until_ms))
+    }
+
     /// Whether to wait for keys, and until when; else what to go on with.
     pub(crate) fn hope_for_keys(
         &mut self,
@@ -251,6 +317,7 @@ impl Turn<'_> {
         waits.waiting = waits.waiting.saturating_add(1);
         match on {
             On::Callout(token) => waits.calls.push((token, self.id)),
+            On::Service(token) => waits.services.push((token, self.id)),
             On::Keys(_) => {
                 waits.for_keys = waits.for_keys.saturating_add(1);
                 if waits.for_keys == 1 && self.host.set_tick_period(HASTY_TICK_MS).is_ok() {

@@ -3,12 +3,11 @@
 //! **Invariant:** shows what the engine decides; reply header fields beside [`super::expect::ENGINE_FIELDS`] and the
 //! text of events are the plugin's, so this driver reports findings as `"stage":…,"reason":…` texts of the same form.
 
-use palisade_engine::engine::{Answer, Engine, Report, Resumed, Verdict, Wait};
+use palisade_engine::engine::{Answer, Engine, Memory, Report, Resumed, Verdict, Wait};
 use palisade_engine::env::{
     Cas, Certificate, Connection, CounterStore, Env, MemoryStore, Outside, StoreError, Worker,
 };
 use palisade_engine::request::{RequestHead, client_addr};
-use palisade_engine::stages::token::Memory;
 use palisade_engine::units::{Monotonic, UnixTime};
 use palisade_engine::verdict::{Denial, Edits};
 
@@ -99,7 +98,9 @@ impl Session for NativeSession {
             let body = message.body();
             let answer = match (wait, message.fault) {
                 // Nobody answers call-outs here.
-                (Wait::Keys { .. } | Wait::Callout { .. }, _) => Answer::Unanswered,
+                (Wait::Keys { .. } | Wait::Callout { .. } | Wait::Fleet(_), _) => {
+                    Answer::Unanswered
+                }
                 (Wait::Body { .. }, Some(Fault::BodyNever)) => Answer::BodyUnavailable,
                 (Wait::Body { max, .. }, _) if body.len() > max => Answer::BodyTooLarge,
                 (Wait::Body { .. }, _) => Answer::Body(&body),

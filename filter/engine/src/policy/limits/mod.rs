@@ -8,6 +8,7 @@ mod algorithm;
 mod concurrency;
 mod cost;
 mod count;
+mod fleet;
 mod key;
 mod penalty;
 mod plan;
@@ -22,12 +23,14 @@ use super::Mode;
 use super::compile::Compiler;
 use super::read::{Located, Path, section};
 use super::values::{Count, Name, QuotaText};
+use crate::stages::limits::fleet::Service;
 use crate::stages::limits::{
     Algorithm, Bans, DEFAULT_WAYS, LONGEST_MS, Limit, LimitStage, Missing,
 };
 use crate::stages::token::TokenStage;
 use cost::CostConfig;
 use count::CountBy;
+use fleet::{Scope, ServiceConfig};
 use key::{Key, MissingWord};
 use penalty::PenaltyConfig;
 use plan::PlansConfig;
@@ -65,6 +68,10 @@ section! {
         penalty: Option<PenaltyConfig>,
         /// Count by response instead of by request.
         count: Option<CountBy>,
+        /// Who counts together: the workers of one Envoy, or several Envoys by a rate limit service.
+        scope: Scope = "local",
+        /// The rate limit service of `scope: fleet`.
+        service: Option<Located<ServiceConfig>>,
         /// Mode of this limit.
         mode: Mode = "enforce",
     }
@@ -90,6 +97,7 @@ impl Compiler<'_> {
         tokens: &mut TokenStage,
     ) -> LimitStage {
         let mut limits: Vec<Limit> = Vec::new();
+        let mut services = Vec::new();
         for (index, Located { at, value }) in list.into_iter().enumerate() {
             if index == MOST_LIMITS {
                 self.errors.push(
@@ -98,7 +106,7 @@ impl Compiler<'_> {
                     format!("write at most {MOST_LIMITS}"),
                 );
             }
-            let limit = self.limit(&at, value, tokens);
+            let limit = self.limit(&at, value, tokens, &mut services);
             if limits.iter().any(|earlier| earlier.name == limit.name) {
                 self.taken(&at, &limit.name);
             }
@@ -125,6 +133,7 @@ impl Compiler<'_> {
             limits,
             sets,
             bans,
+            services,
             ..LimitStage::default()
         };
         if !stage.limits.is_empty() {
@@ -135,7 +144,13 @@ impl Compiler<'_> {
         stage
     }
 
-    fn limit(&mut self, at: &Path, config: LimitConfig, tokens: &TokenStage) -> Limit {
+    fn limit(
+        &mut self,
+        at: &Path,
+        config: LimitConfig,
+        tokens: &TokenStage,
+        services: &mut Vec<Service>,
+    ) -> Limit {
         let burst = self.burst(at, &config);
         let key = self.limit_key(at, config.key);
         let window = config.quota.0.window;
@@ -144,6 +159,7 @@ impl Compiler<'_> {
             .penalty
             .map(|penalty| self.penalty(&at.key("penalty"), &penalty, window));
         let (statuses, failures) = self.count_by(&at.key("count"), config.count);
+        let fleet = self.fleet(at, config.scope, config.service, services);
         let mut limit = Limit {
             name: config.name.0.into_bytes(),
             when: self.condition(config.when),
@@ -159,12 +175,14 @@ impl Compiler<'_> {
             penalty,
             statuses,
             failures,
+            fleet,
             monitor: config.mode == Mode::Monitor,
         };
         self.check_window(at, &limit);
         self.check_key(at, &limit, tokens);
         self.check_cost(at, &limit);
         self.check_penalty(at, &mut limit, scope);
+        self.check_fleet(at, &limit);
         limit
     }
 

@@ -197,7 +197,13 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn within(&mut self, at: &Path, span: &Duration, least: u64, most: u64) -> u64 {
+    pub(in crate::policy) fn within(
+        &mut self,
+        at: &Path,
+        span: &Duration,
+        least: u64,
+        most: u64,
+    ) -> u64 {
         let ms = span.0.ms;
         if !(least..=most).contains(&ms) {
             self.errors.push(

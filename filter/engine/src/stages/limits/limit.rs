@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::Facts;
 use super::condition::Condition;
 use super::cost::Cost;
+use super::fleet::Fleet;
 use super::key::{KeyPart, Missing};
 use super::penalty::Penalty;
 use super::plan::Plans;
@@ -39,6 +40,8 @@ pub struct Limit {
     pub statuses: Vec<u16>,
     /// Count failed authentications only (reserve before a credential is verified, give back when it did not fail).
     pub failures: bool,
+    /// Counted by several Envoys together.
+    pub fleet: Option<Fleet>,
     /// Report only.
     pub monitor: bool,
 }
@@ -149,6 +152,7 @@ impl Limit {
             penalty: None,
             statuses: Vec::new(),
             failures: false,
+            fleet: None,
             monitor: false,
         }
     }

@@ -22,6 +22,7 @@ mod cost;
 mod counts;
 mod entry;
 mod fields;
+pub mod fleet;
 mod key;
 mod limit;
 mod penalty;
@@ -67,6 +68,8 @@ pub struct LimitStage {
     pub hash_key: [u8; 16],
     /// Who is banned.
     pub bans: Bans,
+    /// Services that count for several Envoys.
+    pub services: Vec<fleet::Service>,
 }
 
 /// What a request charged, kept until its response: owned, small.
@@ -74,6 +77,10 @@ pub struct LimitStage {
 pub struct Charges {
     /// Reservations to give back when the response status does not count.
     pub reserved: Vec<Reservation>,
+    /// What a service is still asked about.
+    fleet: Vec<fleet::Asked>,
+    /// All charges, to give back when a service refuses; kept only where one is asked.
+    undo: Vec<Reservation>,
 }
 
 /// One reservation (opaque outside this stage).
@@ -99,6 +106,7 @@ impl Default for LimitStage {
             ways: DEFAULT_WAYS,
             hash_key: [0; 16],
             bans: Bans::default(),
+            services: Vec::new(),
         }
     }
 }
@@ -119,6 +127,7 @@ struct Late {
     quota: Quota,
     cost: u32,
     needs_body: bool,
+    fleet: Option<fleet::Name>,
 }
 
 impl Pending {
@@ -145,6 +154,8 @@ struct Due<'l> {
     quota: Quota,
     /// What it is charged.
     cost: u32,
+    /// What a service calls its counter.
+    fleet: Option<fleet::Name>,
 }
 
 /// The strictest refusal: the longest wait, then the fewest places left.
@@ -196,6 +207,7 @@ impl LimitStage {
                 quota: due.quota,
                 cost: due.cost,
                 needs_body: due.limit.needs_body(facts.length),
+                fleet: due.fleet,
             });
         }
         pending
@@ -215,6 +227,11 @@ impl LimitStage {
         charges: &mut Charges,
         found: &mut Findings,
     ) -> Result<(), Denial> {
+        let due = self.due_pending(pending, fields, found);
+        self.charge(&due, pending.who.as_ref(), monitor, env, charges, found)
+    }
+
+    fn due_pending(&self, pending: &Pending, fields: Fields<'_>, found: &Findings) -> Vec<Due<'_>> {
         let known = Known::new(fields.length, found);
         let mut due = Vec::new();
         for late in &pending.list {
@@ -232,10 +249,11 @@ impl LimitStage {
                     key,
                     quota,
                     cost,
+                    fleet: self.name_with_fields(limit, late.fleet, fields),
                 });
             }
         }
-        self.charge(&due, pending.who.as_ref(), monitor, env, charges, found)
+        due
     }
 
     fn charge<S: Outside>(
@@ -253,6 +271,7 @@ impl LimitStage {
         let table = Table::new(self);
         let mut charged: Vec<Reservation> = Vec::new();
         let mut places: Vec<Place> = Vec::new();
+        let mut met = Vec::new();
         let mut refusal: Option<Refusal<'_>> = None;
         let mut excesses: Vec<&Limit> = Vec::new();
         let mut failure = None;
@@ -278,6 +297,9 @@ impl LimitStage {
                     if !refused && purpose == Purpose::Charge {
                         charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
                         places.extend(works.iter().filter_map(|work| work.place(first.key)));
+                        for work in &works {
+                            self.meet_fleet(work, due, first.key, &mut met);
+                        }
                     }
                 }
                 Err(reason) => {
@@ -300,7 +322,11 @@ impl LimitStage {
             })
         });
         let Some(denial) = denial else {
+            charges.fleet.append(&mut met);
             for reservation in charged {
+                if !self.services.is_empty() {
+                    charges.undo.push(reservation.clone());
+                }
                 let counted_later = self
                     .limits
                     .get(reservation.limit)
@@ -427,6 +453,7 @@ impl LimitStage {
                     key,
                     quota,
                     cost: limit.cost.by_head(facts, quota.count),
+                    fleet: self.name(limit, facts),
                 });
             }
         }
