@@ -37,11 +37,16 @@ impl Sets {
         }
     }
 
+    /// How many they are.
+    pub(crate) const fn count(self) -> u64 {
+        self.mask.saturating_add(1)
+    }
+
     /// Bytes of the store when every set has a value of `value` bytes.
     pub(crate) fn most_bytes(self, value: u64) -> u64 {
         let name = u64::try_from(self.name(0).len()).unwrap_or(u64::MAX);
         let set = KEY_OVERHEAD.saturating_add(name).saturating_add(value);
-        self.mask.saturating_add(1).saturating_mul(set)
+        self.count().saturating_mul(set)
     }
 
     /// The key of a hash's set: prefix, the layout's version, and the set's index (the hash's low bits) in hexadecimal.

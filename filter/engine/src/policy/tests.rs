@@ -287,6 +287,10 @@ fn single_faults() {
             "limits[0].algorithm: `exact_log` is not an algorithm of limits; write `sliding_window`: it keeps an exact log",
         ),
         (
+            r#"{"table": {"clients": 524288, "ways": 4}}"#,
+            "table.clients: `524288` is too many for 4 ways; write at most 262144, or more `ways`",
+        ),
+        (
             r#"{"limits": [{"name": "a", "quota": "5/1m", "algorithm": "leaky"}]}"#,
             "limits[0].algorithm: `leaky` is not an algorithm of limits; write one of",
         ),

@@ -140,7 +140,7 @@ fn print_human(file: &str, errors: &[Value], implied: Option<&Value>) {
                 .iter()
                 .map(|item| {
                     item.as_str()
-                        .map_or_else(|| item.to_string(), str::to_owned)
+                        .map_or_else(|| newcomers_line(item), str::to_owned)
                 })
                 .collect::<Vec<_>>()
                 .join(", "),
@@ -148,6 +148,40 @@ fn print_human(file: &str, errors: &[Value], implied: Option<&Value>) {
         };
         say!("  {name:<24} {shown}");
     }
+}
+
+/// An item of `newcomers_refused` for people.
+fn newcomers_line(item: &Value) -> String {
+    let text = |key: &str| match item.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    format!(
+        "{}: not below {} charges/s of ever new clients ({} charges in one set within {} s)",
+        text("limit"),
+        text("table_per_second"),
+        text("set_charges"),
+        text("within_s"),
+    )
+}
+
+/// Below which charging by others newcomers of each limit are admitted.
+fn newcomers(policy: &Policy) -> Vec<Value> {
+    let per_second = |in_1000_s: u64| format!("{}.{:03}", in_1000_s / 1000, in_1000_s % 1000);
+    let limits = policy.limits.limits.iter();
+    limits
+        .filter_map(|limit| {
+            let capacity = policy.limits.capacity(limit)?;
+            Some(json!({
+                "limit": String::from_utf8_lossy(&limit.name),
+                "set_charges": capacity.charges,
+                "within_s": per_second(capacity.horizon_ms),
+                "set_per_second": per_second(capacity.set),
+                "table_per_second": per_second(capacity.table),
+            }))
+        })
+        .collect()
 }
 
 /// What a policy asks of the host.
@@ -169,6 +203,7 @@ fn implied(policy: &Policy, env: &BTreeMap<String, String>) -> Value {
         "shared_data_bytes": implied.table_bytes.saturating_add(implied.marks_bytes).saturating_add(implied.bans_bytes),
         "shared_data_keys": implied.table_sets.saturating_add(implied.marks_sets).saturating_add(implied.bans_sets),
         "clients_remembered": implied.table_clients,
+        "newcomers_refused": newcomers(policy),
         "marks_remembered": implied.marks,
         "bans_remembered": implied.bans,
         "body_bytes_held": implied.body_bytes,

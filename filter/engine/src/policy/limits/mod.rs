@@ -23,6 +23,7 @@ use super::Mode;
 use super::compile::Compiler;
 use super::read::{Located, Path, section};
 use super::values::{Count, Name, QuotaText};
+use crate::sets::MAX_SETS;
 use crate::stages::limits::fleet::Service;
 use crate::stages::limits::{
     Algorithm, Bans, DEFAULT_WAYS, LONGEST_MS, Limit, LimitStage, Missing,
@@ -82,6 +83,8 @@ section! {
     struct Table {
         /// Clients held at a time for each limit; beyond it the least active make room.
         clients: Count<64, 524288> = 65536,
+        /// Clients that share a set: more ways, fewer newcomers refused under attack, longer entries.
+        ways: Count<2, 16> = 8,
         /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
         marks: Count<64, 1048576> = 65536,
         /// Bans held at a time, counts of excesses that may lead to one and past bans that are remembered among them.
@@ -113,8 +116,17 @@ impl Compiler<'_> {
             limits.push(limit);
         }
         Self::keep_claims(&mut limits, tokens);
-        let ways = u32::from(DEFAULT_WAYS);
-        let sets = table.clients.0.div_ceil(ways).next_power_of_two();
+        let ways = u8::try_from(table.ways.0).unwrap_or(DEFAULT_WAYS);
+        let wanted = table.clients.0.div_ceil(u32::from(ways));
+        let sets = wanted.next_power_of_two();
+        if sets > MAX_SETS {
+            let most = MAX_SETS.saturating_mul(u32::from(ways));
+            self.errors.push(
+                &Path::default().key("table").key("clients"),
+                format!("`{}` is too many for {ways} ways", table.clients.0),
+                format!("write at most {most}, or more `ways`"),
+            );
+        }
         let mut bans = Bans {
             sets: Bans::sets_for(table.bans.0),
             ..Bans::default()
@@ -134,11 +146,12 @@ impl Compiler<'_> {
             sets,
             bans,
             services,
+            ways,
             ..LimitStage::default()
         };
         if !stage.limits.is_empty() {
             self.implied.table_sets = sets;
-            self.implied.table_clients = sets.saturating_mul(ways);
+            self.implied.table_clients = sets.saturating_mul(u32::from(ways));
             self.implied.table_bytes = stage.memory_bytes();
         }
         stage

@@ -7,15 +7,18 @@
 //! Refused requests are never charged. Nothing a client sent is stored: keys are hashed (`key.rs`).
 //! A ban stops its client or subject whatever set it, before any limit is looked at (`bans.rs`, `sentence.rs`).
 //! **Memory:** one store entry a set, [`LimitStage::memory_bytes`] at most, whatever reloads do: entries are addressed
-//! by set index. A client costs 15 to 31 bytes a limit (17 counters, zero ones left out), its set about 20 more.
-//! **Price of the bound:** a set keeps [`WAYS`] clients a limit. Newcomers can be refused early only after others in their
-//! set were charged `WAYS × quota` times within two windows (the floor rises by one only when all of a full set's records
-//! rose above it, each by a charge of its own).
+//! by set index (for a window after a reload: at most what the older policy could take).
+//! **Price of the bound:** a set keeps `ways` clients a limit. Newcomers can be refused early only after others in their set
+//! were charged `ways × quota` times within two windows: `capacity.rs` derives it and tells the rate for the whole table.
+//! A charge that is given back counts for that if its client was pushed out meanwhile.
+//! **Reload:** a changed quota or burst keeps the counts; changed ways keep them too (a smaller set joins its emptiest into
+//! the floor); a changed number of sets, window, algorithm or name starts afresh.
 //! **Cost:** one load and one swap a distinct key; limits with the same key share both. Where something can ban, one load
 //! more for the client, and one for the subject if it can ban subjects.
 
 mod bans;
 mod bytes;
+mod capacity;
 mod concurrency;
 mod condition;
 mod cost;
@@ -44,6 +47,7 @@ use crate::verdict::{Denial, Reason, Stage};
 
 use bans::Who;
 pub use bans::{Bans, LONGEST_MS};
+pub use capacity::Capacity;
 pub use condition::{Condition, HeaderTest};
 pub use cost::{Cost, Known};
 pub use counts::MAX_LOG_QUOTA;
@@ -429,6 +433,11 @@ impl LimitStage {
             return 0;
         }
         Table::new(self).most_bytes()
+    }
+
+    /// Sets of its table, as they are.
+    fn table_sets(&self) -> u64 {
+        Table::new(self).sets()
     }
 
     fn ways(&self) -> usize {

@@ -263,6 +263,10 @@ impl<'p> Table<'p> {
         Err(Reason::CountersContended)
     }
 
+    pub(super) fn sets(self) -> u64 {
+        self.sets.count()
+    }
+
     pub(super) fn most_bytes(self) -> u64 {
         self.sets.most_bytes(self.entry_bytes())
     }

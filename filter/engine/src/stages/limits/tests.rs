@@ -688,3 +688,115 @@ fn maxima_do_not_overflow() {
     }
     assert_eq!(stage(8192, Vec::new()).memory_bytes(), 0);
 }
+
+/// Others charge as much as they can below the capacity, in bursts, pauses and with whole quotas: no newcomer is refused.
+#[test]
+fn newcomers_are_admitted_below_the_capacity() {
+    let mut admitted = 0;
+    for seed in 1..=120 {
+        let mut random = Random(seed * 7919);
+        let ways = 2 + random.below(4);
+        let quota = u32::try_from(1 + random.below(6)).unwrap();
+        let mut one = limit("a", quota, 1600);
+        match seed % 4 {
+            0 => one.algorithm = Algorithm::FixedWindow,
+            1 => {
+                one.algorithm = Algorithm::TokenBucket;
+                one.burst = u32::try_from(1 + random.below(6)).unwrap();
+            }
+            2 => one.quota.count = 129 + quota,
+            _ => {}
+        }
+        let mut stage = stage(1, vec![one]);
+        stage.ways = u8::try_from(ways).unwrap();
+        let capacity = stage.capacity(&stage.limits[0]).unwrap();
+        assert!(capacity.set > 0);
+        let mut store = MemoryStore::default();
+        let mut charged: Vec<u64> = Vec::new();
+        let (mut now, mut next) = (100_000_u64, 0_u32);
+        let pauses = [0, 1, 30, capacity.horizon_ms / 4, capacity.horizon_ms];
+        let rounds = if seed % 4 == 2 { 6000 } else { 1500 };
+        for _ in 0..rounds {
+            if random.below(3) == 0 {
+                let pause = pauses[usize::try_from(random.below(5)).unwrap()];
+                now += random.below(pause + 1) / if seed % 4 == 2 { 40 } else { 1 };
+            }
+            let recent = charged.iter().rev();
+            let recent = recent.take_while(|time| now - **time < capacity.horizon_ms);
+            let within = recent.count() as u64;
+            if within + 1 >= capacity.charges {
+                now += random.below(capacity.horizon_ms);
+                continue;
+            }
+            // Old clients, the last few of them, spend what they have; new ones must get in.
+            let old = next > 0 && random.below(3) > 0;
+            let client = if old {
+                let back = random.below(2 * ways + 1);
+                next.saturating_sub(u32::try_from(back).unwrap())
+            } else {
+                next += 1;
+                next
+            };
+            let done = admits(&stage, client, &mut store, now);
+            assert!(
+                done || old,
+                "seed {seed}: newcomer {client} at {now}, {within} charges"
+            );
+            if done {
+                charged.push(now);
+                admitted += u64::from(!old);
+            }
+        }
+    }
+    assert!(admitted > 5_000, "{admitted}");
+}
+
+/// Ever new clients over a whole table: none is refused at the printed rate, many far above it.
+#[test]
+fn the_table_takes_the_printed_rate() {
+    for (sets, quota) in [(64, 3), (32, 40), (8, 130)] {
+        let stage = stage(sets, vec![limit("a", quota, 1600)]);
+        let capacity = stage.capacity(&stage.limits[0]).unwrap();
+        let mut refused = Vec::new();
+        for times in [1, 20] {
+            let mut store = MemoryStore::default();
+            let rate = capacity.table * times;
+            let span = 3 * capacity.horizon_ms;
+            let total = (rate * span / 1_000_000).min(40_000);
+            let lost = (0..total).filter(|client| {
+                let client = u32::try_from(*client).unwrap();
+                !admits(
+                    &stage,
+                    client,
+                    &mut store,
+                    u64::from(client) * 1_000_000 / rate,
+                )
+            });
+            refused.push(lost.count());
+            assert!(total > 100, "{quota}: {total}");
+        }
+        assert!(refused[0] == 0 && refused[1] > 0, "{quota}: {refused:?}");
+    }
+}
+
+/// A reload that makes sets smaller pushes out the emptiest, and joins them: nobody gets a fresh quota.
+#[test]
+fn fewer_ways_keep_the_counts() {
+    let of = |ways| LimitStage {
+        ways,
+        ..stage(1, vec![limit("a", 4, 10 * SECOND)])
+    };
+    let mut store = MemoryStore::default();
+    let mut admitted = [0_u32; 16];
+    let mut now = 0;
+    for ways in [16, 2, 8, 3, 16, 2] {
+        for client in (0..16).chain((0..16).rev()) {
+            now += 1;
+            admitted[client as usize] += u32::from(admits(&of(ways), client, &mut store, now));
+        }
+        let most = of(ways).memory_bytes();
+        assert!(u64::try_from(store.bytes()).unwrap() <= most, "{ways}");
+    }
+    assert!(admitted.iter().all(|count| *count <= 4), "{admitted:?}");
+    assert!(admitted[15] > 0, "{admitted:?}");
+}

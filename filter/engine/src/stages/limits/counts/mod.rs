@@ -126,6 +126,21 @@ impl Rule {
         now.saturating_add(longest)
     }
 
+    /// Places that a floor must have filled to refuse a newcomer, and within how many milliseconds others must have
+    /// been charged them in each of a set's ways (`capacity.rs`).
+    pub(super) fn horizon(self) -> (u64, u64) {
+        let quota = u64::from(self.least);
+        match self.kind {
+            Kind::Log => (quota, self.window_ms.saturating_add(1).saturating_mul(2)),
+            Kind::Ring => (quota, ring::lifetime(self.width_ms.get()).saturating_mul(2)),
+            Kind::Fixed => (quota, self.window_ms),
+            Kind::Bucket => (
+                u64::from(self.burst),
+                bucket::full_ms(self.burst, self.window_ms, self.least),
+            ),
+        }
+    }
+
     /// The most that can be charged at once.
     pub(super) fn capacity(self) -> u32 {
         match self.kind {

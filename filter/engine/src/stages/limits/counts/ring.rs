@@ -27,6 +27,11 @@ pub(super) const fn width(window_ms: u64) -> u64 {
     window_ms.saturating_add(PARTS.saturating_sub(1)) / PARTS
 }
 
+/// How long a charge counts at most.
+pub(super) const fn lifetime(width_ms: u64) -> u64 {
+    width_ms.saturating_mul(PARTS.saturating_add(1))
+}
+
 pub(super) fn most_bytes(quota: u32) -> u64 {
     varint_bytes(u64::from(quota))
         .saturating_mul(PARTS.saturating_add(1))
