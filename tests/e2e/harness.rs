@@ -288,6 +288,48 @@ fn four_workers_admit_exactly_the_quota() {
     assert_eq!(admitted.into_inner(), 100);
 }
 
+/// A full table says so: who made room, the floor that newcomers met, and races that were lost.
+#[test]
+fn the_table_of_limits_tells_what_happens_to_it() {
+    let shared = Shared::new();
+    let losses = Arc::new(AtomicUsize::new(0));
+    let left = losses.clone();
+    let mut start = config(
+        br#"{"table":{"clients":64,"ways":2},"limits":[{"name":"per-client","key":["client"],"quota":"2/10m"}]}"#,
+    );
+    start.shared = shared.clone();
+    start.fault = Some(Box::new(move |called| {
+        let lose = called == "proxy_set_shared_data"
+            && left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok();
+        // CAS_MISMATCH.
+        lose.then_some(Injected::Status(8))
+    }));
+    let mut vm = Vm::start(filter(), start).unwrap();
+    let metric = |name: &str| shared.metric(&format!("palisade.table.{name}"));
+    vm.tick().unwrap();
+    assert_eq!(metric("evictions"), Some(0));
+    assert_eq!(metric("floor"), Some(0));
+    losses.store(3, Ordering::SeqCst);
+    let mut refused = 0;
+    for client in 0..1000 {
+        let from = format!("192.0.{}.{}:5", client / 250, client % 250);
+        let status = ask(&mut vm, &Request::get("/").from_address(&from)).status;
+        refused += u64::from(status == 429);
+    }
+    vm.tick().unwrap();
+    // 32 sets of 2: all but 64 of those who were charged made room.
+    assert!(refused > 0);
+    assert_eq!(metric("evictions"), Some(1000 - refused - 64));
+    assert_eq!(metric("conflicts"), Some(3));
+    assert_eq!(metric("floor"), Some(1000));
+    vm.tick().unwrap();
+    assert_eq!(metric("floor"), Some(0));
+}
+
 /// Clocks that go backwards: a verdict each, never more than the quota.
 #[test]
 fn clocks_going_backwards() {

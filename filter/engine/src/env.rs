@@ -130,6 +130,17 @@ pub enum Note {
     Verified(usize),
 }
 
+/// What happens to the limits' table now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableEvent {
+    /// So many clients made room in a full set.
+    Evicted(u32),
+    /// Another worker wrote first; it is tried again.
+    Conflict,
+    /// A newcomer met a floor of so many thousandths of its quota.
+    Floor(u32),
+}
+
 /// Hash of a signature that a host is asked to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashName {
@@ -165,6 +176,9 @@ pub trait Outside: CounterStore {
 
     /// Something was decided.
     fn note(&mut self, _note: Note) {}
+
+    /// Something happened to the limits' table, for metrics; always told, and rare.
+    fn table(&mut self, _event: TableEvent) {}
 
     /// Verifies an RSA PKCS#1 v1.5 or ECDSA (DER) signature under a key in SPKI DER, where the host can.
     fn verify_signature(

@@ -4,10 +4,10 @@
 //! **Invariant:** version 0 never reaches the host (it means "unconditional" there, DESIGN §3.4); any status that is
 //! neither success, absence nor a lost race is `Failed`, and the stage's policy decides.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use palisade_engine::env::{
-    Cas, CounterStore, HashName, HostVerdict, Note, Outside, Step, StoreError,
+    Cas, CounterStore, HashName, HostVerdict, Note, Outside, Step, StoreError, TableEvent,
 };
 use palisade_engine::stages::limits::Worker;
 
@@ -49,6 +49,20 @@ impl<'h> SharedCounters<'h> {
 /// that fails otherwise, or whose answer we cannot read, is asked again next time.
 static ABSENT: AtomicBool = AtomicBool::new(false);
 
+/// What happened to the limits' table since the last tick. A VM's, not a policy's: all policies share the table.
+static EVICTED: AtomicU32 = AtomicU32::new(0);
+static CONFLICTS: AtomicU32 = AtomicU32::new(0);
+static FLOOR: AtomicU32 = AtomicU32::new(0);
+
+/// Since the last tick: clients that made room, lost races, and the highest floor met in thousandths of a quota.
+pub(crate) fn take_table() -> (u32, u32, u32) {
+    (
+        EVICTED.swap(0, Ordering::Relaxed),
+        CONFLICTS.swap(0, Ordering::Relaxed),
+        FLOOR.swap(0, Ordering::Relaxed),
+    )
+}
+
 /// Room made at once: growing would show in a step's cost.
 const KEPT: usize = 16;
 
@@ -75,6 +89,14 @@ impl Outside for SharedCounters<'_> {
         } else {
             self.kept.push((self.step, note));
         }
+    }
+
+    fn table(&mut self, event: TableEvent) {
+        match event {
+            TableEvent::Evicted(many) => EVICTED.fetch_add(many, Ordering::Relaxed),
+            TableEvent::Conflict => CONFLICTS.fetch_add(1, Ordering::Relaxed),
+            TableEvent::Floor(share) => FLOOR.fetch_max(share, Ordering::Relaxed),
+        };
     }
 
     fn verify_signature(

@@ -7,6 +7,8 @@
 //! | `palisade.host_failures` | requests refused because a hostcall failed |
 //! | `palisade.fleet.calls` | calls to rate limit services |
 //! | `palisade.fleet.failures` | those without an answer that can be read |
+//! | `palisade.table.evictions` | clients that made room in a full set of the limits' table |
+//! | `palisade.table.conflicts` | charges tried again because another worker wrote first |
 //! | `palisade.denied.<code>` | refusals by reason |
 //! | `palisade.monitored.<code>` | findings that monitor mode let pass, by reason |
 //! | `palisade.stage.<stage>.denied`, `….monitored` | the same by stage |
@@ -28,6 +30,10 @@ pub enum Count {
     FleetCall,
     /// It did not answer so that it can be read.
     FleetFailure,
+    /// So many clients made room in the limits' table.
+    Evicted(u32),
+    /// So many lost races for an entry of it.
+    Conflicts(u32),
     /// A refusal.
     Denied(Stage, Reason),
     /// A finding that was let pass.
@@ -55,6 +61,8 @@ impl Meters {
             Count::HostFailure => self.bump(2),
             Count::FleetCall => self.bump(3),
             Count::FleetFailure => self.bump(4),
+            Count::Evicted(many) => self.bump_by(5, u64::from(many)),
+            Count::Conflicts(many) => self.bump_by(6, u64::from(many)),
             Count::Denied(stage, reason) => {
                 self.bump(DENIED.saturating_add(reason_index(reason)));
                 self.bump(STAGE_DENIED.saturating_add(stage_index(stage)));
@@ -79,11 +87,19 @@ impl Meters {
     }
 
     fn bump(&mut self, index: usize) {
+        self.bump_by(index, 1);
+    }
+
+    fn bump_by(&mut self, index: usize, many: u64) {
         if let Some(slot) = self.counts.get_mut(index) {
-            *slot = slot.saturating_add(1);
+            *slot = slot.saturating_add(many);
         }
     }
 }
+
+/// The gauge beside the counters: the highest floor of the limits' table that newcomers met between two ticks of the worker
+/// that reported last, in thousandths of their quota.
+pub const FLOOR: &str = "palisade.table.floor";
 
 /// All names, in order. Configure time only.
 #[must_use]
@@ -94,6 +110,8 @@ pub fn names() -> Vec<String> {
         "host_failures",
         "fleet.calls",
         "fleet.failures",
+        "table.evictions",
+        "table.conflicts",
     ]
     .map(|name| format!("palisade.{name}"))
     .into();
@@ -138,7 +156,7 @@ const STAGES: [Stage; 9] = [
     Stage::Body,
 ];
 const REASONS: usize = Reason::ALL.len();
-const DENIED: usize = 5;
+const DENIED: usize = 7;
 const MONITORED: usize = DENIED + REASONS;
 const STAGE_DENIED: usize = MONITORED + REASONS;
 const STAGE_MONITORED: usize = STAGE_DENIED + STAGES.len();
@@ -183,6 +201,8 @@ mod tests {
         assert_eq!(counted(Count::HostFailure), ["palisade.host_failures"]);
         assert_eq!(counted(Count::FleetCall), ["palisade.fleet.calls"]);
         assert_eq!(counted(Count::FleetFailure), ["palisade.fleet.failures"]);
+        assert_eq!(counted(Count::Evicted(1)), ["palisade.table.evictions"]);
+        assert_eq!(counted(Count::Conflicts(1)), ["palisade.table.conflicts"]);
         for reason in Reason::ALL {
             for stage in STAGES {
                 let (code, name) = (reason.row().code, stage_name(stage));

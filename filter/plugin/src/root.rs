@@ -12,7 +12,7 @@ use palisade_engine::stages::token::certificate::CertificateParts;
 use palisade_engine::units::{Monotonic, UnixTime};
 
 use crate::abi::{Buffer, Host, HostError, Level};
-use crate::counters::SharedCounters;
+use crate::counters::{self, SharedCounters};
 use crate::key_fetch;
 use crate::metrics::{self, Count, Meters};
 use crate::stream::{NS_PER_MS, Stream, leave};
@@ -30,6 +30,8 @@ pub(crate) struct Plugin {
     pub(crate) waits: Waits,
     /// Ids in the order of [`metrics::names`]; empty until defined.
     metrics: Vec<u32>,
+    /// Id of [`metrics::FLOOR`], and what this worker recorded last.
+    floor: Option<(u32, u32)>,
 }
 
 /// A root context.
@@ -202,6 +204,8 @@ impl Plugin {
                 }
             }
         }
+        let floor = host.define_gauge(metrics::FLOOR.as_bytes());
+        self.floor = floor.ok().map(|id| (id, 0));
     }
 
     /// `proxy_on_tick`.
@@ -267,6 +271,15 @@ impl Plugin {
     }
 
     fn flush(&mut self, host: &Host) {
+        let (evicted, conflicts, met) = counters::take_table();
+        self.meters.add(Count::Evicted(evicted));
+        self.meters.add(Count::Conflicts(conflicts));
+        if let Some((id, shown)) = &mut self.floor
+            && (met > 0 || *shown > 0)
+        {
+            *shown = met;
+            let _ = host.record(*id, u64::from(met));
+        }
         for slot in self.engines.iter_mut().flatten() {
             let failures = slot.memory.fleet.take_failures();
             self.meters.add_times(Count::FleetFailure, failures);

@@ -153,15 +153,17 @@ pub(super) struct Visit {
 }
 
 /// Writes the value that follows `entry`: `changes` for the visiting client, everything else as it was.
-/// With `only`, groups of limits that are not in it are left out (they are of an older policy).
+/// With `only`, groups of limits that are not in it are left out (they are of an older policy). Returns how many
+/// clients had to make room.
 pub(super) fn rewrite(
     entry: &[u8],
     visit: Visit,
     changes: &[Change<'_>],
     only: Option<&[u32]>,
     out: &mut Vec<u8>,
-) {
+) -> u32 {
     let now = visit.now;
+    let mut evicted = 0_u32;
     out.clear();
     out.push(LAYOUT);
     push_time(out, now);
@@ -183,7 +185,10 @@ pub(super) fn rewrite(
         let body = open(out);
         let records = old.map_or(&[][..], |old| old.body);
         match change.next {
-            Next::Charged { rule, slot } => rewrite_records(records, visit, rule, slot, out),
+            Next::Charged { rule, slot } => {
+                let gone = rewrite_records(records, visit, rule, slot, out);
+                evicted = evicted.saturating_add(gone);
+            }
             Next::InFlight { held, presence } => held.write(records, visit.tag, presence, out),
         }
         let empty = out.len() == body.saturating_add(2);
@@ -191,10 +196,11 @@ pub(super) fn rewrite(
             out.truncate(at);
         }
     }
+    evicted
 }
 
 /// Writes the records of a group, the changed one last: the order is that of the last charge.
-fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut Vec<u8>) {
+fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut Vec<u8>) -> u32 {
     let Visit { tag, now, ways } = visit;
     // One more than the ways: the floor. Not `count`: it adds with a check.
     let crowded = || records(old).nth(ways.saturating_add(1)).is_some();
@@ -203,8 +209,9 @@ fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut V
             out.extend_from_slice(record.whole);
         }
         new.encode(tag, out);
-        return;
+        return 0;
     }
+    let mut evicted = 0_u32;
     // A newcomer, or a set made smaller by a reload: expired records go, and the emptiest if the set is still full.
     let rule = rule.of_others();
     let mut others: Vec<Other<'_>> = Vec::new();
@@ -231,6 +238,7 @@ fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut V
             break;
         };
         emptiest.stays = false;
+        evicted = evicted.saturating_add(1);
         live = live.saturating_sub(1);
         let slot = &emptiest.slot;
         match &mut floor {
@@ -250,6 +258,7 @@ fn rewrite_records(old: &[u8], visit: Visit, rule: Rule, new: &Slot, out: &mut V
         out.extend_from_slice(other.whole);
     }
     new.encode(tag, out);
+    evicted
 }
 
 /// A record of another client while a set makes room.

@@ -12,7 +12,7 @@ use super::counts::{Exhausted, Rule};
 use super::entry::{self, Change, Next, Slot, Visit};
 use super::presence::{self, Presence};
 use super::{Algorithm, Due, LimitStage, Place, Reservation};
-use crate::env::{Env, Outside};
+use crate::env::{Env, Outside, TableEvent};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::units::Quota;
 use crate::verdict::Reason;
@@ -69,6 +69,23 @@ impl Work {
             State::Charged(rule, slot) => slot.counts.total(*rule),
             State::InFlight(held) => held.used(),
         }
+    }
+
+    /// What a newcomer found charged already, in thousandths of its quota; 0 for a client of its own record.
+    fn floor(&self) -> u32 {
+        let State::Charged(rule, slot) = &self.state else {
+            return 0;
+        };
+        if slot.resident {
+            return 0;
+        }
+        let own = match self.outcome {
+            Outcome::Admitted { .. } => u64::from(self.cost),
+            Outcome::Refused { .. } => 0,
+        };
+        let met = self.used().saturating_sub(own).saturating_mul(1000);
+        let share = met.checked_div(u64::from(rule.capacity()));
+        u32::try_from(share.unwrap_or(0)).unwrap_or(u32::MAX)
     }
 
     /// Charges that could still be made now.
@@ -160,12 +177,17 @@ impl<'p> Table<'p> {
                 presence::look(env)?;
                 continue;
             }
+            let floor = works.iter().fold(0, |most, work| most.max(work.floor()));
+            if floor > 0 {
+                env.counters.table(TableEvent::Floor(floor));
+            }
             let refused = works
                 .iter()
                 .any(|work| !work.monitor && !matches!(work.outcome, Outcome::Admitted { .. }));
             if refused || purpose == Purpose::Look {
                 return Ok(works);
             }
+            let presence = &env.counters.worker().presence;
             let mut changes: Vec<Change<'_>> = Vec::new();
             for work in &works {
                 if matches!(work.outcome, Outcome::Admitted { .. }) {
@@ -182,10 +204,14 @@ impl<'p> Table<'p> {
                 return Ok(works);
             }
             let visit = self.visit_of(tag, now);
-            self.rewrite(&old, visit, &changes, &mut new);
+            let evicted = self.rewrite(&old, visit, &changes, &mut new);
             if swap(env.counters, &name, &new, cas)? {
+                if evicted > 0 {
+                    env.counters.table(TableEvent::Evicted(evicted));
+                }
                 return Ok(works);
             }
+            env.counters.table(TableEvent::Conflict);
         }
         Err(Reason::CountersContended)
     }
@@ -222,7 +248,7 @@ impl<'p> Table<'p> {
                 &mut new,
             );
             match swap(env.counters, &name, &new, cas) {
-                Ok(false) => {}
+                Ok(false) => env.counters.table(TableEvent::Conflict),
                 Ok(true) | Err(_) => return,
             }
         }
@@ -294,10 +320,10 @@ impl<'p> Table<'p> {
     }
 
     /// The next value. Counts of an older policy's limits stay as long as there is room for them.
-    fn rewrite(self, old: &[u8], visit: Visit, changes: &[Change<'_>], new: &mut Vec<u8>) {
-        entry::rewrite(old, visit, changes, None, new);
+    fn rewrite(self, old: &[u8], visit: Visit, changes: &[Change<'_>], new: &mut Vec<u8>) -> u32 {
+        let evicted = entry::rewrite(old, visit, changes, None, new);
         if new.len() <= SMALL {
-            return;
+            return evicted;
         }
         let most = usize::try_from(self.entry_bytes()).unwrap_or(usize::MAX);
         if new.len() > most {
@@ -307,6 +333,7 @@ impl<'p> Table<'p> {
             }
             entry::rewrite(old, visit, changes, Some(&ids), new);
         }
+        evicted
     }
 }
 
