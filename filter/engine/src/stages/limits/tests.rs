@@ -800,3 +800,61 @@ fn fewer_ways_keep_the_counts() {
     assert!(admitted.iter().all(|count| *count <= 4), "{admitted:?}");
     assert!(admitted[15] > 0, "{admitted:?}");
 }
+
+/// Workers interleaved by a seed, each with another's charge between its load and its swap, or with lost swaps: what is
+/// admitted is the bound, while demand lasts on one key; and a limit on another key that refuses takes nothing from it.
+#[test]
+fn a_thousand_races_admit_the_bound() {
+    for seed in 1..=1000 {
+        let mut random = Random(seed * 104_729);
+        let quota = u32::try_from(1 + random.below(12)).unwrap();
+        let mut one = limit("a", quota, 60 * SECOND);
+        let mut bound = quota;
+        match seed % 4 {
+            0 => one.algorithm = Algorithm::FixedWindow,
+            1 => {
+                one.algorithm = Algorithm::TokenBucket;
+                one.burst = u32::try_from(1 + random.below(12)).unwrap();
+                bound = one.burst;
+            }
+            2 => {
+                bound = 129 + quota;
+                one.quota.count = bound;
+            }
+            _ => {}
+        }
+        let alone = stage(4, vec![one.clone()]);
+        // Another key is charged first, and given back when the first refuses.
+        let mut wide = limit("wide", 1000, 60 * SECOND);
+        wide.key.push(KeyPart::Method);
+        let both = stage(4, vec![wide.clone(), one]);
+        let stages = [&alone, &both];
+        let mut memory = MemoryStore::default();
+        let (mut admitted, mut through_both) = (0, 0);
+        // Within a millisecond nothing comes back, and no window ends.
+        let now = 600 * SECOND + random.below(9 * SECOND);
+        while admitted < bound || random.below(12) > 0 {
+            let (chosen, other) = (random.below(2) as usize, random.below(2) as usize);
+            let mut others = 0;
+            let before = admitted;
+            let mut store = Trouble::new(&mut memory);
+            store.lose = u32::from(random.below(3) == 0) * u32::try_from(random.below(30)).unwrap();
+            if random.below(2) == 0 {
+                store.intruder = Some((stages[other], 7, now, &mut others));
+            }
+            let own = u32::from(admits(stages[chosen], 7, &mut store, now));
+            admitted += own + others;
+            through_both += own * chosen as u32 + others * other as u32;
+            assert!(admitted <= bound, "seed {seed}: {admitted} of {bound}");
+            assert!(
+                admitted > before || admitted == bound,
+                "seed {seed}: refused at {admitted} of {bound}"
+            );
+        }
+        assert_eq!(admitted, bound, "seed {seed}");
+        // What the refused were charged under the other key is back.
+        let rest = stage(4, vec![wide]);
+        let left = (0..1001).filter(|_| admits(&rest, 7, &mut memory, now));
+        assert_eq!(left.count() as u32, 1000 - through_both, "seed {seed}");
+    }
+}
