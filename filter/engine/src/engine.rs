@@ -18,7 +18,7 @@ use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::Explained;
 use crate::stages::limits::fleet::{self, Question};
-use crate::stages::limits::{Algorithm, Charges, Facts, Fields, Pending, Phase, Place};
+use crate::stages::limits::{Algorithm, Cause, Charges, Facts, Fields, Pending, Phase, Place, Who};
 use crate::stages::token::{
     self, Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Outcome, Replied, Subject,
     Waited,
@@ -462,6 +462,12 @@ impl Engine {
             if !failed && let Some(guard) = seen.guard.take() {
                 policy.limits.release(&guard, env);
             }
+            if failed && verified.is_err() {
+                let who = policy.limits.who(&facts);
+                let watched = mode == Mode::Monitor;
+                let limits = &policy.limits;
+                limits.signal(Cause::Authentication, 1, who.as_ref(), watched, env, found);
+            }
             let awaited = match gate(mode, verified)? {
                 Some(Outcome::Awaits(awaited)) => awaited,
                 Some(Outcome::Known(subject)) => break Some(subject),
@@ -527,10 +533,14 @@ impl Engine {
         if let Some(stage) = &policy.injection {
             env.enter(Step::HeadInjection);
             let mut steps = MAX_STEPS;
-            gate(
-                injection_mode,
-                stage.inspect_head(head, &route.name, &mut steps, found),
-            )?;
+            let before = found.as_slice().len();
+            let inspected = stage.inspect_head(head, &route.name, &mut steps, found);
+            if is_attack(&inspected) {
+                let who = policy.limits.who(&facts);
+                let watched = injection_mode == Mode::Monitor;
+                self.signal_attack(who.as_ref(), before, watched, env, found);
+            }
+            gate(injection_mode, inspected)?;
         }
 
         env.enter(Step::Body);
@@ -1058,10 +1068,13 @@ impl Engine {
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
             env.enter(Step::BodyInjection);
             let mut steps = MAX_STEPS;
-            gate(
-                injection_mode,
-                stage.inspect_body(kind, bytes, &route.name, &mut steps, found),
-            )?;
+            let before = found.as_slice().len();
+            let inspected = stage.inspect_body(kind, bytes, &route.name, &mut steps, found);
+            if is_attack(&inspected) {
+                let watched = injection_mode == Mode::Monitor;
+                self.signal_attack(pending.who(), before, watched, env, found);
+            }
+            gate(injection_mode, inspected)?;
         }
         if !pending.is_empty() {
             env.enter(Step::FieldLimits);
@@ -1089,6 +1102,21 @@ impl Engine {
             )?;
         }
         Ok(())
+    }
+
+    /// An attack was recognised, by the findings from the place `before` on.
+    fn signal_attack<S: Outside>(
+        &self,
+        who: Option<&Who>,
+        before: usize,
+        watched: bool,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) {
+        let attack = found.as_slice().iter().skip(before);
+        let points = attack.fold(0_u32, |sum, one| sum.saturating_add(one.score));
+        let limits = &self.policy.limits;
+        limits.signal(Cause::Injection, points, who, watched, env, found);
     }
 
     /// Everything that injection detection sees in a head, also beyond the threshold and under exceptions: the stage's own code
@@ -1348,6 +1376,11 @@ struct Seen {
     early: u8,
     guard: Option<Charges>,
     pending: Pending,
+}
+
+fn is_attack(inspected: &Result<(), Denial>) -> bool {
+    let denial = inspected.as_ref().err();
+    denial.is_some_and(|denial| denial.reason == Reason::Injection)
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).

@@ -806,10 +806,10 @@ fn env<'e, 'h>(
     counters: &'e mut SharedCounters<'h>,
 ) -> Result<(Env<'e, SharedCounters<'h>>, Option<u64>), HostError> {
     let policy = engine.policy();
-    let now = if policy.limits.limits.is_empty() && !policy.tokens.reads_clock() {
-        None
-    } else {
+    let now = if policy.limits.reads_clock() || policy.tokens.reads_clock() {
         Some(host.monotonic_ns()? / NS_PER_MS)
+    } else {
+        None
     };
     let wall = if policy.tokens.providers.is_empty() {
         0

@@ -128,7 +128,7 @@ impl Compiler<'_> {
                 redact.push(name);
             }
         }
-        let limits = self.limits(config.limits, &config.table, &mut tokens);
+        let limits = self.limits(config.limits, &config.table, config.signals, &mut tokens);
         let marks = self.marks(&tokens, config.table.marks.0);
         let routes = self.routes(config.routes, &names, &tokens);
         for Located { at, value } in core::mem::take(&mut self.routes_meant) {

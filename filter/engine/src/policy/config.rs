@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
-use super::limits::{LimitConfig, Table};
+use super::limits::{LimitConfig, SignalsConfig, Table};
 use super::read::{Located, Named, section};
 use super::tokens::{RouteTokenConfig, Token};
 use super::values::{
@@ -40,6 +40,8 @@ section! {
         limits: Vec<Located<LimitConfig>> = [],
         /// Sizes of the tables in shared memory.
         table: Table = {},
+        /// Bans that follow from attacks, failed authentications and refusals.
+        signals: SignalsConfig = {},
         /// Injection detection; absent: off.
         injection: Option<Injection>,
         /// Bodies.

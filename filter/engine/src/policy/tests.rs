@@ -339,6 +339,26 @@ fn single_faults() {
             "limits[0].penalty.scope: the subject is not known yet",
         ),
         (
+            r#"{"signals": {"ban": [{"on": "limits", "window": "1m", "for": "1h"}]}}"#,
+            "signals.ban[0]: needs one of `after` and `score`",
+        ),
+        (
+            r#"{"signals": {"ban": [{"on": "limits", "score": 9, "window": "1m", "for": "1h"}]}}"#,
+            "signals.ban[0].score: only attacks have points",
+        ),
+        (
+            r#"{"signals": {"ban": [{"on": "injection", "after": 1, "window": "1m", "for": "31d"}]}}"#,
+            "signals.ban[0].for: out of range",
+        ),
+        (
+            r#"{"signals": {"ban": [{"on": "authentication", "after": 1, "window": "1m", "for": "1h", "scope": "subject"}]}}"#,
+            "signals.ban[0].scope: a credential that is not right has no subject",
+        ),
+        (
+            r#"{"signals": {"ban": [{"on": "limits", "after": 1, "window": "1m", "for": "1h"}, {"on": "limits", "after": 2, "window": "1m", "for": "1h"}]}}"#,
+            "signals.ban[1]: the same cause and scope",
+        ),
+        (
             r#"{"headers": {"methods": ["get"]}}"#,
             "headers.methods[0]: `get` is not a method",
         ),

@@ -21,7 +21,7 @@ use crate::request::client_addr::Network;
 use crate::request::target::PathPattern;
 use crate::stages::headers::EscapedSlash;
 use crate::stages::injection::Class;
-use crate::stages::limits::Scope;
+use crate::stages::limits::{Cause, Scope};
 use crate::stages::token::{Algorithm as JoseAlgorithm, HmacAlgorithm, SessionFormat};
 use crate::units::{ByteSize, Quota, Span};
 
@@ -126,6 +126,7 @@ keywords!(SameSite, "a choice", { "lax" => Self::Lax, "strict" => Self::Strict, 
 keywords!(SecurityHeaders, "a choice", { "strict" => Self::Strict, "off" => Self::Off });
 keywords!(RouteBody, "a choice", { "inspect" => Self::Inspect, "stream" => Self::Stream });
 keywords!(EventLog, "a choice", { "denied" => Self::Denied, "all" => Self::All, "none" => Self::None });
+keywords!(Cause, "a cause", { "injection" => Self::Injection, "authentication" => Self::Authentication, "limits" => Self::Limits });
 keywords!(Scope, "whom a ban stops", { "client" => Self::Client, "route" => Self::Route, "subject" => Self::Subject });
 keywords!(JwtTag, "a JWT", { "jwt" => Self });
 keywords!(Failures, "a kind of failure", { "authentication" => Self::Authentication });

@@ -12,6 +12,7 @@ mod fleet;
 mod key;
 mod penalty;
 mod plan;
+mod signals;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -22,7 +23,7 @@ use alloc::vec::Vec;
 use super::Mode;
 use super::compile::Compiler;
 use super::read::{Located, Path, section};
-use super::values::{Count, Name, QuotaText};
+use super::values::{Cidr, Count, Name, QuotaText};
 use crate::sets::MAX_SETS;
 use crate::stages::limits::fleet::Service;
 use crate::stages::limits::{
@@ -35,6 +36,7 @@ use fleet::{Scope, ServiceConfig};
 use key::{Key, MissingWord};
 use penalty::PenaltyConfig;
 use plan::PlansConfig;
+pub(super) use signals::SignalsConfig;
 use when::When;
 
 /// Shortest window: the ring has 16 counters of at least a millisecond, and clocks of hosts tick in milliseconds.
@@ -49,6 +51,8 @@ section! {
         name: Name,
         /// Which requests are counted; absent: all.
         when: When = {},
+        /// Addresses and networks that this limit never counts.
+        allow: Vec<Cidr> = [],
         /// What tells counters apart.
         key: Vec<Key> = ["client"],
         /// What becomes of a request without a value that the key asks for: counted together with all others without it, or not
@@ -97,6 +101,7 @@ impl Compiler<'_> {
         &mut self,
         list: Vec<Located<LimitConfig>>,
         table: &Table,
+        signals: SignalsConfig,
         tokens: &mut TokenStage,
     ) -> LimitStage {
         let mut limits: Vec<Limit> = Vec::new();
@@ -136,6 +141,7 @@ impl Compiler<'_> {
                 bans.learn(penalty, limit.monitor);
             }
         }
+        self.signals(signals, &mut bans);
         if bans.is_used() {
             self.implied.bans = bans.capacity();
             self.implied.bans_sets = bans.sets;
@@ -176,6 +182,7 @@ impl Compiler<'_> {
         let mut limit = Limit {
             name: config.name.0.into_bytes(),
             when: self.condition(config.when),
+            allow: config.allow.into_iter().map(|it| it.0).collect(),
             key,
             missing: config.missing.map_or(Missing::Usual, |word| word.0),
             plans: config

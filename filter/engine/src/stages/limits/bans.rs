@@ -18,8 +18,9 @@ use alloc::vec::Vec;
 
 use super::bytes::{MAX_TIME, Reader, push_time, push_u24, push_u32};
 use super::key::{self, Facts, KeyPart, Missing};
-use super::penalty::{Penalty, Scope};
+use super::penalty::{Penalty, Scope, Signal};
 use crate::env::{CounterStore, Env};
+use crate::request::client_addr::Network;
 use crate::sets::{MAX_SETS, MAX_TRIES, Sets, load, swap};
 use crate::sip::Sip;
 use crate::verdict::Reason;
@@ -57,6 +58,10 @@ pub struct Bans {
     pub subjects: bool,
     /// Something can do so that is not only monitored.
     pub enforces: bool,
+    /// What leads to bans beside penalties of limits.
+    pub signals: Vec<Signal>,
+    /// Addresses that are never banned.
+    pub allow: Vec<Network>,
 }
 
 impl Default for Bans {
@@ -66,6 +71,8 @@ impl Default for Bans {
             clients: false,
             subjects: false,
             enforces: false,
+            signals: Vec::new(),
+            allow: Vec::new(),
         }
     }
 }
@@ -78,9 +85,9 @@ pub(super) struct Identity {
     tag: u64,
 }
 
-/// Who asks, as far as bans tell people apart. Owned, small.
+/// Who asks, as far as bans tell people apart. Owned, small, opaque.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Who {
+pub struct Who {
     client: Identity,
     route: Identity,
     /// Nobody: anonymous, or not known yet.

@@ -11,6 +11,7 @@ use super::fleet::Fleet;
 use super::key::{KeyPart, Missing};
 use super::penalty::Penalty;
 use super::plan::Plans;
+use crate::request::client_addr::Network;
 use crate::units::Quota;
 
 /// One limit.
@@ -20,6 +21,8 @@ pub struct Limit {
     pub name: Vec<u8>,
     /// Which requests it counts.
     pub when: Condition,
+    /// Addresses that it never counts.
+    pub allow: Vec<Network>,
     /// What tells counters apart.
     pub key: Vec<KeyPart>,
     /// What becomes of a request without one of them.
@@ -139,6 +142,7 @@ impl Limit {
         Self {
             name: name.to_vec(),
             when: Condition::default(),
+            allow: Vec::new(),
             key: alloc::vec![KeyPart::CLIENT],
             missing: Missing::Usual,
             plans: None,

@@ -45,15 +45,14 @@ use crate::finding::{Finding, Findings};
 use crate::units::Quota;
 use crate::verdict::{Denial, Reason, Stage};
 
-use bans::Who;
-pub use bans::{Bans, LONGEST_MS};
+pub use bans::{Bans, LONGEST_MS, Who};
 pub use capacity::Capacity;
 pub use condition::{Condition, HeaderTest};
 pub use cost::{Cost, Known};
 pub use counts::MAX_LOG_QUOTA;
 pub use key::{Facts, Fields, KeyPart, Missing, Named, Property};
 pub use limit::{Algorithm, Limit, Phase};
-pub use penalty::{Penalty, Scope};
+pub use penalty::{Cause, Penalty, Scope, Signal};
 pub use plan::Plans;
 pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
 use table::{Outcome, Purpose, Table, Work};
@@ -145,6 +144,12 @@ impl Pending {
     #[must_use]
     pub fn needs_body(&self) -> bool {
         self.list.iter().any(|late| late.needs_body)
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub const fn who(&self) -> Option<&Who> {
+        self.who.as_ref()
     }
 }
 
@@ -402,6 +407,12 @@ impl LimitStage {
         places.retain(|place| table.leave(place, env).is_err());
     }
 
+    /// Whether limits or bans look at the monotonic clock.
+    #[must_use]
+    pub const fn reads_clock(&self) -> bool {
+        !self.limits.is_empty() || self.bans.is_used()
+    }
+
     /// Gives back all of them: the credential they were made for did not fail.
     pub fn release<S: Outside>(&self, charges: &Charges, env: &mut Env<'_, S>) {
         let table = Table::new(self);
@@ -451,8 +462,13 @@ impl LimitStage {
             let Some(limit) = self.limits.get(index) else {
                 break;
             };
+            let exempt = || {
+                let mut networks = limit.allow.iter();
+                networks.any(|network| network.contains(facts.client))
+            };
             if limit.phase(facts.length) == phase
                 && limit.when.matches(facts)
+                && !exempt()
                 && let Some(key) = key::hash(&self.hash_key, &limit.key, limit.missing, facts)
             {
                 let quota = limit.quota_of(facts);
@@ -488,7 +504,7 @@ impl LimitStage {
             };
             found.push(Finding::new(Stage::Limits, Reason::RateLimited).rule(&limit.name));
             // A newcomer that only meets the floor is not to blame for it.
-            if own && limit.penalty.is_some() {
+            if own && self.bans.is_used() {
                 excesses.push(limit);
             }
             if limit.monitor {

@@ -44,6 +44,40 @@ pub struct Penalty {
     pub decay: Span,
 }
 
+/// What else than a penalty of a limit can lead to a ban.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A credential that is not right.
+    Authentication,
+    /// A request that is refused as an attack.
+    Injection,
+    /// A request that is refused by a limit.
+    Limits,
+}
+
+impl Cause {
+    /// Its name in findings; no limit has such a name.
+    #[must_use]
+    pub const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Authentication => b"signals:authentication",
+            Self::Injection => b"signals:injection",
+            Self::Limits => b"signals:limits",
+        }
+    }
+}
+
+/// A ban that follows from a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal {
+    /// What is counted.
+    pub cause: Cause,
+    /// Count points of attacks instead of requests.
+    pub points: bool,
+    /// What follows.
+    pub penalty: Penalty,
+}
+
 impl Penalty {
     /// The length of the ban that follows `level` earlier ones, in milliseconds. Monotonic in `level`.
     pub(super) fn length_ms(&self, level: u32) -> u64 {

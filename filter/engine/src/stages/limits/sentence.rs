@@ -5,18 +5,49 @@
 //! refused all the same, and said. **Cost:** a look is one load; an excess one load and one swap.
 
 use super::bans::{self, Excess, Struck, Who};
-use super::{Facts, Limit, LimitStage, Phase, Scope, fields};
+use super::{Cause, Facts, Limit, LimitStage, Phase, Scope, fields};
 use crate::env::{Env, Note, Outside};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
 
 impl LimitStage {
-    /// Who asks, where anybody can be banned.
-    pub(super) fn who(&self, facts: &Facts<'_>) -> Option<Who> {
-        self.bans
-            .is_used()
+    /// Who asks, where anybody can be banned; nobody: whoever asks from an address that is never banned.
+    #[must_use]
+    pub fn who(&self, facts: &Facts<'_>) -> Option<Who> {
+        let bans = &self.bans;
+        let exempt = || {
+            let mut networks = bans.allow.iter();
+            networks.any(|network| network.contains(facts.client))
+        };
+        (bans.is_used() && !exempt())
             .then(|| Who::new(&self.hash_key, facts))
             .flatten()
+    }
+
+    /// Something was seen of a request that may lead to a ban: `points` of an attack, for others 1. Milliseconds of the
+    /// longest ban that begins and is enforced; 0: none.
+    pub fn signal<S: Outside>(
+        &self,
+        cause: Cause,
+        points: u32,
+        who: Option<&Who>,
+        monitor: bool,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> u64 {
+        let mut banned_ms = 0;
+        for signal in &self.bans.signals {
+            if signal.cause == cause {
+                let excess = Excess {
+                    penalty: &signal.penalty,
+                    rule: bans::rule(cause.name()),
+                    points: if signal.points { points } else { 1 },
+                    monitor,
+                };
+                banned_ms = banned_ms.max(self.strike(cause.name(), excess, who, env, found));
+            }
+        }
+        banned_ms
     }
 
     /// Refuses who is banned.
@@ -56,7 +87,7 @@ impl LimitStage {
             .map_or(Ok(()), |standing| Err(fields::banned(standing.wait_ms)))
     }
 
-    /// Holds refusals against whom the limits' penalties mean. Milliseconds of the longest ban that begins and is
+    /// Holds refusals against whom the limits' penalties and the signals mean. Milliseconds of the longest ban that begins and is
     /// enforced; 0: none.
     pub(super) fn punish<S: Outside>(
         &self,
@@ -77,6 +108,11 @@ impl LimitStage {
                 };
                 banned_ms = banned_ms.max(self.strike(&limit.name, excess, who, env, found));
             }
+        }
+        if !excesses.is_empty() {
+            let watched = monitor || excesses.iter().all(|limit| limit.monitor);
+            let begun = self.signal(Cause::Limits, 1, who, watched, env, found);
+            banned_ms = banned_ms.max(begun);
         }
         banned_ms
     }
@@ -115,8 +151,10 @@ impl LimitStage {
 
     /// The name of what set a ban; empty when it is of an older policy.
     fn rule_name(&self, rule: u32) -> &[u8] {
-        let mut names = self.limits.iter().map(|limit| limit.name.as_slice());
-        names
+        let limits = self.limits.iter().map(|limit| limit.name.as_slice());
+        let signals = self.bans.signals.iter().map(|signal| signal.cause.name());
+        limits
+            .chain(signals)
             .find(|name| bans::rule(name) == rule)
             .unwrap_or_default()
     }
