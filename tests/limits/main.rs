@@ -15,11 +15,16 @@
 
 mod chaos;
 mod churn;
+mod envoy;
 mod kinds;
 mod module;
 mod race;
 mod reload;
 mod world;
+
+#[expect(dead_code, reason = "this suite uses a part of it")]
+#[path = "../e2e/support.rs"]
+mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -206,9 +211,10 @@ impl Chosen {
 
 type Suite = (&'static str, fn(&Chosen) -> Vec<Row>);
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     ("race", race::rows),
     ("race", module::races),
+    ("race", envoy::rows),
     ("churn", churn::rows),
     ("reload", reload::rows),
     ("chaos", chaos::rows),
