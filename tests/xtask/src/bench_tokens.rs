@@ -206,7 +206,7 @@ fn time(envoy: &Envoy, algorithm: &str, token: &str) -> Result<f64> {
     Ok(spent as f64 / 1_000.0 / REQUESTS as f64)
 }
 
-fn setup(config: String) -> Setup {
+pub(crate) fn setup(config: String) -> Setup {
     Setup {
         config,
         workers: 1,
@@ -219,7 +219,7 @@ fn setup(config: String) -> Setup {
 }
 
 /// One listener that answers 200 by itself, behind `filter`.
-fn configuration(filter: &str) -> String {
+pub(crate) fn configuration(filter: &str) -> String {
     format!(
         r#"static_resources:
   listeners:
@@ -250,7 +250,7 @@ admin:
 }
 
 /// A Wasm filter, with its configuration as JSON text.
-fn wasm(module: &Path, policy: Option<&str>) -> String {
+pub(crate) fn wasm(module: &Path, policy: Option<&str>) -> String {
     let mut out = format!(
         r#"                - name: filter
                   typed_config:

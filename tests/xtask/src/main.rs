@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_host;
+mod bench_limits;
 mod bench_tokens;
 mod demo;
 mod foreign;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench tokens [--json OUT]        CPU per token in real Envoy, beside Envoy's own jwt_authn
+  bench limits [--json OUT]        CPU per limit in real Envoy, beside the same policy without one
   bench host [--json OUT]          CPU per request in our gateway, beside hyper alone
   foreign                          build filters in Go and C++ (compilers from PyPI) and run them on the host
   certificates                     write target/tls for envoy/tls.yaml
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),
         ["bench", "host", rest @ ..] => bench_host::run(rest),
+        ["bench", "limits", rest @ ..] => bench_limits::run(rest),
         ["bench", "tokens", rest @ ..] => bench_tokens::run(rest),
         ["foreign"] => foreign::run(),
         ["certificates"] => {

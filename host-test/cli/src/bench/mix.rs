@@ -220,11 +220,13 @@ pub fn scenario_cases(path: &Path) -> Result<Vec<Case>> {
             let messages = request
                 .messages(surroundings)
                 .with_context(|| format!("{}: case `{}`", path.display(), case.name))?;
-            for (_, message) in messages {
-                requests.push(Asked {
-                    request: message.request(),
-                    upstream: message.upstream,
-                });
+            for _ in 0..request.times {
+                for (_, message) in &messages {
+                    requests.push(Asked {
+                        request: message.request(),
+                        upstream: message.upstream,
+                    });
+                }
             }
         }
         cases.push(Case {
