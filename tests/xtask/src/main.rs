@@ -9,6 +9,7 @@ mod bench_limits;
 mod bench_tokens;
 mod demo;
 mod foreign;
+mod ratelimit;
 mod serve;
 mod test;
 mod wasm;
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
   bench tokens [--json OUT]        CPU per token in real Envoy, beside Envoy's own jwt_authn
   bench limits [--json OUT]        CPU per limit in real Envoy, beside the same policy without one
   bench host [--json OUT]          CPU per request in our gateway, beside hyper alone
+  ratelimit-engine                 build the rate limit service of the fleet suite, and see that Redis is here
   foreign                          build filters in Go and C++ (compilers from PyPI) and run them on the host
   certificates                     write target/tls for envoy/tls.yaml
 ";
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         ["bench", "limits", rest @ ..] => bench_limits::run(rest),
         ["bench", "tokens", rest @ ..] => bench_tokens::run(rest),
         ["foreign"] => foreign::run(),
+        ["ratelimit-engine"] => ratelimit::build(),
         ["certificates"] => {
             palisade_tests::certificates::write(&palisade_tests::root().join("target/tls"))
         }

@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -33,6 +33,11 @@ const STEPS: [Step; 11] = [
     ("envoy", "a real Envoy is here", || {
         palisade_tests::envoy::install().map(|_| ())
     }),
+    (
+        "ratelimit-engine",
+        "a rate limit service and Redis are here",
+        crate::ratelimit::build,
+    ),
     (
         "unit",
         "unit tests, the host's, and the suites over native, harness and real Envoy",
