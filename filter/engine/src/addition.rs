@@ -1,4 +1,4 @@
-//! What an allowed request adds to its response: fields that the application may overrule.
+//! What an allowed request adds to its response: fields that the application may overrule, and some that replace its own.
 //!
 //! **In:** a field to add, the fields of the upstream's response. **Out:** whether it is added.
 //! **Invariant:** the application has the last word: what it says of the same cookie or field stands alone, and a
@@ -19,12 +19,30 @@ pub struct Addition {
     pub value: Vec<u8>,
     /// The cookie it sets, when it is `set-cookie`.
     pub cookie: Option<Vec<u8>>,
+    /// It stands in place of the application's fields of that name, whatever they say: what only we know.
+    pub replaces: bool,
 }
 
 impl Addition {
+    /// A field that replaces the application's.
+    #[must_use]
+    pub fn replacing(name: &str, value: Vec<u8>) -> Self {
+        let mut copied = Vec::new();
+        copied.extend_from_slice(name.as_bytes());
+        Self {
+            name: copied,
+            value,
+            cookie: None,
+            replaces: true,
+        }
+    }
+
     /// Whether the upstream's response, whose fields these are, leaves room for it.
     #[must_use]
     pub fn fits<'a>(&self, response: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+        if self.replaces {
+            return true;
+        }
         for (name, value) in response {
             let overruled = match &self.cookie {
                 Some(cookie) if name.eq_ignore_ascii_case(b"set-cookie") => {
@@ -66,11 +84,13 @@ mod tests {
             name: b"set-cookie".to_vec(),
             value: b"sid=v1.x.y; Path=/".to_vec(),
             cookie: Some(b"sid".to_vec()),
+            replaces: false,
         };
         let header = Addition {
             name: b"x-session".to_vec(),
             value: b"v1.x.y".to_vec(),
             cookie: None,
+            replaces: false,
         };
         // Name and value of a response field; whether the cookie, whether the header is added beside it.
         let cases: &[(&str, &str, bool, bool)] = &[

@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use crate::addition::Addition;
 use crate::budget::MAX_STEPS;
 use crate::env::{Connection, Env, Note, Outside, Step};
 use crate::finding::{Finding, Findings};
@@ -1027,6 +1028,7 @@ impl Engine {
     ) -> Verdict {
         match judged {
             Ok(()) => {
+                self.answer(&charges, &mut pass.edits);
                 if !charges.reserved.is_empty() {
                     pass.settlement = Some(charges);
                 }
@@ -1036,7 +1038,25 @@ impl Engine {
                 }
                 Verdict::Allow(pass)
             }
-            Err(denial) => Verdict::Deny(Refusal { denial, report }),
+            Err(mut denial) => {
+                self.answer_denied(&charges, &mut denial);
+                Verdict::Deny(Refusal { denial, report })
+            }
+        }
+    }
+
+    /// The response tells of limits that are always told.
+    fn answer(&self, charges: &Charges, edits: &mut Edits) {
+        for (name, value) in self.policy.limits.answer(charges) {
+            edits.add.push(Addition::replacing(name, value));
+        }
+    }
+
+    /// So does a reply of ours that another stage caused.
+    fn answer_denied(&self, charges: &Charges, denial: &mut Denial) {
+        if denial.stage != Stage::Limits {
+            let mut fields = self.policy.limits.answer(charges);
+            denial.headers.append(&mut fields);
         }
     }
 
@@ -1180,7 +1200,8 @@ impl Engine {
         let Ask { head, client, .. } = asked.ask;
         let judged = match judged {
             Ok(judged) => judged,
-            Err(denial) => {
+            Err(mut denial) => {
+                self.answer_denied(&charges, &mut denial);
                 return Verdict::Deny(Refusal {
                     denial,
                     report: self.report(head, client, seen),
@@ -1269,6 +1290,7 @@ impl Engine {
             };
             return Verdict::Need(wait, suspended);
         }
+        self.answer(&charges, &mut pass.edits);
         if !charges.reserved.is_empty() {
             pass.settlement = Some(charges);
         }

@@ -210,6 +210,19 @@ impl Reason {
         )
     }
 
+    /// The problem type of draft-ietf-httpapi-ratelimit-headers, of a refusal by limits.
+    #[must_use]
+    pub const fn problem_type(self) -> Option<&'static str> {
+        match self {
+            Self::RateLimited => Some("quota-exceeded"),
+            Self::Banned => Some("abnormal-usage-detected"),
+            Self::CountersContended | Self::CountersUnavailable | Self::FleetUnavailable => {
+                Some("temporary-reduced-capacity")
+            }
+            _ => None,
+        }
+    }
+
     /// The one table: exhaustive, no wildcard.
     #[must_use]
     pub const fn row(self) -> ReasonRow {
@@ -284,6 +297,8 @@ pub struct Denial {
     pub reason: Reason,
     /// Response header fields, lower-case names.
     pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// Names of limits that refuse, of those the client may be told of.
+    pub violated: Vec<Vec<u8>>,
 }
 
 impl Denial {
@@ -294,6 +309,7 @@ impl Denial {
             stage,
             reason,
             headers: Vec::new(),
+            violated: Vec::new(),
         }
     }
 }

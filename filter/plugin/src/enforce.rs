@@ -105,7 +105,7 @@ fn build_reply(
         body: if grpc || head_only {
             Vec::new()
         } else {
-            telemetry::problem(row, request_id)
+            telemetry::problem(row, denial, request_id)
         },
         grpc: grpc.then_some(row.grpc),
     }

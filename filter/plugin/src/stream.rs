@@ -591,12 +591,22 @@ impl Turn<'_> {
             return;
         }
         let host = self.host;
+        // What replaces is written without a look at what is there.
+        for addition in additions.iter().filter(|addition| addition.replaces) {
+            let Addition { name, value, .. } = addition;
+            if host.replace_header(Map::Response, name, value).is_err() {
+                self.meters.add(Count::HostFailure);
+            }
+        }
+        if additions.iter().all(|addition| addition.replaces) {
+            return;
+        }
         let pairs = host.header_pairs(Map::Response).ok();
         let Some(pairs) = pairs.and_then(Pairs::parse) else {
             self.meters.add(Count::HostFailure);
             return;
         };
-        for addition in &additions {
+        for addition in additions.iter().filter(|addition| !addition.replaces) {
             let Addition { name, value, .. } = addition;
             if addition.fits(pairs) && host.add_header(Map::Response, name, value).is_err() {
                 self.meters.add(Count::HostFailure);

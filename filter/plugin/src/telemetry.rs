@@ -22,7 +22,7 @@ use core::net::IpAddr;
 use palisade_engine::engine::{BodySeen, Report};
 use palisade_engine::finding::Finding;
 use palisade_engine::policy::Mode;
-use palisade_engine::verdict::{Reason, ReasonRow, Stage};
+use palisade_engine::verdict::{Denial, Reason, ReasonRow, Stage};
 
 use crate::metrics::stage_name;
 
@@ -224,19 +224,39 @@ pub fn is_redacted(place: &[u8], redact: &[Vec<u8>]) -> bool {
 
 /// The problem body (RFC 9457): a stable code and the request id, nothing else.
 #[must_use]
-pub fn problem(row: &ReasonRow, request_id: &[u8]) -> Vec<u8> {
+pub fn problem(row: &ReasonRow, denial: Option<&Denial>, request_id: &[u8]) -> Vec<u8> {
+    let limits = denial.filter(|denial| denial.stage == Stage::Limits);
+    let registered = limits.and_then(|denial| denial.reason.problem_type());
     let mut json = Json::default();
     json.open(b'{');
     json.key("type");
     let out = json.value();
-    out.extend_from_slice(b"\"urn:palisade:problem:");
-    out.extend_from_slice(row.code.as_bytes());
+    out.extend_from_slice(match registered {
+        Some(_) => b"\"https://iana.org/assignments/http-problem-types#",
+        None => b"\"urn:palisade:problem:",
+    });
+    out.extend_from_slice(registered.unwrap_or(row.code).as_bytes());
     out.push(b'"');
     json.text("title", row.title.as_bytes());
     json.key("status");
     decimal(json.value(), u64::from(row.status));
     json.text("code", row.code.as_bytes());
     json.text("request_id", request_id);
+    if let (Some(denial), Some(_)) = (limits, registered) {
+        json.key("violated-policies");
+        let out = json.value();
+        out.push(b'[');
+        for name in &denial.violated {
+            // A policy's names are plain: nothing in them is escaped.
+            out.push(b'"');
+            out.extend_from_slice(name);
+            out.extend_from_slice(b"\",");
+        }
+        if out.last() == Some(&b',') {
+            out.pop();
+        }
+        out.push(b']');
+    }
     json.close(b'}');
     json.out
 }
@@ -578,10 +598,17 @@ mod tests {
 
     #[test]
     fn the_problem_tells_nothing_else() {
-        let body = problem(&Reason::RateLimited.row(), b"\"x");
+        let body = problem(&Reason::MalformedPath.row(), None, b"\"x");
         assert_eq!(
             String::from_utf8(body).unwrap(),
-            r#"{"type":"urn:palisade:problem:rate_limited","title":"Too Many Requests","status":429,"code":"rate_limited","request_id":"\"x"}"#
+            r#"{"type":"urn:palisade:problem:malformed_path","title":"Bad Request","status":400,"code":"malformed_path","request_id":"\"x"}"#
+        );
+        let mut denial = Denial::new(Stage::Limits, Reason::Banned);
+        denial.violated = vec![b"a".to_vec(), b"b".to_vec()];
+        let body = problem(&Reason::Banned.row(), Some(&denial), b"");
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"type":"https://iana.org/assignments/http-problem-types#abnormal-usage-detected","title":"Too Many Requests","status":429,"code":"banned","request_id":"","violated-policies":["a","b"]}"#
         );
     }
 }

@@ -22,12 +22,12 @@ use alloc::vec::Vec;
 
 use super::Mode;
 use super::compile::Compiler;
-use super::read::{Located, Path, section};
+use super::read::{Located, Path, keywords, section};
 use super::values::{Cidr, Count, Name, QuotaText};
 use crate::sets::MAX_SETS;
 use crate::stages::limits::fleet::Service;
 use crate::stages::limits::{
-    Algorithm, Bans, DEFAULT_WAYS, LONGEST_MS, Limit, LimitStage, Missing,
+    Algorithm, Bans, DEFAULT_WAYS, LONGEST_MS, Limit, LimitStage, Missing, Shown, Telling,
 };
 use crate::stages::token::TokenStage;
 use cost::CostConfig;
@@ -77,6 +77,12 @@ section! {
         scope: Scope = "local",
         /// The rate limit service of `scope: fleet`.
         service: Option<Located<ServiceConfig>>,
+        /// When the client is told of this limit, by `RateLimit` fields: when it is refused, always, or never.
+        headers: Shown = "denied",
+        /// Whether it is told by `x-ratelimit-limit`, `-remaining` and `-reset` too.
+        legacy: bool = false,
+        /// Whether it is told a partition key: the same for all requests that are counted together.
+        partition_key: bool = false,
         /// Mode of this limit.
         mode: Mode = "enforce",
     }
@@ -95,6 +101,8 @@ section! {
         bans: Count<64, 524288> = 16384,
     }
 }
+
+keywords!(Shown, "a choice", { "denied" => Self::Denied, "always" => Self::Always, "off" => Self::Never });
 
 impl Compiler<'_> {
     pub(super) fn limits(
@@ -196,6 +204,11 @@ impl Compiler<'_> {
             statuses,
             failures,
             fleet,
+            telling: Telling {
+                shown: config.headers,
+                legacy: config.legacy,
+                partition: config.partition_key,
+            },
             monitor: config.mode == Mode::Monitor,
         };
         self.check_window(at, &limit);

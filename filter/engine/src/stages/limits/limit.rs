@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::Facts;
 use super::condition::Condition;
 use super::cost::Cost;
+use super::fields::Telling;
 use super::fleet::Fleet;
 use super::key::{KeyPart, Missing};
 use super::penalty::Penalty;
@@ -45,6 +46,8 @@ pub struct Limit {
     pub failures: bool,
     /// Counted by several Envoys together.
     pub fleet: Option<Fleet>,
+    /// What the client is told of it.
+    pub telling: Telling,
     /// Report only.
     pub monitor: bool,
 }
@@ -157,6 +160,7 @@ impl Limit {
             statuses: Vec::new(),
             failures: false,
             fleet: None,
+            telling: Telling::default(),
             monitor: false,
         }
     }

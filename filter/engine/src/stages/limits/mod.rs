@@ -50,6 +50,8 @@ pub use capacity::Capacity;
 pub use condition::{Condition, HeaderTest};
 pub use cost::{Cost, Known};
 pub use counts::MAX_LOG_QUOTA;
+use fields::Met;
+pub use fields::{Shown, Telling};
 pub use key::{Facts, Fields, KeyPart, Missing, Named, Property};
 pub use limit::{Algorithm, Limit, Phase};
 pub use penalty::{Cause, Penalty, Scope, Signal};
@@ -84,6 +86,8 @@ pub struct Charges {
     fleet: Vec<fleet::Asked>,
     /// All charges, to give back when a service refuses; kept only where one is asked.
     undo: Vec<Reservation>,
+    /// Limits that its response tells of.
+    met: Vec<Met>,
 }
 
 /// One reservation (opaque outside this stage).
@@ -280,10 +284,12 @@ impl LimitStage {
         let table = Table::new(self);
         let mut charged: Vec<Reservation> = Vec::new();
         let mut places: Vec<Place> = Vec::new();
-        let mut met = Vec::new();
+        let mut shared = Vec::new();
         let mut refusal: Option<Refusal<'_>> = None;
         let mut excesses: Vec<&Limit> = Vec::new();
+        let mut refusing: Vec<&Limit> = Vec::new();
         let mut failure = None;
+        let mut met: Vec<Met> = Vec::new();
         // Not `enumerate`: it counts with a check.
         for at in 0..due.len() {
             let Some(first) = due.get(at) else {
@@ -302,12 +308,15 @@ impl LimitStage {
                     if env.counters.listens() {
                         tell(&works, env.counters);
                     }
-                    let refused = self.report(&works, &mut refusal, &mut excesses, found);
+                    let refused =
+                        self.report(&works, &mut refusal, &mut refusing, &mut excesses, found);
+                    let tells = |work: &&Work| self.tells(work, due.len() > 1);
+                    met.extend(works.iter().filter(tells).map(|work| work.met(first.key)));
                     if !refused && purpose == Purpose::Charge {
                         charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
                         places.extend(works.iter().filter_map(|work| work.place(first.key)));
                         for work in &works {
-                            self.meet_fleet(work, due, first.key, &mut met);
+                            self.meet_fleet(work, due, first.key, &mut shared);
                         }
                     }
                 }
@@ -317,7 +326,10 @@ impl LimitStage {
                         .iter()
                         .any(|due| due.key == first.key && !due.limit.monitor);
                     if enforced && purpose == Purpose::Charge {
-                        failure = Some(Denial::new(Stage::Limits, reason));
+                        let mut denial = Denial::new(Stage::Limits, reason);
+                        let same = due.iter().filter(|due| due.key == first.key);
+                        denial.violated = violated(same.map(|due| due.limit));
+                        failure = Some(denial);
                         break;
                     }
                 }
@@ -326,12 +338,25 @@ impl LimitStage {
         let banned_ms = self.punish(&excesses, who, monitor, env, found);
         let denial = failure.or_else(|| {
             refusal.map(|refusal| match banned_ms {
-                0 => fields::denial(&refusal),
-                _ => fields::banned(banned_ms.max(refusal.wait_ms)),
+                0 => {
+                    let mut denial = fields::denial(&refusal);
+                    for met in &mut met {
+                        met.forget();
+                    }
+                    charges.met.append(&mut met);
+                    self.write(charges, &mut denial.headers);
+                    denial.violated = violated(refusing.iter().copied());
+                    denial
+                }
+                _ => {
+                    let mut denial = fields::banned(banned_ms.max(refusal.wait_ms));
+                    denial.violated = violated(refusing.iter().copied());
+                    denial
+                }
             })
         });
         let Some(denial) = denial else {
-            charges.fleet.append(&mut met);
+            charges.fleet.append(&mut shared);
             for reservation in charged {
                 if !self.services.is_empty() {
                     charges.undo.push(reservation.clone());
@@ -344,6 +369,8 @@ impl LimitStage {
                     charges.reserved.push(reservation);
                 }
             }
+            met.retain(|met| self.is_always(met.index));
+            charges.met.append(&mut met);
             env.counters.worker().taken.append(&mut places);
             return Ok(());
         };
@@ -436,6 +463,40 @@ impl LimitStage {
         }
     }
 
+    /// The fields of a response to a request that was charged so: of limits that are always told.
+    #[must_use]
+    pub fn answer(&self, charges: &Charges) -> Vec<(&'static str, Vec<u8>)> {
+        let mut fields = Vec::new();
+        if !charges.met.is_empty() {
+            self.write(charges, &mut fields);
+        }
+        fields
+    }
+
+    fn write(&self, charges: &Charges, out: &mut Vec<(&'static str, Vec<u8>)>) {
+        let met = charges.met.iter();
+        let told = met.filter_map(|met| Some((self.limits.get(met.index)?, *met)));
+        fields::write(told, &self.hash_key, out);
+    }
+
+    fn is_always(&self, index: usize) -> bool {
+        let limit = self.limits.get(index);
+        limit.is_some_and(|limit| limit.telling.shown == Shown::Always)
+    }
+
+    /// Whether the client may be told of this; of what was admitted only if it is always told, or another may refuse.
+    fn tells(&self, work: &Work, others: bool) -> bool {
+        self.limits.get(work.index).is_some_and(|limit| {
+            let refused = matches!(work.outcome, Outcome::Refused { .. });
+            !limit.monitor
+                && match limit.telling.shown {
+                    Shown::Always => true,
+                    Shown::Denied => others || refused,
+                    Shown::Never => false,
+                }
+        })
+    }
+
     /// Bytes of shared data this table takes when every set is full of clients whose every counter is in use:
     /// the most it can take under this policy. Typical entries are a tenth of it.
     #[must_use]
@@ -490,6 +551,7 @@ impl LimitStage {
         &'l self,
         works: &[Work],
         refusal: &mut Option<Refusal<'l>>,
+        refusing: &mut Vec<&'l Limit>,
         excesses: &mut Vec<&'l Limit>,
         found: &mut Findings,
     ) -> bool {
@@ -511,6 +573,7 @@ impl LimitStage {
                 continue;
             }
             refused = true;
+            refusing.push(limit);
             let remaining = work.remaining();
             if refusal.is_none_or(|strictest| {
                 (strictest.wait_ms, remaining) < (wait_ms, strictest.remaining)
@@ -525,6 +588,17 @@ impl LimitStage {
         }
         refused
     }
+}
+
+/// Names of those that the client may be told of.
+fn violated<'l>(limits: impl Iterator<Item = &'l Limit>) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    for limit in limits.filter(|it| !it.monitor && it.telling.shown != Shown::Never) {
+        let mut name = Vec::new();
+        name.extend_from_slice(&limit.name);
+        names.push(name);
+    }
+    names
 }
 
 #[cold]

@@ -10,6 +10,7 @@ use super::bytes::MAX_TIME;
 use super::concurrency::{self, Held};
 use super::counts::{Exhausted, Rule};
 use super::entry::{self, Change, Next, Slot, Visit};
+use super::fields::Met;
 use super::presence::{self, Presence};
 use super::{Algorithm, Due, LimitStage, Place, Reservation};
 use crate::env::{Env, Outside, TableEvent};
@@ -52,6 +53,8 @@ pub(super) struct Work {
     cost: u32,
     monitor: bool,
     id: u32,
+    /// When it was looked at.
+    now: u64,
     state: State,
 }
 
@@ -93,6 +96,35 @@ impl Work {
         match &self.state {
             State::Charged(rule, slot) => slot.counts.remaining(*rule),
             State::InFlight(held) => u64::from(self.quota.count).saturating_sub(held.used()),
+        }
+    }
+
+    /// As it stands now, for the client.
+    pub(super) fn met(&self, key: u64) -> Met {
+        let wait_ms = match (&self.state, self.outcome) {
+            (State::InFlight(_), _) => None,
+            (State::Charged(..), Outcome::Refused { wait_ms, .. }) => Some(wait_ms),
+            (State::Charged(rule, slot), Outcome::Admitted { .. }) => {
+                // More than there is: it says until when that is so. More than there can be: all is there.
+                let more = slot.counts.remaining(*rule).saturating_add(1);
+                let more = u32::try_from(more).unwrap_or(u32::MAX);
+                let mut counts = slot.counts.clone();
+                (more <= rule.capacity())
+                    .then(|| counts.admit(*rule, self.now, more).err())
+                    .flatten()
+                    .map(|exhausted| exhausted.until_ms.saturating_sub(self.now))
+            }
+        };
+        Met {
+            index: self.index,
+            quota: self.quota,
+            remaining: self.remaining(),
+            wait_ms,
+            key: Some(key),
+            taken: match self.outcome {
+                Outcome::Admitted { .. } => self.cost,
+                Outcome::Refused { .. } => 0,
+            },
         }
     }
 
@@ -363,6 +395,7 @@ fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work 
         cost: due.cost,
         monitor: due.limit.monitor,
         id,
+        now,
         state,
     }
 }

@@ -481,9 +481,13 @@ fn limits_of_a_request_are_charged_together() {
     );
     for now in 2..20 {
         let third = ask(&stage, &facts(1), &mut store, now);
-        assert_eq!(header(&third, "ratelimit"), "\"path\";r=0;t=100");
+        assert_eq!(
+            header(&third, "ratelimit"),
+            "\"wide\";r=2;t=10, \"path\";r=0;t=100"
+        );
+        assert_eq!(header(&third, "retry-after"), "100");
     }
-    // `wide` was charged twice, not twenty times; the strictest of two refusals is the one reported.
+    // `wide` was charged twice, not twenty times; of two refusals the longest wait is the one to keep.
     let wide = LimitStage {
         limits: vec![stage.limits[0].clone()],
         ..stage.clone()
@@ -496,7 +500,7 @@ fn limits_of_a_request_are_charged_together() {
     );
     assert_eq!(
         header(&ask(&stage, &facts(1), &mut store, 40), "ratelimit"),
-        "\"path\";r=0;t=100"
+        "\"wide\";r=0;t=10, \"path\";r=0;t=100"
     );
 }
 

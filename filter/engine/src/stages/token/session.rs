@@ -70,6 +70,7 @@ impl CookieOut {
             name: copy(b"set-cookie"),
             value: text,
             cookie: Some(copy(&self.name)),
+            replaces: false,
         }
     }
 }
@@ -290,6 +291,7 @@ impl Session {
                 name: copy(name),
                 value: token,
                 cookie: None,
+                replaces: false,
             },
         })
     }

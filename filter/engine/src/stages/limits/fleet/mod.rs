@@ -547,9 +547,11 @@ fn denied(refused: Option<Refused<'_>>) -> Result<(), Denial> {
     match refused {
         None => Ok(()),
         Some(refused) if refused.reason == Reason::FleetUnavailable => {
-            Err(Denial::new(Stage::Limits, Reason::FleetUnavailable))
+            let mut denial = Denial::new(Stage::Limits, Reason::FleetUnavailable);
+            denial.violated = super::violated(core::iter::once(refused.refusal.limit));
+            Err(denial)
         }
-        Some(refused) => Err(fields::denial(&refused.refusal)),
+        Some(refused) => Err(fields::denial_alone(&refused.refusal)),
     }
 }
 
