@@ -361,6 +361,9 @@ impl Engine {
             narrower(mode, modes.access),
             policy.access.inspect(client, found),
         )?;
+        if let Some(operator) = policy.operator.as_ref().filter(|it| it.takes(head)) {
+            return Err(operator.answer(policy, head, env, found));
+        }
         env.enter(Step::Headers);
         gate(
             narrower(mode, modes.headers),

@@ -20,6 +20,7 @@ pub mod env;
 pub mod finding;
 pub mod json;
 pub mod marks;
+pub mod operator;
 pub mod pattern;
 pub mod policy;
 pub mod request;

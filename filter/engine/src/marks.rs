@@ -51,6 +51,8 @@ pub enum Purpose {
     SignedMessage,
     /// A proof of possession was accepted.
     Proof,
+    /// A request of the operator was obeyed.
+    Operator,
     /// A session was revoked.
     Session,
     /// A token was revoked.
@@ -63,6 +65,7 @@ impl Purpose {
             Self::SignedBody => 1,
             Self::SignedMessage => 2,
             Self::Proof => 3,
+            Self::Operator => 6,
             Self::Session => 4,
             Self::Token => 5,
         }

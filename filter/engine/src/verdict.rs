@@ -90,6 +90,8 @@ pub enum Reason {
     MissingScope,
     /// More than one credential was sent.
     MultipleCredentials,
+    /// A request of the operator, answered by the filter itself.
+    Operator,
     /// A limit's quota is used up.
     RateLimited,
     /// A header that must be single was repeated.
@@ -146,7 +148,7 @@ const fn row(status: u16, code: &'static str, title: &'static str, grpc: u8) -> 
 
 impl Reason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::AddressDenied,
         Self::Banned,
         Self::BodyTooLarge,
@@ -177,6 +179,7 @@ impl Reason {
         Self::MissingRole,
         Self::MissingScope,
         Self::MultipleCredentials,
+        Self::Operator,
         Self::RateLimited,
         Self::RepeatedHeader,
         Self::ReplayCapacity,
@@ -268,6 +271,7 @@ impl Reason {
             Self::MissingRole => row(403, "missing_role", "Forbidden", 7),
             Self::MissingScope => row(403, "missing_scope", "Forbidden", 7),
             Self::MultipleCredentials => row(400, "multiple_credentials", "Bad Request", 16),
+            Self::Operator => row(200, "operator", "OK", 0),
             Self::RateLimited => row(429, "rate_limited", "Too Many Requests", 8),
             Self::RepeatedHeader => row(400, "repeated_header", "Bad Request", 3),
             Self::ReplayCapacity => row(503, "replay_capacity", "Service Unavailable", 14),
@@ -299,6 +303,8 @@ pub struct Denial {
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// Names of limits that refuse, of those the client may be told of.
     pub violated: Vec<Vec<u8>>,
+    /// JSON instead of the problem.
+    pub body: Option<Vec<u8>>,
 }
 
 impl Denial {
@@ -310,6 +316,7 @@ impl Denial {
             reason,
             headers: Vec::new(),
             violated: Vec::new(),
+            body: None,
         }
     }
 }

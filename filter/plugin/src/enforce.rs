@@ -78,9 +78,19 @@ fn build_reply(
         (b"content-type", b"application/problem+json"),
         (b"cache-control", b"no-store"),
     ];
+    const ANSWER: &[(&[u8], &[u8])] = &[
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+    ];
     // The host writes the content type of a gRPC reply.
     const GRPC: &[(&[u8], &[u8])] = &[(b"cache-control", b"no-store")];
-    let own = if grpc { GRPC } else { PROBLEM };
+    let answer = denial.and_then(|denial| denial.body.as_ref());
+    let grpc = grpc && answer.is_none();
+    let own = match (grpc, answer) {
+        (true, _) => GRPC,
+        (false, None) => PROBLEM,
+        (false, Some(_)) => ANSWER,
+    };
     let owed = denial
         .map(|denial| denial.headers.as_slice())
         .unwrap_or_default();
@@ -105,7 +115,7 @@ fn build_reply(
         body: if grpc || head_only {
             Vec::new()
         } else {
-            telemetry::problem(row, denial, request_id)
+            answer.map_or_else(|| telemetry::problem(row, denial, request_id), Vec::clone)
         },
         grpc: grpc.then_some(row.grpc),
     }

@@ -821,7 +821,7 @@ fn env<'e, 'h>(
     } else {
         None
     };
-    let wall = if policy.tokens.providers.is_empty() {
+    let wall = if policy.tokens.providers.is_empty() && policy.operator.is_none() {
         0
     } else {
         host.wall_ns()? / NS_PER_S

@@ -41,6 +41,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bans(Box<command::bans::Bans>),
     Check(command::check::Check),
     Serve(Box<command::serve::Serve>),
     Test(Box<command::test::Test>),
@@ -53,6 +54,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bans(bans) => bans.run(),
         Command::Bench(bench) => bench.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),

@@ -128,8 +128,16 @@ impl Compiler<'_> {
                 redact.push(name);
             }
         }
-        let limits = self.limits(config.limits, &config.table, config.signals, &mut tokens);
-        let marks = self.marks(&tokens, config.table.marks.0);
+        let limits = self.limits(
+            config.limits,
+            &config.table,
+            config.signals,
+            config.operator.is_some(),
+            &mut tokens,
+        );
+        let operator = self.operator(&root.key("operator"), config.operator);
+        let used = tokens.uses_marks() || operator.is_some();
+        let marks = self.marks(used, config.table.marks.0);
         let routes = self.routes(config.routes, &names, &tokens);
         for Located { at, value } in core::mem::take(&mut self.routes_meant) {
             self.is_route(&at, &value.0, &routes);
@@ -171,6 +179,7 @@ impl Compiler<'_> {
             tokens,
             limits,
             marks,
+            operator,
             injection,
             body_max,
             routes,
@@ -187,12 +196,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn marks(&mut self, tokens: &TokenStage, count: u32) -> Marks {
+    fn marks(&mut self, used: bool, count: u32) -> Marks {
         let marks = Marks {
             sets: Marks::sets_for(count),
             ..Marks::default()
         };
-        if tokens.uses_marks() {
+        if used {
             self.implied.marks = marks.capacity();
             self.implied.marks_sets = marks.sets;
             self.implied.marks_bytes = marks.memory_bytes();

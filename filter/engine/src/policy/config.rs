@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde_json::{Value, json};
 
 use super::limits::{LimitConfig, SignalsConfig, Table};
+use super::operator::OperatorConfig;
 use super::read::{Located, Named, section};
 use super::tokens::{RouteTokenConfig, Token};
 use super::values::{
@@ -42,6 +43,8 @@ section! {
         table: Table = {},
         /// Bans that follow from attacks, failed authentications and refusals.
         signals: SignalsConfig = {},
+        /// Requests of the operator; absent: there are none.
+        operator: Option<OperatorConfig>,
         /// Injection detection; absent: off.
         injection: Option<Injection>,
         /// Bodies.

@@ -7,6 +7,7 @@ mod compile;
 mod config;
 mod limits;
 pub mod node;
+mod operator;
 mod read;
 mod route;
 pub mod sealed;
@@ -24,6 +25,7 @@ use self::compile::Secrets;
 use self::node::Node;
 pub use self::read::PolicyError;
 use crate::marks::Marks;
+use crate::operator::Operator;
 use crate::request::target::PathPattern;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::HeaderPolicy;
@@ -60,6 +62,8 @@ pub struct Policy {
     pub limits: LimitStage,
     /// Marks of what was used once or revoked.
     pub marks: Marks,
+    /// Requests of the operator; `None`: there are none.
+    pub operator: Option<Operator>,
     /// Injection detection; `None`: the section is absent or off.
     pub injection: Option<InjectionStage>,
     /// Largest body held, in bytes; a longer one on an inspected route is refused.

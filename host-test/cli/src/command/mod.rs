@@ -1,5 +1,6 @@
 //! One file a subcommand, and what they share.
 
+pub(crate) mod bans;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod explain;

@@ -157,7 +157,7 @@ impl Session {
 }
 
 /// Seconds since 1970.
-fn now() -> Result<u64> {
+pub(super) fn now() -> Result<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Ok(since.context("the clock is before 1970")?.as_secs())
 }
@@ -172,6 +172,6 @@ fn tell(json: bool, value: &Value, human: &str) {
 }
 
 /// What a variable holds; its value is never shown.
-fn key(name: &str) -> Result<String> {
+pub(super) fn key(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("the key's environment variable {name} is not set"))
 }

@@ -14,6 +14,7 @@ mod guests;
 mod support;
 
 mod asks;
+mod bans;
 mod fails;
 mod hostile;
 mod limits;

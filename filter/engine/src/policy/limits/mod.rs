@@ -110,6 +110,7 @@ impl Compiler<'_> {
         list: Vec<Located<LimitConfig>>,
         table: &Table,
         signals: SignalsConfig,
+        operator: bool,
         tokens: &mut TokenStage,
     ) -> LimitStage {
         let mut limits: Vec<Limit> = Vec::new();
@@ -150,6 +151,12 @@ impl Compiler<'_> {
             }
         }
         self.signals(signals, &mut bans);
+        if operator {
+            // An operator may ban anybody.
+            bans.clients = true;
+            bans.subjects = true;
+            bans.enforces = true;
+        }
         if bans.is_used() {
             self.implied.bans = bans.capacity();
             self.implied.bans_sets = bans.sets;

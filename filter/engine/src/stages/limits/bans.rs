@@ -44,6 +44,12 @@ const RECORD_BYTES: usize = 24;
 /// The longest ban, window and time of decay: what is further away was not written by us.
 pub const LONGEST_MS: u64 = 30 * 86_400_000;
 
+/// What an operator's bans are called; no limit has such a name.
+pub(super) const OPERATOR: &[u8] = b"operator:by-hand";
+
+/// How long an operator's ban is remembered if there was no other.
+const DAY_MS: u64 = 86_400_000;
+
 /// The highest level, and the most excesses counted.
 const MAX_COUNT: u32 = (1 << 24) - 1;
 
@@ -121,6 +127,18 @@ pub(super) enum Struck {
         /// A ban that stood was dropped for want of room: this one or another.
         dropped: bool,
     },
+}
+
+/// What the table holds of somebody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Milliseconds of the ban that stands; 0: none does.
+    pub(super) wait_ms: u64,
+    pub(super) rule: u32,
+    /// Bans that are remembered, this one among them.
+    pub(super) level: u32,
+    /// Excesses that count: the rule and how many.
+    pub(super) excesses: Vec<(u32, u32)>,
 }
 
 /// What is held against whom.
@@ -232,6 +250,63 @@ impl Bans {
         env: &mut Env<'_, S>,
     ) -> Result<Struck, Reason> {
         self.change(who, env, |set, now| set.strike(who.tag, excess, now))
+    }
+
+    /// What the table holds of somebody. Writes nothing.
+    ///
+    /// # Errors
+    /// `CountersUnavailable`.
+    pub(super) fn show<S: CounterStore>(
+        &self,
+        who: Identity,
+        env: &mut Env<'_, S>,
+    ) -> Result<Held, Reason> {
+        self.change(who, env, |set, now| (set.held(who.tag, now), false))
+    }
+
+    /// Takes away all that the table holds of somebody.
+    ///
+    /// # Errors
+    /// `CountersUnavailable`, `CountersContended`.
+    pub(super) fn lift<S: CounterStore>(
+        &self,
+        who: Identity,
+        env: &mut Env<'_, S>,
+    ) -> Result<Held, Reason> {
+        self.change(who, env, |set, now| {
+            let before = set.records.len();
+            set.records.retain(|record| record.tag != who.tag);
+            (set.held(who.tag, now), set.records.len() != before)
+        })
+    }
+
+    /// Bans somebody by hand, in the place of what stands; the level stays.
+    ///
+    /// # Errors
+    /// `CountersUnavailable`, `CountersContended`.
+    pub(super) fn set<S: CounterStore>(
+        &self,
+        who: Identity,
+        ms: u64,
+        env: &mut Env<'_, S>,
+    ) -> Result<Held, Reason> {
+        self.change(who, env, |set, now| {
+            let earlier = set.ban(who.tag, false);
+            set.records.retain(|record| Some(*record) != earlier);
+            let level = earlier.map_or(0, |ban| ban.level(now));
+            set.add(
+                Record {
+                    tag: who.tag,
+                    kind: Kind::Operator,
+                    rule: rule(OPERATOR),
+                    time: now.saturating_add(ms.min(LONGEST_MS)).min(MAX_TIME),
+                    span: earlier.map_or(DAY_MS, |ban| ban.span),
+                    count: level.max(1),
+                },
+                now,
+            );
+            (set.held(who.tag, now), true)
+        })
     }
 
     /// Reads a set, lets `judge` change it, and writes it if `judge` says so; again when somebody else wrote first.
@@ -445,6 +520,21 @@ impl Set {
             .iter()
             .find(|record| record.tag == tag && of(record.kind))
             .copied()
+    }
+
+    fn held(&self, tag: u64, now: u64) -> Held {
+        let mut held = Held::default();
+        if let Some(ban) = self.ban(tag, false) {
+            held.wait_ms = ban.time.saturating_sub(now);
+            held.rule = ban.rule;
+            held.level = ban.level(now);
+        }
+        for record in &self.records {
+            if record.tag == tag && record.kind == Kind::Excess {
+                held.excesses.push((record.rule, record.count));
+            }
+        }
+        held
     }
 
     fn strike(&mut self, tag: u64, excess: Excess<'_>, now: u64) -> (Struck, bool) {

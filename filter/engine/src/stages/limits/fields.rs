@@ -223,7 +223,7 @@ fn push_string(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// A structured-field integer: at most 15 digits (RFC 9651 §3.3.1).
-fn push_number(out: &mut Vec<u8>, number: u64) {
+pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
     let mut left = number.min(999_999_999_999_999);
     let mut digits = [b'0'; 15];
     let mut used = 0_usize;

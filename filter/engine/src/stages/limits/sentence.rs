@@ -14,12 +14,7 @@ impl LimitStage {
     /// Who asks, where anybody can be banned; nobody: whoever asks from an address that is never banned.
     #[must_use]
     pub fn who(&self, facts: &Facts<'_>) -> Option<Who> {
-        let bans = &self.bans;
-        let exempt = || {
-            let mut networks = bans.allow.iter();
-            networks.any(|network| network.contains(facts.client))
-        };
-        (bans.is_used() && !exempt())
+        (self.bans.is_used() && !self.never_bans(facts.client))
             .then(|| Who::new(&self.hash_key, facts))
             .flatten()
     }
@@ -78,7 +73,7 @@ impl LimitStage {
         };
         for standing in stands.monitored.iter().chain(&stands.enforced) {
             let finding = Finding::new(Stage::Limits, Reason::Banned);
-            let finding = finding.rule(self.rule_name(standing.rule));
+            let finding = finding.rule(self.any_rule_name(standing.rule));
             found.push(finding.place(standing.scope.name().as_bytes(), b""));
             tell(standing.wait_ms, env);
         }
@@ -150,7 +145,7 @@ impl LimitStage {
     }
 
     /// The name of what set a ban; empty when it is of an older policy.
-    fn rule_name(&self, rule: u32) -> &[u8] {
+    pub(super) fn rule_name(&self, rule: u32) -> &[u8] {
         let limits = self.limits.iter().map(|limit| limit.name.as_slice());
         let signals = self.bans.signals.iter().map(|signal| signal.cause.name());
         limits
