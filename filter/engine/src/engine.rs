@@ -1185,6 +1185,11 @@ impl Engine {
         self.policy.limits.leave(places, env);
     }
 
+    /// On the tick: gives back what this worker has charged ahead for clients that did not use it.
+    pub fn return_leases<S: Outside>(&self, env: &mut Env<'_, S>) {
+        self.policy.limits.return_leases(env);
+    }
+
     /// Whether requests in flight are counted: such a worker joins the list of those who live ([`crate::stages::limits::tick`]).
     #[must_use]
     pub fn counts_in_flight(&self) -> bool {

@@ -9,6 +9,8 @@
 //! | `palisade.fleet.failures` | those without an answer that can be read |
 //! | `palisade.table.evictions` | clients that made room in a full set of the limits' table |
 //! | `palisade.table.conflicts` | charges tried again because another worker wrote first |
+//! | `palisade.leases.taken` | times that a worker charged places ahead (`lease`) |
+//! | `palisade.leases.returned` | those of which some were not used, and given back |
 //! | `palisade.denied.<code>` | refusals by reason |
 //! | `palisade.monitored.<code>` | findings that monitor mode let pass, by reason |
 //! | `palisade.stage.<stage>.denied`, `….monitored` | the same by stage |
@@ -34,6 +36,10 @@ pub enum Count {
     Evicted(u32),
     /// So many lost races for an entry of it.
     Conflicts(u32),
+    /// So many times places were charged ahead.
+    LeasesTaken(u64),
+    /// So many of those were not used up, and given back.
+    LeasesReturned(u64),
     /// A refusal.
     Denied(Stage, Reason),
     /// A finding that was let pass.
@@ -63,6 +69,8 @@ impl Meters {
             Count::FleetFailure => self.bump(4),
             Count::Evicted(many) => self.bump_by(5, u64::from(many)),
             Count::Conflicts(many) => self.bump_by(6, u64::from(many)),
+            Count::LeasesTaken(many) => self.bump_by(7, many),
+            Count::LeasesReturned(many) => self.bump_by(8, many),
             Count::Denied(stage, reason) => {
                 self.bump(DENIED.saturating_add(reason_index(reason)));
                 self.bump(STAGE_DENIED.saturating_add(stage_index(stage)));
@@ -112,6 +120,8 @@ pub fn names() -> Vec<String> {
         "fleet.failures",
         "table.evictions",
         "table.conflicts",
+        "leases.taken",
+        "leases.returned",
     ]
     .map(|name| format!("palisade.{name}"))
     .into();
@@ -156,7 +166,7 @@ const STAGES: [Stage; 9] = [
     Stage::Body,
 ];
 const REASONS: usize = Reason::ALL.len();
-const DENIED: usize = 7;
+const DENIED: usize = 9;
 const MONITORED: usize = DENIED + REASONS;
 const STAGE_DENIED: usize = MONITORED + REASONS;
 const STAGE_MONITORED: usize = STAGE_DENIED + STAGES.len();
@@ -197,6 +207,11 @@ mod tests {
     fn names_and_slots_agree() {
         assert_eq!(names().len(), SLOTS);
         assert_eq!(counted(Count::Request), ["palisade.requests"]);
+        assert_eq!(counted(Count::LeasesTaken(1)), ["palisade.leases.taken"]);
+        assert_eq!(
+            counted(Count::LeasesReturned(1)),
+            ["palisade.leases.returned"]
+        );
         assert_eq!(counted(Count::Streamed), ["palisade.streamed"]);
         assert_eq!(counted(Count::HostFailure), ["palisade.host_failures"]);
         assert_eq!(counted(Count::FleetCall), ["palisade.fleet.calls"]);

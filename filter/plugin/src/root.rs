@@ -249,6 +249,12 @@ impl Plugin {
         };
         // If it fails, the next request that needs a place tries again, or is refused.
         let _ = limits::tick(&mut env, joins);
+        for slot in self.engines.iter().flatten() {
+            slot.engine.return_leases(&mut env);
+        }
+        let (taken, returned) = self.worker.count_leases(now);
+        self.meters.add(Count::LeasesTaken(taken));
+        self.meters.add(Count::LeasesReturned(returned));
         for index in 0..self.engines.len() {
             let Some(Some(slot)) = self.engines.get_mut(index) else {
                 continue;

@@ -319,6 +319,22 @@ fn single_faults() {
             "limits[0].burst: only a `token_bucket` has a burst",
         ),
         (
+            r#"{"limits": [{"name": "a", "quota": 50, "algorithm": "concurrency", "lease": 5}]}"#,
+            "limits[0].lease: places in flight are taken one by one",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "lease": 6}]}"#,
+            "limits[0].lease: more than the quota",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "9/1m", "algorithm": "token_bucket", "burst": 3, "lease": 4}]}"#,
+            "limits[0].lease: more than the burst",
+        ),
+        (
+            r#"{"limits": [{"name": "a", "quota": "5/1m", "lease": 1}]}"#,
+            "limits[0].lease: `1` is out of range",
+        ),
+        (
             r#"{"limits": [{"name": "a", "quota": "5/1m", "burst": 3}]}"#,
             "limits[0].burst: only a `token_bucket` has a burst",
         ),

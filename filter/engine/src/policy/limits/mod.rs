@@ -10,6 +10,7 @@ mod cost;
 mod count;
 mod fleet;
 mod key;
+mod lease;
 mod penalty;
 mod plan;
 mod signals;
@@ -69,6 +70,8 @@ section! {
         algorithm: Algorithm = "sliding_window",
         /// Tokens of a `token_bucket`: how many may come at once.
         burst: Option<Count<1, 4294967295>>,
+        /// Places that a worker charges ahead for a busy client, and gives out without asking the shared store.
+        lease: Option<Count<2, 65535>>,
         /// Ban after repeated excess.
         penalty: Option<PenaltyConfig>,
         /// Count by response instead of by request.
@@ -207,6 +210,7 @@ impl Compiler<'_> {
             quota: config.quota.0,
             algorithm: config.algorithm,
             burst,
+            lease: config.lease.map_or(0, |lease| lease.0),
             penalty,
             statuses,
             failures,
@@ -219,6 +223,7 @@ impl Compiler<'_> {
             monitor: config.mode == Mode::Monitor,
         };
         self.check_window(at, &limit);
+        self.check_lease(at, &limit);
         self.check_key(at, &limit, tokens);
         self.check_cost(at, &limit);
         self.check_penalty(at, &mut limit, scope);

@@ -38,6 +38,8 @@ pub struct Limit {
     pub algorithm: Algorithm,
     /// Tokens that a bucket holds; of no meaning to the others.
     pub burst: u32,
+    /// Places that a worker charges ahead for a client; 0: none.
+    pub lease: u32,
     /// Ban after repeated excess.
     pub penalty: Option<Penalty>,
     /// Count only responses with one of these statuses (reserve, then give back); empty: count requests.
@@ -156,6 +158,7 @@ impl Limit {
             },
             algorithm: Algorithm::SlidingWindow,
             burst: 0,
+            lease: 0,
             penalty: None,
             statuses: Vec::new(),
             failures: false,

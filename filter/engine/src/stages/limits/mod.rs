@@ -27,6 +27,7 @@ mod entry;
 mod fields;
 pub mod fleet;
 mod key;
+mod lease;
 mod limit;
 mod penal;
 mod penalty;
@@ -305,6 +306,16 @@ impl LimitStage {
             } else {
                 Purpose::Look
             };
+            if purpose == Purpose::Charge && lent(due, first.key, env, &mut charged) {
+                let leases = &env.counters.worker().leases;
+                for one in due.iter().filter(|one| one.key == first.key) {
+                    let lease = leases.of(one.limit.id(one.quota), first.key);
+                    if let Some(lease) = lease.filter(|_| shows(one.limit, false, due.len() > 1)) {
+                        met.push(lease.met(one.index, one.cost));
+                    }
+                }
+                continue;
+            }
             match table.visit(due, first.key, purpose, env) {
                 Ok(works) => {
                     if env.counters.listens() {
@@ -377,7 +388,7 @@ impl LimitStage {
             return Ok(());
         };
         for reservation in &charged {
-            table.give_back(reservation, env);
+            self.give_back(reservation, env);
         }
         // What the store does not take back now is the stream's, which tries again.
         self.leave(&mut places, env);
@@ -430,6 +441,27 @@ impl LimitStage {
         parts.any(|part| *part == KeyPart::Tls(property))
     }
 
+    /// On the tick: gives places back that were charged ahead and not used in time.
+    pub fn return_leases<S: Outside>(&self, env: &mut Env<'_, S>) {
+        let table = Table::new(self);
+        let over = env.counters.worker().leases.over(env.now.0, MOST_RETURNED);
+        for lease in over {
+            let mut limits = self.limits.iter();
+            let Some(limit) = limits.position(|limit| limit.id(lease.quota) == lease.limit) else {
+                continue;
+            };
+            env.counters.worker().leases.end(lease.limit, lease.key);
+            let unused = Reservation {
+                limit,
+                key: lease.key,
+                slot: lease.mark,
+                cost: lease.left,
+                quota: lease.quota,
+            };
+            table.give_back(&unused, env);
+        }
+    }
+
     /// Gives back places in flight; those that the store does not take back stay in `places`.
     pub fn leave<S: Outside>(&self, places: &mut Vec<Place>, env: &mut Env<'_, S>) {
         let table = Table::new(self);
@@ -444,23 +476,21 @@ impl LimitStage {
 
     /// Gives back all of them: the credential they were made for did not fail.
     pub fn release<S: Outside>(&self, charges: &Charges, env: &mut Env<'_, S>) {
-        let table = Table::new(self);
         for reservation in &charges.reserved {
-            table.give_back(reservation, env);
+            self.give_back(reservation, env);
         }
     }
 
     /// Gives back reservations that `status` does not count. A charge that has left its window is not looked for
     /// further; one that the store refuses to give back stays.
     pub fn settle<S: Outside>(&self, charges: &Charges, status: u16, env: &mut Env<'_, S>) {
-        let table = Table::new(self);
         for reservation in &charges.reserved {
             let counts = self
                 .limits
                 .get(reservation.limit)
                 .is_none_or(|limit| limit.statuses.contains(&status));
             if !counts {
-                table.give_back(reservation, env);
+                self.give_back(reservation, env);
             }
         }
     }
@@ -488,15 +518,9 @@ impl LimitStage {
 
     /// Whether the client may be told of this; of what was admitted only if it is always told, or another may refuse.
     fn tells(&self, work: &Work, others: bool) -> bool {
-        self.limits.get(work.index).is_some_and(|limit| {
-            let refused = matches!(work.outcome, Outcome::Refused { .. });
-            !limit.monitor
-                && match limit.telling.shown {
-                    Shown::Always => true,
-                    Shown::Denied => others || refused,
-                    Shown::Never => false,
-                }
-        })
+        let refused = matches!(work.outcome, Outcome::Refused { .. });
+        let limit = self.limits.get(work.index);
+        limit.is_some_and(|limit| shows(limit, refused, others))
     }
 
     /// Bytes of shared data this table takes when every set is full of clients whose every counter is in use:
@@ -516,6 +540,21 @@ impl LimitStage {
 
     fn ways(&self) -> usize {
         usize::from(self.ways.max(1))
+    }
+
+    /// Gives a charge back: to the worker's lease if it is from there, else to the store.
+    fn give_back<S: Outside>(&self, reservation: &Reservation, env: &mut Env<'_, S>) {
+        let limit = self.limits.get(reservation.limit);
+        if let Some(limit) = limit.filter(|limit| limit.lease > 0) {
+            let Reservation {
+                key, slot, cost, ..
+            } = *reservation;
+            let id = limit.id(reservation.quota);
+            if env.counters.worker().leases.take_back(id, key, cost, slot) {
+                return;
+            }
+        }
+        Table::new(self).give_back(reservation, env);
     }
 
     /// The limits of `phase` that count this request.
@@ -601,6 +640,72 @@ fn violated<'l>(limits: impl Iterator<Item = &'l Limit>) -> Vec<Vec<u8>> {
         names.push(name);
     }
     names
+}
+
+fn shows(limit: &Limit, refused: bool, others: bool) -> bool {
+    !limit.monitor
+        && match limit.telling.shown {
+            Shown::Always => true,
+            Shown::Denied => others || refused,
+            Shown::Never => false,
+        }
+}
+
+/// Leases that are returned on one tick.
+const MOST_RETURNED: usize = 128;
+
+/// Whether this worker's leases have what every limit with this key asks for; then it is taken from them.
+fn lent<S: Outside>(
+    due: &[Due<'_>],
+    key: u64,
+    env: &mut Env<'_, S>,
+    charged: &mut Vec<Reservation>,
+) -> bool {
+    let now = env.now.0;
+    let same = || due.iter().filter(|one| one.key == key);
+    if same().any(|one| one.limit.lease == 0 || one.limit.fleet.is_some()) {
+        return false;
+    }
+    let before = charged.len();
+    for one in same() {
+        let id = one.limit.id(one.quota);
+        let leases = &mut env.counters.worker().leases;
+        match leases.give(id, key, one.quota, one.cost, now) {
+            Some(lease) => charged.push(Reservation {
+                limit: one.index,
+                key,
+                slot: lease.mark,
+                cost: one.cost,
+                quota: one.quota,
+            }),
+            None => {
+                // All or nothing.
+                for (one, given) in same().zip(charged.iter().skip(before)) {
+                    let id = one.limit.id(one.quota);
+                    leases.take_back(id, key, given.cost, given.slot);
+                }
+                charged.truncate(before);
+                return false;
+            }
+        }
+    }
+    if env.counters.listens() {
+        tell_lent(due, key, env.counters);
+    }
+    true
+}
+
+#[cold]
+fn tell_lent<S: Outside>(due: &[Due<'_>], key: u64, listener: &mut S) {
+    for one in due.iter().filter(|one| one.key == key) {
+        let leases = &listener.worker().leases;
+        let lease = leases.of(one.limit.id(one.quota), key);
+        listener.note(Note::Limit {
+            index: one.index,
+            used: lease.map_or(0, |lease| lease.used.saturating_sub(u64::from(lease.left))),
+            wait_ms: 0,
+        });
+    }
 }
 
 #[cold]

@@ -11,8 +11,9 @@ use super::concurrency::{self, Held};
 use super::counts::{Exhausted, Rule};
 use super::entry::{self, Change, Next, Slot, Visit};
 use super::fields::Met;
-use super::presence::{self, Presence};
-use super::{Algorithm, Due, LimitStage, Place, Reservation};
+use super::lease::{Lease, Leases};
+use super::presence;
+use super::{Algorithm, Due, LimitStage, Place, Reservation, Worker};
 use crate::env::{Env, Outside, TableEvent};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::units::Quota;
@@ -56,6 +57,8 @@ pub(super) struct Work {
     /// When it was looked at.
     now: u64,
     state: State,
+    /// What of the charge is not for this request.
+    lease: Option<Lease>,
 }
 
 /// What a limit keeps of a client.
@@ -155,6 +158,19 @@ impl Work {
         }
     }
 
+    /// Keeps what was charged ahead; an older lease has gone back with the same swap.
+    fn keep_lease(&self, key: u64, leases: &mut Leases) {
+        if !matches!(self.outcome, Outcome::Admitted { .. }) {
+            return;
+        }
+        if leases.left(self.id, key).is_some() {
+            leases.end(self.id, key);
+        }
+        if let Some(lease) = self.lease {
+            leases.put(lease);
+        }
+    }
+
     /// Whether the list of workers must be read again to judge this.
     const fn meets_newer(&self) -> bool {
         matches!(&self.state, State::InFlight(held) if held.newer)
@@ -195,14 +211,16 @@ impl<'p> Table<'p> {
         if due.iter().any(flies) {
             presence::join(env)?;
         }
+        // Who goes to the store for one limit charges the others there as well.
+        let lends = due.iter().all(|one| one.key != key || one.limit.lease > 0);
         let mut looks = 0_u32;
         for _ in 0..MAX_TRIES {
             let cas = load(env.counters, &name, &mut old)?;
             let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
-            let presence = &env.counters.worker().presence;
+            let worker = env.counters.worker();
             works.clear();
             for one in due.iter().filter(|one| one.key == key) {
-                works.push(work(one, &old, self.visit_of(tag, now), presence));
+                works.push(work(one, &old, self.visit_of(tag, now), lends, worker));
             }
             if looks < MAX_LOOKS && works.iter().any(Work::meets_newer) {
                 looks = looks.saturating_add(1);
@@ -240,6 +258,12 @@ impl<'p> Table<'p> {
             if swap(env.counters, &name, &new, cas)? {
                 if evicted > 0 {
                     env.counters.table(TableEvent::Evicted(evicted));
+                }
+                if lends {
+                    let leases = &mut env.counters.worker().leases;
+                    for work in &works {
+                        work.keep_lease(key, leases);
+                    }
                 }
                 return Ok(works);
             }
@@ -370,9 +394,11 @@ impl<'p> Table<'p> {
 }
 
 /// Judges one limit on a copy of the client's state.
-fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work {
+fn work(due: &Due<'_>, entry: &[u8], visit: Visit, lends: bool, worker: &mut Worker) -> Work {
     let Visit { tag, now, ways } = visit;
     let id = due.limit.id(due.quota);
+    let presence = &worker.presence;
+    let mut lease = None;
     let (outcome, state) = if due.limit.algorithm == Algorithm::Concurrency {
         let mut held = Held::read(entry::body(entry, id, now), tag, ways, presence);
         let outcome = match held.admit(due.quota.count, presence.id()) {
@@ -386,7 +412,19 @@ fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work 
     } else {
         let rule = Rule::new(due.limit, due.quota);
         let mut slot = entry::slot(entry, id, tag, rule, now);
-        (judge(&mut slot, due, rule, now), State::Charged(rule, slot))
+        let outcome = if lends {
+            let leases = &mut worker.leases;
+            if let Some(rest) = leases.left(id, due.key)
+                && slot.resident
+            {
+                slot.counts.give_back(rule, now, rest.mark, rest.left);
+            }
+            ahead(&mut slot, due, rule, now, leases, &mut lease)
+        } else {
+            None
+        };
+        let outcome = outcome.unwrap_or_else(|| judge(&mut slot, due, rule, now));
+        (outcome, State::Charged(rule, slot))
     };
     Work {
         index: due.index,
@@ -397,7 +435,37 @@ fn work(due: &Due<'_>, entry: &[u8], visit: Visit, presence: &Presence) -> Work 
         id,
         now,
         state,
+        lease,
     }
+}
+
+/// Charges a whole lease, for a client that has used as much already: who comes once needs none. Nothing: it is not to
+/// be had, or there is no room for it.
+fn ahead(
+    slot: &mut Slot,
+    due: &Due<'_>,
+    rule: Rule,
+    now: u64,
+    leases: &mut Leases,
+    lease: &mut Option<Lease>,
+) -> Option<Outcome> {
+    let (id, key) = (due.limit.id(due.quota), due.key);
+    let most = due.limit.lease;
+    if slot.counts.total(rule) < u64::from(most) || most <= due.cost || !leases.has_room(id, key) {
+        return None;
+    }
+    let mark = slot.counts.admit(rule, now, most).ok()?;
+    *lease = Some(Lease {
+        limit: id,
+        key,
+        left: most.saturating_sub(due.cost),
+        mark,
+        until_ms: rule.lease_until(now),
+        used: slot.counts.total(rule),
+        remaining: slot.counts.remaining(rule),
+        quota: due.quota,
+    });
+    Some(Outcome::Admitted { mark })
 }
 
 fn judge(slot: &mut Slot, due: &Due<'_>, rule: Rule, now: u64) -> Outcome {

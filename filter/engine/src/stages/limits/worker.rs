@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::concurrency::Taken;
+use super::lease::Leases;
 use super::presence::Presence;
 use crate::env::{Env, Outside};
 use crate::units::Quota;
@@ -15,6 +16,7 @@ use crate::verdict::Reason;
 #[derive(Debug, Default)]
 pub struct Worker {
     pub(super) presence: Presence,
+    pub(super) leases: Leases,
     /// Places that the request now judged has taken.
     pub(super) taken: Vec<Place>,
 }
@@ -37,6 +39,14 @@ impl Worker {
     #[must_use]
     pub fn take_places(&mut self) -> Vec<Place> {
         core::mem::take(&mut self.taken)
+    }
+
+    /// On the tick, after all policies have returned leases: how many leases were taken since the last call, and how many
+    /// were returned with places left.
+    #[must_use]
+    pub fn count_leases(&mut self, now_ms: u64) -> (u64, u64) {
+        self.leases.forget(now_ms);
+        self.leases.counted()
     }
 }
 

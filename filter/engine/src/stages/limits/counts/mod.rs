@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
 use super::bytes::Reader;
-use super::{Algorithm, Limit};
+use super::{Algorithm, Limit, lease};
 use crate::units::Quota;
 use bucket::Bucket;
 use fixed::Fixed;
@@ -77,7 +77,8 @@ impl Rule {
         let window_ms = quota.window.ms.clamp(1, MAX_WINDOW_MS);
         let (least, most) = limit.quotas();
         let kind = match limit.algorithm {
-            Algorithm::SlidingWindow if most <= MAX_LOG_QUOTA => Kind::Log,
+            // A log would tell when a place was leased, not when it was used.
+            Algorithm::SlidingWindow if most <= MAX_LOG_QUOTA && limit.lease == 0 => Kind::Log,
             Algorithm::SlidingWindow => Kind::Ring,
             Algorithm::TokenBucket => Kind::Bucket,
             Algorithm::FixedWindow => Kind::Fixed,
@@ -111,6 +112,20 @@ impl Rule {
     fn part(self, now: u64) -> u64 {
         // By a `NonZero` type: the division has no panic.
         now / self.width_ms
+    }
+
+    /// Until when places charged at `now` can be given out as if they were charged then: in the same sub-window or window
+    /// they count alike. A bucket drains all the time; how long it may is only a matter of its bound.
+    pub(super) fn lease_until(self, now: u64) -> u64 {
+        let longest = now.saturating_add(lease::LONGEST_MS);
+        match self.kind {
+            Kind::Ring | Kind::Fixed => {
+                let next = self.part(now).saturating_add(1);
+                next.saturating_mul(self.width_ms.get()).min(longest)
+            }
+            Kind::Bucket => longest,
+            Kind::Log => now,
+        }
     }
 
     /// When everything charged by `now` has gone.
