@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 use super::bytes::{MAX_TIME, Reader, push_time, push_u24, push_u32};
 use super::key::{self, Facts, KeyPart, Missing};
+use super::limit::Phase;
 use super::penalty::{Penalty, Scope, Signal};
 use crate::env::{CounterStore, Env};
 use crate::request::client_addr::Network;
@@ -173,6 +174,15 @@ impl Bans {
     #[must_use]
     pub const fn is_used(&self) -> bool {
         self.clients || self.subjects
+    }
+
+    /// Whether somebody may be stopped by a ban in this phase.
+    pub(super) const fn stop_in(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Client => self.clients,
+            Phase::Subject => self.subjects,
+            Phase::Credential | Phase::Field => false,
+        }
     }
 
     /// Bytes of shared data when every set is full.

@@ -203,9 +203,12 @@ impl LimitStage {
         charges: &mut Charges,
         found: &mut Findings,
     ) -> Result<(), Denial> {
+        let due = self.due(phase, facts);
+        if due.is_empty() && !self.bans.stop_in(phase) {
+            return Ok(());
+        }
         let who = self.who(facts);
         self.stopped(phase, who.as_ref(), env, found)?;
-        let due = self.due(phase, facts);
         self.charge(&due, who.as_ref(), monitor, env, charges, found)
     }
 
@@ -213,7 +216,7 @@ impl LimitStage {
     #[must_use]
     pub fn pending(&self, facts: &Facts<'_>) -> Pending {
         let mut pending = Pending {
-            who: self.who(facts),
+            who: None,
             list: Vec::new(),
         };
         for due in self.due(Phase::Field, facts) {
@@ -225,6 +228,10 @@ impl LimitStage {
                 needs_body: due.limit.needs_body(facts.length),
                 fleet: due.fleet,
             });
+        }
+        // Hashed only where somebody will ask: most requests end here.
+        if !pending.list.is_empty() || !self.bans.signals.is_empty() {
+            pending.who = self.who(facts);
         }
         pending
     }

@@ -54,9 +54,9 @@ impl LimitStage {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let scope = match phase {
-            Phase::Client if self.bans.clients => Scope::Client,
-            Phase::Subject if self.bans.subjects => Scope::Subject,
-            Phase::Client | Phase::Credential | Phase::Subject | Phase::Field => return Ok(()),
+            _ if !self.bans.stop_in(phase) => return Ok(()),
+            Phase::Subject => Scope::Subject,
+            Phase::Client | Phase::Credential | Phase::Field => Scope::Client,
         };
         let Some(who) = who else {
             return Ok(());
