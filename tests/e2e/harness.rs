@@ -41,8 +41,8 @@ fn shop() -> Vec<u8> {
 /// The same without its ban.
 fn shop_without_bans() -> Vec<u8> {
     let mut value: serde_json::Value = serde_json::from_slice(&shop()).unwrap();
-    let limit = value["limits"][0].as_object_mut().unwrap();
-    assert!(limit.remove("penalty").is_some());
+    let limit = value.pointer_mut("/limits/0").unwrap();
+    assert!(limit.as_object_mut().unwrap().remove("penalty").is_some());
     serde_json::to_vec(&value).unwrap()
 }
 
