@@ -177,7 +177,7 @@ const LOOK_ALIKES: [Case; 5] = [
     Case {
         name: "words of SQL in a sentence",
         curl: "curl -G https://shop.example.com/search --data-urlencode 'q=select the best from our union'",
-        refused: ("", "", "limits(field)"),
+        refused: ("", "", "body"),
         decoded: None,
         way_out: "",
     },
@@ -199,7 +199,7 @@ const LOOK_ALIKES: [Case; 5] = [
     Case {
         name: "dots in a file name",
         curl: "curl https://shop.example.com/files/report..final.v2..pdf",
-        refused: ("", "", "limits(field)"),
+        refused: ("", "", "body"),
         decoded: None,
         way_out: "",
     },
