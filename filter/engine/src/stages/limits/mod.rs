@@ -299,7 +299,13 @@ impl LimitStage {
         let mut excesses: Vec<&Limit> = Vec::new();
         let mut refusing: Vec<&Limit> = Vec::new();
         let mut failure = None;
+        // Kept for what may be told: not on the usual way, where one key is asked and admits.
+        let mut kept: Vec<(u64, Vec<Work>)> = Vec::new();
         let mut met: Vec<Met> = Vec::new();
+        let mut keeps = due
+            .first()
+            .is_some_and(|first| due.iter().any(|other| other.key != first.key))
+            || due.iter().any(|due| self.is_always(due.index));
         // Not `enumerate`: it counts with a check.
         for at in 0..due.len() {
             let Some(first) = due.get(at) else {
@@ -317,7 +323,7 @@ impl LimitStage {
                 let leases = &env.counters.worker().leases;
                 for one in due.iter().filter(|one| one.key == first.key) {
                     let lease = leases.of(one.limit.id(one.quota), first.key);
-                    if let Some(lease) = lease.filter(|_| shows(one.limit, false, due.len() > 1)) {
+                    if let Some(lease) = lease.filter(|_| shows(one.limit, keeps)) {
                         met.push(lease.met(one.index, one.cost));
                     }
                 }
@@ -330,14 +336,16 @@ impl LimitStage {
                     }
                     let refused =
                         self.report(&works, &mut refusal, &mut refusing, &mut excesses, found);
-                    let tells = |work: &&Work| self.tells(work, due.len() > 1);
-                    met.extend(works.iter().filter(tells).map(|work| work.met(first.key)));
+                    keeps |= refused;
                     if !refused && purpose == Purpose::Charge {
                         charged.extend(works.iter().filter_map(|work| work.reservation(first.key)));
                         places.extend(works.iter().filter_map(|work| work.place(first.key)));
                         for work in &works {
                             self.meet_fleet(work, due, first.key, &mut shared);
                         }
+                    }
+                    if keeps {
+                        kept.push((first.key, works));
                     }
                 }
                 Err(reason) => {
@@ -364,6 +372,7 @@ impl LimitStage {
                         met.forget();
                     }
                     charges.met.append(&mut met);
+                    self.note(&kept, Shown::Denied, &mut charges.met);
                     self.write(charges, &mut denial.headers);
                     denial.violated = violated(refusing.iter().copied());
                     denial
@@ -391,6 +400,7 @@ impl LimitStage {
             }
             met.retain(|met| self.is_always(met.index));
             charges.met.append(&mut met);
+            self.note(&kept, Shown::Always, &mut charges.met);
             env.counters.worker().taken.append(&mut places);
             return Ok(());
         };
@@ -523,11 +533,25 @@ impl LimitStage {
         limit.is_some_and(|limit| limit.telling.shown == Shown::Always)
     }
 
-    /// Whether the client may be told of this; of what was admitted only if it is always told, or another may refuse.
-    fn tells(&self, work: &Work, others: bool) -> bool {
-        let refused = matches!(work.outcome, Outcome::Refused { .. });
-        let limit = self.limits.get(work.index);
-        limit.is_some_and(|limit| shows(limit, refused, others))
+    /// How limits stand that the client is told of: all but the secret ones of a refusal, after which nothing of them was
+    /// taken, else those that are always told.
+    fn note(&self, kept: &[(u64, Vec<Work>)], when: Shown, met: &mut Vec<Met>) {
+        for (key, works) in kept {
+            for work in works {
+                let Some(limit) = self.limits.get(work.index).filter(|it| !it.monitor) else {
+                    continue;
+                };
+                match (when, limit.telling.shown) {
+                    (_, Shown::Never) | (Shown::Always, Shown::Denied) => {}
+                    (Shown::Always, Shown::Always) => met.push(work.met(*key)),
+                    (Shown::Denied | Shown::Never, _) => {
+                        let mut one = work.met(*key);
+                        one.forget();
+                        met.push(one);
+                    }
+                }
+            }
+        }
     }
 
     /// Bytes of shared data this table takes when every set is full of clients whose every counter is in use:
@@ -649,11 +673,12 @@ fn violated<'l>(limits: impl Iterator<Item = &'l Limit>) -> Vec<Vec<u8>> {
     names
 }
 
-fn shows(limit: &Limit, refused: bool, others: bool) -> bool {
+/// Whether the client may be told of what a lease admitted; if it is not always told, then only as others may refuse.
+fn shows(limit: &Limit, others: bool) -> bool {
     !limit.monitor
         && match limit.telling.shown {
             Shown::Always => true,
-            Shown::Denied => others || refused,
+            Shown::Denied => others,
             Shown::Never => false,
         }
 }
