@@ -117,8 +117,27 @@ keywords!(Part, "a part of a request", {
     "target" => Self::Target, "headers" => Self::Headers, "cookies" => Self::Cookies, "body" => Self::Body
 });
 keywords!(Class, "an attack class", {
-    "sqli" => Self::Sqli, "xss" => Self::Xss, "traversal" => Self::Traversal, "shell" => Self::Shell, "custom" => Self::Custom,
-    "encoding" => Self::Encoding
+    "custom" => Self::Custom,
+    "encoding" => Self::Encoding,
+    "protocol" => Self::Protocol,
+    "crlf" => Self::Crlf,
+    "java" => Self::Java,
+    "jndi" => Self::Jndi,
+    "ldap" => Self::Ldap,
+    "node" => Self::Node,
+    "nosql" => Self::Nosql,
+    "php" => Self::Php,
+    "prototype" => Self::Prototype,
+    "rfi" => Self::Rfi,
+    "scanner" => Self::Scanner,
+    "shell" => Self::Shell,
+    "sqli" => Self::Sqli,
+    "ssrf" => Self::Ssrf,
+    "ssti" => Self::Ssti,
+    "traversal" => Self::Traversal,
+    "xpath" => Self::Xpath,
+    "xss" => Self::Xss,
+    "xxe" => Self::Xxe
 });
 keywords!(Binding, "a binding", { "client" => Self::Client, "user_agent" => Self::UserAgent, "tls" => Self::Tls });
 keywords!(Attack, "an attack", { "injection" => Self::Injection });

@@ -7,8 +7,9 @@
 
 use alloc::vec::Vec;
 
+use super::detectors::shape;
 use super::inspection::{Encoding, Place};
-use super::{Class, InjectionStage, decode, fields, look_at_body, sqli};
+use super::{Class, InjectionStage, decode, fields, look_at_body};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
@@ -139,7 +140,7 @@ impl Watch {
             let view = core::iter::once(raw)
                 .chain(decoded)
                 .rfind(|view| fields::find(view, &seen.evidence).is_some());
-            seen.tokens = sqli::shape(view.unwrap_or_default());
+            seen.tokens = shape(view.unwrap_or_default());
         }
         self.values.push(Value {
             place: place.name(),

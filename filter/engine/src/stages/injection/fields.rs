@@ -84,7 +84,7 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
         } else {
             raw
         };
-        inspection.value(place, name, raw, Encoding::Form);
+        inspection.name(place, name, raw, Encoding::Form);
         inspection.value(
             place,
             name,
@@ -103,7 +103,7 @@ pub(super) fn cookies(text: &[u8], inspection: &mut Inspection<'_>) {
             .position(|&byte| byte == b'=')
             .unwrap_or(pair.len());
         let name = pair.get(..split).unwrap_or(pair);
-        inspection.value(Place::Cookie, name, name, Encoding::Plain);
+        inspection.name(Place::Cookie, name, name, Encoding::Plain);
         inspection.value(
             Place::Cookie,
             name,
@@ -139,7 +139,7 @@ pub(super) fn json(text: &[u8], inspection: &mut Inspection<'_>) -> bool {
                         }
                         path.extend_from_slice(&key);
                     }
-                    inspection.value(Place::Body, &path, &key, Encoding::Plain);
+                    inspection.name(Place::Body, &path, &key, Encoding::Plain);
                 }
                 Event::String(string) => {
                     inspection.value(Place::Body, &path, &string.decode(), Encoding::Plain);

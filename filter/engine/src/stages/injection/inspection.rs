@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use super::bytes::{self, BLANK, ENCODED, PERCENT, PLUS, classes};
 use super::decode::{self, Deep};
+use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
-use super::sql_tokens::Token;
-use super::{Class, Hits, InjectionStage, shell, spend, sqli, traversal, triggers, xss};
+use super::{Class, FAMILIES, Hits, InjectionStage, spend};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
 
@@ -62,12 +62,15 @@ pub(crate) struct Inspection<'a> {
     steps: &'a mut u64,
     found: &'a mut Findings,
     best: u32,
-    value: [u32; 6],
+    /// Best points of each family in the value that is looked at.
+    value: [u32; FAMILIES],
     custom: u32,
     natural: Vec<u8>,
     deep: Vec<u8>,
     spare: Vec<u8>,
     tokens: Vec<Token>,
+    /// What is looked at is a name.
+    is_name: bool,
     /// Score at which no further value is looked at.
     enough: u32,
     /// Who wants to know everything that was seen.
@@ -87,12 +90,13 @@ impl<'a> Inspection<'a> {
             steps,
             found,
             best: 0,
-            value: [0; 6],
+            value: [0; FAMILIES],
             custom: 0,
             natural: Vec::new(),
             deep: Vec::new(),
             spare: Vec::new(),
             tokens: Vec::new(),
+            is_name: false,
             enough: stage.threshold,
             watch: None,
         }
@@ -103,6 +107,13 @@ impl<'a> Inspection<'a> {
         self.enough = u32::MAX;
         self.watch = Some(watch);
         self
+    }
+
+    /// Looks at a name as at a value.
+    pub(crate) fn name(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
+        self.is_name = true;
+        self.value(place, name, raw, encoding);
+        self.is_name = false;
     }
 
     /// Looks at one value; once the verdict is clear, at no further one.
@@ -118,7 +129,7 @@ impl<'a> Inspection<'a> {
 
     fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
         spend(self.steps, raw.len());
-        self.value = [0; 6];
+        self.value = [0; FAMILIES];
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();
         if seen == 0 && !custom {
@@ -199,18 +210,9 @@ impl<'a> Inspection<'a> {
     fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u32) {
         let mut hits = Hits::default();
         spend(self.steps, view.len());
-        let words = triggers::words(view);
-        sqli::scan(view, seen, words, &mut self.tokens, self.steps, &mut hits);
-        xss::scan(view, seen, words, self.steps, &mut hits);
-        traversal::scan(
-            view,
-            seen,
-            words,
-            place == Place::Path,
-            self.steps,
-            &mut hits,
-        );
-        shell::scan(view, seen, words, self.steps, &mut hits);
+        let mut looked_at = View::new(place, name, view, seen);
+        looked_at.is_name = self.is_name;
+        detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
         self.report(place, name, view, &hits);
         self.patterns(place, name, view);
     }
@@ -287,7 +289,7 @@ impl<'a> Inspection<'a> {
         } else {
             let Some(best) = self
                 .value
-                .get_mut(Hits::slot(class))
+                .get_mut(class.family())
                 .filter(|best| **best < points)
             else {
                 return;

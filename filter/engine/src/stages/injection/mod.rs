@@ -8,19 +8,13 @@
 
 mod bytes;
 mod decode;
+mod detectors;
 mod explain;
 mod fields;
 mod inspection;
 mod multipart;
-mod shell;
-mod sql_tokens;
-mod sqli;
 #[cfg(test)]
 mod tests;
-mod traversal;
-mod triggers;
-mod words;
-mod xss;
 
 use alloc::vec::Vec;
 
@@ -62,46 +56,87 @@ pub struct Parts {
     pub body: bool,
 }
 
-/// Attack classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// An operator's pattern.
-    Custom,
-    /// Still URL-encoded after [`crate::budget::MAX_DECODE_ROUNDS`] rounds.
-    Encoding,
-    /// Shell.
-    Shell,
-    /// SQL.
-    Sqli,
-    /// Path traversal.
-    Traversal,
-    /// Cross-site scripting.
-    Xss,
+/// Declares [`Class`] once: variant, name in the policy and in events, family, meaning.
+macro_rules! classes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal in $family:literal,)*) => {
+        /// Attack classes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Class {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Class {
+            /// All classes, in the order of the enum.
+            pub const ALL: [Self; CLASSES] = [$(Self::$variant,)*];
+
+            /// Name in the policy and in events.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Position in [`Class::ALL`].
+            #[expect(clippy::as_conversions, reason = "a discriminant below 256")]
+            const fn slot(self) -> usize {
+                self as usize
+            }
+
+            /// Classes of one family look at the same thing from several sides: only the best of them counts in a value.
+            const fn family(self) -> usize {
+                match self { $(Self::$variant => $family,)* }
+            }
+        }
+    };
 }
 
-impl Class {
-    /// All classes, in the order of the enum.
-    pub const ALL: [Self; 6] = [
-        Self::Custom,
-        Self::Encoding,
-        Self::Shell,
-        Self::Sqli,
-        Self::Traversal,
-        Self::Xss,
-    ];
+/// Number of classes.
+const CLASSES: usize = 21;
+/// Number of families.
+const FAMILIES: usize = 12;
 
-    /// Name in the policy and in events.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Custom => "custom",
-            Self::Encoding => "encoding",
-            Self::Shell => "shell",
-            Self::Sqli => "sqli",
-            Self::Traversal => "traversal",
-            Self::Xss => "xss",
-        }
-    }
+classes! {
+    /// An operator's pattern.
+    Custom = "custom" in 0,
+    /// Still URL-encoded after [`crate::budget::MAX_DECODE_ROUNDS`] rounds.
+    Encoding = "encoding" in 1,
+    /// Parts that two parsers read differently.
+    Protocol = "protocol" in 1,
+    /// Header splitting.
+    Crlf = "crlf" in 2,
+    /// Java code and objects.
+    Java = "java" in 3,
+    /// JNDI look-ups.
+    Jndi = "jndi" in 3,
+    /// LDAP filters.
+    Ldap = "ldap" in 4,
+    /// Server-side JavaScript.
+    Node = "node" in 3,
+    /// NoSQL operators.
+    Nosql = "nosql" in 5,
+    /// PHP code and objects.
+    Php = "php" in 3,
+    /// Prototype pollution.
+    Prototype = "prototype" in 3,
+    /// Remote inclusion.
+    Rfi = "rfi" in 6,
+    /// Scanners.
+    Scanner = "scanner" in 7,
+    /// Shell.
+    Shell = "shell" in 8,
+    /// SQL.
+    Sqli = "sqli" in 9,
+    /// Server-side request forgery.
+    Ssrf = "ssrf" in 6,
+    /// Templates.
+    Ssti = "ssti" in 3,
+    /// Path traversal.
+    Traversal = "traversal" in 6,
+    /// XPath.
+    Xpath = "xpath" in 4,
+    /// Cross-site scripting.
+    Xss = "xss" in 10,
+    /// XML entities and inclusion.
+    Xxe = "xxe" in 11,
 }
 
 /// An exception: all given parts must hold.
@@ -153,24 +188,13 @@ impl Strength {
 /// The best hit of each built-in class in one view of a value.
 #[derive(Debug, Default)]
 pub(crate) struct Hits {
-    best: [Option<(Strength, usize)>; 6],
+    best: [Option<(Strength, usize)>; CLASSES],
 }
 
 impl Hits {
-    const fn slot(class: Class) -> usize {
-        match class {
-            Class::Custom => 0,
-            Class::Encoding => 1,
-            Class::Shell => 2,
-            Class::Sqli => 3,
-            Class::Traversal => 4,
-            Class::Xss => 5,
-        }
-    }
-
     /// Keeps the hit if it is the strongest of its class.
     pub(crate) fn add(&mut self, class: Class, strength: Strength, at: usize) {
-        if let Some(best) = self.best.get_mut(Self::slot(class))
+        if let Some(best) = self.best.get_mut(class.slot())
             && best.is_none_or(|(old, _)| old < strength)
         {
             *best = Some((strength, at));
@@ -183,7 +207,7 @@ impl Hits {
     }
 
     fn get(&self, class: Class) -> Option<(Strength, usize)> {
-        self.best.get(Self::slot(class)).copied().flatten()
+        self.best.get(class.slot()).copied().flatten()
     }
 
     /// Whether nothing more can be learnt about a class.

@@ -188,7 +188,7 @@ impl Flags {
 
 /// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
+pub(in crate::stages::injection) struct Token {
     /// What it is.
     pub(super) kind: Kind,
     flags: u8,

@@ -10,17 +10,16 @@ use alloc::vec::Vec;
 use super::bytes::{self, AMP, ANGLE, HASH, OPERATOR, PAREN, PIPE, QUOTE, STAR};
 use super::sql_tokens::{Flags, Kind, Token, tokenize};
 use super::triggers::{LIKE, LOGIC, SQL};
-use super::{Class, Hits, Strength};
+use super::{Class, Hits, Strength, View};
 
 /// Scans one value.
-pub(super) fn scan(
-    value: &[u8],
-    classes: u32,
-    words: u8,
-    tokens: &mut Vec<Token>,
-    steps: &mut u64,
-    hits: &mut Hits,
-) {
+pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
     let logic = words & LOGIC != 0
         || (classes & PIPE != 0 && bytes::doubled(value, b'|'))
         || (classes & AMP != 0 && bytes::doubled(value, b'&'));
@@ -47,7 +46,7 @@ pub(super) fn scan(
 }
 
 /// The kinds of the tokens in which a value's hit was seen, for a trace: those of the first reading that has one.
-pub(super) fn shape(value: &[u8]) -> Vec<u8> {
+pub(in crate::stages::injection) fn shape(value: &[u8]) -> Vec<u8> {
     let mut shape = Vec::new();
     let mut tokens = Vec::new();
     for context in [0, b'\'', b'"'] {

@@ -35,7 +35,7 @@ const fn widen(byte: u8) -> u64 {
 /// A compiled word list of `S` slots (a power of two); kinds are the caller's, 0 is "not listed".
 #[derive(Debug)]
 pub(super) struct Words<const S: usize> {
-    slots: [(u64, u8); S],
+    slots: [(u64, u32); S],
 }
 
 impl<const S: usize> Words<S> {
@@ -49,16 +49,32 @@ impl<const S: usize> Words<S> {
         Self::empty().with(list)
     }
 
-    /// Adds a list; a word listed twice gets the bits of both kinds. For `static` items only.
+    /// Adds a list of words with a small kind each; for `static` items only.
     #[expect(
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
+        clippy::as_conversions,
         reason = "runs while compiling: a fault is a build error"
     )]
     pub(super) const fn with(mut self, list: &[(&[u8], u8)]) -> Self {
         let mut index = 0;
         while index < list.len() {
-            let (word, kind) = list[index];
+            self = self.bits(&[(list[index].0, list[index].1 as u32)]);
+            index += 1;
+        }
+        self
+    }
+
+    /// Adds a list of words with bits; a word listed twice gets the bits of both. For `static` items only.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "runs while compiling: a fault is a build error"
+    )]
+    pub(super) const fn bits(mut self, list: &[(&[u8], u32)]) -> Self {
+        let mut index = 0;
+        while index < list.len() {
+            let (word, bits) = list[index];
             let mut key = Key::EMPTY;
             let mut at = 0;
             while at < word.len() {
@@ -72,21 +88,26 @@ impl<const S: usize> Words<S> {
                 probes += 1;
                 assert!(probes < PROBES, "the table is too full");
             }
-            self.slots[slot] = (key.0, self.slots[slot].1 | kind);
+            self.slots[slot] = (key.0, self.slots[slot].1 | bits);
             index += 1;
         }
         self
     }
 
-    /// The kind of a word, 0 when it is not listed.
+    /// The kind of a word of a table made by [`Words::with`], 0 when it is not listed.
     pub(super) fn kind(&self, key: Key) -> u8 {
+        u8::try_from(self.found(key) & 0xFF).unwrap_or(0)
+    }
+
+    /// The bits of a word, 0 when it is not listed.
+    pub(super) fn found(&self, key: Key) -> u32 {
         let mut slot = home(key.0, S);
         for _ in 0..PROBES {
-            let Some(&(hash, kind)) = self.slots.get(slot) else {
+            let Some(&(hash, bits)) = self.slots.get(slot) else {
                 return 0;
             };
-            if kind == 0 || hash == key.0 {
-                return kind;
+            if bits == 0 || hash == key.0 {
+                return bits;
             }
             slot = slot.wrapping_add(1) & S.wrapping_sub(1);
         }

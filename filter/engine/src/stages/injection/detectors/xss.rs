@@ -11,7 +11,7 @@ use super::bytes::{
 };
 use super::triggers::SCRIPT;
 use super::words::{Key, Words};
-use super::{Class, Hits, Strength};
+use super::{Class, Hits, Strength, View};
 
 const HARMFUL: u8 = 1;
 const RUNS: u8 = 2;
@@ -52,7 +52,13 @@ static TAGS: Words<64> = Words::new(&[
 ]);
 
 /// Scans one value.
-pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits: &mut Hits) {
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
     if classes & ANGLE != 0 {
         super::spend(steps, value.len());
         tags(value, steps, hits);

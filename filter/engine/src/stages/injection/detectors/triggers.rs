@@ -6,26 +6,55 @@
 
 use super::bytes::{folded, is_space};
 use super::words::{Key, Words};
-use super::{shell, sql_tokens};
+use super::{
+    crlf, java, jndi, ldap, node, nosql, php, rfi, scanner, shell, sql_tokens, ssrf, ssti, xpath,
+    xxe,
+};
 
 /// A statement, a call or a name that SQL patterns are made of.
-pub(super) const SQL: u8 = 1;
+pub(super) const SQL: u32 = 1;
 /// `AND`, `OR`, …: a pattern only beside an operator.
-pub(super) const LOGIC: u8 = 2;
+pub(super) const LOGIC: u32 = 2;
 /// `LIKE`, …: the same.
-pub(super) const LIKE: u8 = 4;
+pub(super) const LIKE: u32 = 4;
 /// A function's name; counts when a bracket follows.
-const CALL: u8 = 8;
+const CALL: u32 = 8;
 /// A command.
-pub(super) const COMMAND: u8 = 16;
+pub(super) const COMMAND: u32 = 16;
 /// A name of scripts, or a handler.
-pub(super) const SCRIPT: u8 = 32;
+pub(super) const SCRIPT: u32 = 32;
 /// A folder, file or extension worth a look.
-pub(super) const PATH: u8 = 64;
+pub(super) const PATH: u32 = 64;
 /// A stream wrapper.
-pub(super) const WRAPPER: u8 = 128;
+pub(super) const WRAPPER: u32 = 128;
+/// Header and mail injection.
+pub(super) const CRLF: u32 = 1 << 8;
+/// Java classes, serialised Java, OGNL.
+pub(super) const JAVA: u32 = 1 << 9;
+/// JNDI look-ups.
+pub(super) const JNDI: u32 = 1 << 10;
+/// LDAP filters.
+pub(super) const LDAP: u32 = 1 << 11;
+/// Node and server-side JavaScript, prototypes.
+pub(super) const NODE: u32 = 1 << 12;
+/// NoSQL operators and server-side functions.
+pub(super) const NOSQL: u32 = 1 << 13;
+/// PHP code and serialised PHP.
+pub(super) const PHP: u32 = 1 << 14;
+/// Remote inclusion.
+pub(super) const RFI: u32 = 1 << 15;
+/// Scanners by name.
+pub(super) const SCANNER: u32 = 1 << 16;
+/// Request forgery.
+pub(super) const SSRF: u32 = 1 << 17;
+/// Templates.
+pub(super) const SSTI: u32 = 1 << 18;
+/// XPath.
+pub(super) const XPATH: u32 = 1 << 19;
+/// XML entities and inclusion.
+pub(super) const XXE: u32 = 1 << 20;
 
-const SCRIPTS: &[(&[u8], u8)] = &[
+const SCRIPTS: &[(&[u8], u32)] = &[
     (b"alert", SCRIPT),
     (b"prompt", SCRIPT),
     (b"confirm", SCRIPT),
@@ -59,7 +88,7 @@ const SCRIPTS: &[(&[u8], u8)] = &[
     (b"$eval", SCRIPT),
 ];
 
-const PATHS: &[(&[u8], u8)] = &[
+const PATHS: &[(&[u8], u32)] = &[
     (b"php", WRAPPER | PATH),
     (b"file", WRAPPER),
     (b"zip", WRAPPER),
@@ -119,7 +148,7 @@ const PATHS: &[(&[u8], u8)] = &[
 ];
 
 /// Words of shell patterns that are no commands.
-const CALLS: &[(&[u8], u8)] = &[
+const CALLS: &[(&[u8], u32)] = &[
     (b"invoke", COMMAND),
     (b"tcp", COMMAND),
     (b"udp", COMMAND),
@@ -139,9 +168,22 @@ const CALLS: &[(&[u8], u8)] = &[
     (b"exe", COMMAND),
 ];
 
-static TABLE: Words<2048> = {
-    let table = Words::new(SCRIPTS).with(PATHS).with(CALLS);
-    let table = same(table, shell::LIST, COMMAND);
+static TABLE: Words<4096> = {
+    let mut table = Words::empty().bits(SCRIPTS).bits(PATHS).bits(CALLS);
+    table = all(table, crlf::WORDS, CRLF);
+    table = all(table, java::WORDS, JAVA);
+    table = all(table, jndi::WORDS, JNDI);
+    table = all(table, ldap::WORDS, LDAP);
+    table = all(table, node::WORDS, NODE);
+    table = all(table, nosql::WORDS, NOSQL);
+    table = all(table, php::WORDS, PHP);
+    table = all(table, rfi::WORDS, RFI);
+    table = all(table, scanner::WORDS, SCANNER);
+    table = all(table, ssrf::WORDS, SSRF);
+    table = all(table, ssti::WORDS, SSTI);
+    table = all(table, xpath::WORDS, XPATH);
+    table = all(table, xxe::WORDS, XXE);
+    table = same(table, shell::LIST, COMMAND);
     mapped(table, sql_tokens::LIST)
 };
 
@@ -150,10 +192,10 @@ static TABLE: Words<2048> = {
     clippy::arithmetic_side_effects,
     reason = "runs while compiling: a fault is a build error"
 )]
-const fn same(mut table: Words<2048>, list: &[(&[u8], u8)], bit: u8) -> Words<2048> {
+const fn all(mut table: Words<4096>, list: &[&[u8]], bit: u32) -> Words<4096> {
     let mut index = 0;
     while index < list.len() {
-        table = table.with(&[(list[index].0, bit)]);
+        table = table.bits(&[(list[index], bit)]);
         index += 1;
     }
     table
@@ -164,7 +206,21 @@ const fn same(mut table: Words<2048>, list: &[(&[u8], u8)], bit: u8) -> Words<20
     clippy::arithmetic_side_effects,
     reason = "runs while compiling: a fault is a build error"
 )]
-const fn mapped(mut table: Words<2048>, list: &[(&[u8], u8)]) -> Words<2048> {
+const fn same(mut table: Words<4096>, list: &[(&[u8], u8)], bit: u32) -> Words<4096> {
+    let mut index = 0;
+    while index < list.len() {
+        table = table.bits(&[(list[index].0, bit)]);
+        index += 1;
+    }
+    table
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn mapped(mut table: Words<4096>, list: &[(&[u8], u8)]) -> Words<4096> {
     let mut index = 0;
     while index < list.len() {
         let bit = match sql_tokens::need(list[index].1) {
@@ -175,7 +231,7 @@ const fn mapped(mut table: Words<2048>, list: &[(&[u8], u8)]) -> Words<2048> {
             sql_tokens::Need::Never => 0,
         };
         if bit != 0 {
-            table = table.with(&[(list[index].0, bit)]);
+            table = table.bits(&[(list[index].0, bit)]);
         }
         index += 1;
     }
@@ -183,7 +239,7 @@ const fn mapped(mut table: Words<2048>, list: &[(&[u8], u8)]) -> Words<2048> {
 }
 
 /// The bits of all words of a value.
-pub(super) fn words(value: &[u8]) -> u8 {
+pub(super) fn words(value: &[u8]) -> u32 {
     let mut all = 0;
     let mut left = value;
     while let Some((&head, after)) = left.split_first() {
@@ -209,7 +265,7 @@ pub(super) fn words(value: &[u8]) -> u8 {
         if length < 2 {
             continue;
         }
-        let bits = TABLE.kind(key);
+        let bits = TABLE.found(key);
         if bits & CALL != 0 {
             let called = match left.split_first() {
                 Some((&(b'(' | b'/'), _)) => true,

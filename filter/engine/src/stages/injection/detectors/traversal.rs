@@ -10,7 +10,7 @@ use super::bytes::{
 };
 use super::triggers::{PATH, WRAPPER};
 use super::words::{Key, Words};
-use super::{Class, Hits, Strength};
+use super::{Class, Hits, Place, Strength, View};
 
 /// First of two adjacent segments.
 const ETC: u8 = 1;
@@ -144,14 +144,14 @@ const WRAPPERS: [&[u8]; 16] = [
 ];
 
 /// Scans one value.
-pub(super) fn scan(
-    value: &[u8],
-    classes: u32,
-    words: u8,
-    own_path: bool,
-    steps: &mut u64,
-    hits: &mut Hits,
-) {
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
+    let own_path = view.place == Place::Path;
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
         return;
     }

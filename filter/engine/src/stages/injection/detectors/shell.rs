@@ -11,7 +11,7 @@ use super::bytes::{
 };
 use super::triggers::COMMAND;
 use super::words::{Key, Words};
-use super::{Class, Hits, Strength};
+use super::{Class, Hits, Strength, View};
 
 /// No word of any language: decisive in command position.
 const SURE: u8 = 1;
@@ -189,7 +189,13 @@ enum Before {
 }
 
 /// Scans one value.
-pub(super) fn scan(value: &[u8], classes: u32, words: u8, steps: &mut u64, hits: &mut Hits) {
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
     // Quotes and backslashes may tear a command apart; a value that starts with a separator is odd by itself.
     let torn = classes & (SHELL | AMP | LINE | PAREN) != 0 && classes & (QUOTE | BACKSLASH) != 0;
     let leads = value

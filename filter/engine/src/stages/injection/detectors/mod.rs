@@ -1,0 +1,117 @@
+//! The detectors: one file a language, all over the same view of a value.
+//!
+//! **In:** a [`View`]: decoded bytes, the classes of its bytes, the languages whose words it has. **Out:** hits, the best of each class.
+//! **Invariant:** a detector looks only where a byte class or a word says that its language may be there; each is one bounded pass.
+//! **Cost:** one pass for words; then what the detectors that have reason to look spend.
+
+mod crlf;
+mod java;
+mod jndi;
+mod ldap;
+mod node;
+mod nosql;
+mod php;
+mod rfi;
+mod scanner;
+mod shell;
+mod sql_tokens;
+mod sqli;
+mod ssrf;
+mod ssti;
+mod traversal;
+mod triggers;
+mod words;
+mod xpath;
+mod xss;
+mod xxe;
+
+use alloc::vec::Vec;
+
+use super::inspection::Place;
+use super::{Class, Hits, Strength, bytes, spend};
+pub(super) use sql_tokens::Token;
+pub(super) use sqli::shape;
+
+/// A value as it may reach an interpreter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    /// The bytes.
+    pub(super) bytes: &'a [u8],
+    /// Classes of the bytes (`bytes::classes`).
+    pub(super) classes: u32,
+    /// Languages whose words stand in it (`triggers`).
+    pub(super) words: u32,
+    /// Where the value stands.
+    pub(super) place: Place,
+    /// Name of the field, as exceptions know it; empty: the path, or a whole body.
+    pub(super) name: &'a [u8],
+    /// The view is of the name, not of the value.
+    pub(super) is_name: bool,
+}
+
+impl<'a> View<'a> {
+    /// Reads the words of `bytes`, of the classes `classes`.
+    pub(super) fn new(place: Place, name: &'a [u8], bytes: &'a [u8], classes: u32) -> Self {
+        let words = triggers::words(bytes);
+        Self {
+            bytes,
+            classes,
+            words,
+            place,
+            name,
+            is_name: false,
+        }
+    }
+}
+
+/// All detectors over one view.
+pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    sqli::scan(view, tokens, steps, hits);
+    crlf::scan(view, steps, hits);
+    java::scan(view, steps, hits);
+    jndi::scan(view, steps, hits);
+    ldap::scan(view, steps, hits);
+    node::scan(view, steps, hits);
+    nosql::scan(view, steps, hits);
+    php::scan(view, steps, hits);
+    rfi::scan(view, steps, hits);
+    scanner::scan(view, steps, hits);
+    shell::scan(view, steps, hits);
+    ssrf::scan(view, steps, hits);
+    ssti::scan(view, steps, hits);
+    traversal::scan(view, steps, hits);
+    xpath::scan(view, steps, hits);
+    xss::scan(view, steps, hits);
+    xxe::scan(view, steps, hits);
+}
+
+/// What the detectors make of `bytes` as a query value.
+#[cfg(test)]
+fn hits_of(bytes: &[u8]) -> Vec<(Class, Strength)> {
+    let view = View::new(Place::Query, b"q", bytes, bytes::classes(bytes));
+    let mut hits = Hits::default();
+    scan(
+        &view,
+        &mut Vec::new(),
+        &mut crate::budget::MAX_STEPS.clone(),
+        &mut hits,
+    );
+    let best = |class| hits.get(class).map(|(strength, _)| (class, strength));
+    Class::ALL.into_iter().filter_map(best).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Class, Strength, hits_of};
+
+    #[test]
+    fn a_value_can_be_of_several_classes() {
+        let hits = hits_of(b"<script>alert(1)</script>' OR 1=1--");
+        assert!(
+            hits.contains(&(Class::Sqli, Strength::Decisive)),
+            "{hits:?}"
+        );
+        assert!(hits.contains(&(Class::Xss, Strength::Decisive)), "{hits:?}");
+        assert!(hits_of(b"O'Brien & sons").is_empty());
+    }
+}
