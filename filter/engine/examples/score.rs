@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use palisade_engine::finding::Findings;
 use palisade_engine::request::RequestHead;
-use palisade_engine::stages::injection::{InjectionStage, Parts};
+use palisade_engine::stages::injection::{Here, InjectionStage};
+use palisade_engine::units::UnixTime;
 use serde_json::Value;
 
 fn base64(text: &str) -> Vec<u8> {
@@ -57,18 +58,8 @@ fn main() {
         .ok()
         .and_then(|rounds| rounds.parse().ok())
         .unwrap_or(1);
-    let stage = InjectionStage {
-        level,
-        threshold: 5,
-        inspect: Parts {
-            target: true,
-            headers: true,
-            cookies: true,
-            body: true,
-        },
-        except: Vec::new(),
-        patterns: Vec::new(),
-    };
+    let stage = InjectionStage::new(level, 5);
+    let here = Here::new(b"", UnixTime(0));
     let mut table: BTreeMap<(String, String), [u32; 4]> = BTreeMap::new();
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -106,10 +97,12 @@ fn main() {
             let judge = || {
                 let mut found = Findings::default();
                 let mut steps = palisade_engine::budget::MAX_STEPS;
-                let mut denied = stage.inspect_head(&head, b"", &mut steps, &mut found).err();
+                let mut denied = stage
+                    .inspect_head(&head, here, &mut steps, &mut found)
+                    .err();
                 if denied.is_none() && !body.is_empty() {
                     denied = stage
-                        .inspect_body(kind, &body, b"", &mut steps, &mut found)
+                        .inspect_body(kind, &body, here, &mut steps, &mut found)
                         .err();
                 }
                 (found, denied)

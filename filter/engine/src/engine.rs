@@ -17,14 +17,14 @@ use crate::policy::{EventLog, Mode, Policy, Route, RouteBody};
 use crate::request::body::{self, BodyKind};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
-use crate::stages::injection::Explained;
+use crate::stages::injection::{Explained, Here, Uses};
 use crate::stages::limits::fleet::{self, Question};
 use crate::stages::limits::{Algorithm, Cause, Charges, Facts, Fields, Pending, Phase, Place, Who};
 use crate::stages::token::{
     self, Ask, Awaited, Callout, Claimed, Credential, MAX_ANSWER_BYTES, Outcome, Replied, Subject,
     Waited,
 };
-use crate::units::Monotonic;
+use crate::units::{Monotonic, UnixTime};
 use crate::verdict::{Denial, Edits, Reason, Stage};
 
 /// Decides requests under one policy.
@@ -104,6 +104,8 @@ pub struct Memory {
     pub tokens: token::Memory,
     /// Of rate limit services.
     pub fleet: fleet::Memory,
+    /// Uses of `injection.except`, in the order of the policy.
+    pub exceptions: Uses,
 }
 
 impl Wait {
@@ -290,6 +292,7 @@ impl Engine {
         Memory {
             tokens: token::Memory::new(&self.policy.tokens, self.policy.limits.hash_key),
             fleet: fleet::Memory::default(),
+            exceptions: Uses::new(self.policy.exceptions().len()),
         }
     }
 
@@ -538,7 +541,12 @@ impl Engine {
             env.enter(Step::HeadInjection);
             let mut steps = MAX_STEPS;
             let before = found.as_slice().len();
-            let inspected = stage.inspect_head(head, &route.name, &mut steps, found);
+            let here = Here {
+                route: &route.name,
+                now: env.wall,
+            };
+            let inspected = stage.inspect_head(head, here, &mut steps, found);
+            found.excepted.count_into(&mut memory.exceptions);
             if is_attack(&inspected) {
                 let who = policy.limits.who(&facts);
                 let watched = injection_mode == Mode::Monitor;
@@ -1074,7 +1082,7 @@ impl Engine {
         kind: BodyKind,
         route: usize,
         bytes: &[u8],
-        memory: &Memory,
+        memory: &mut Memory,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         found: &mut Findings,
@@ -1092,7 +1100,12 @@ impl Engine {
             env.enter(Step::BodyInjection);
             let mut steps = MAX_STEPS;
             let before = found.as_slice().len();
-            let inspected = stage.inspect_body(kind, bytes, &route.name, &mut steps, found);
+            let here = Here {
+                route: &route.name,
+                now: env.wall,
+            };
+            let inspected = stage.inspect_body(kind, bytes, here, &mut steps, found);
+            found.excepted.count_into(&mut memory.exceptions);
             if is_attack(&inspected) {
                 let watched = injection_mode == Mode::Monitor;
                 self.signal_attack(pending.who(), before, watched, env, found);
@@ -1145,20 +1158,23 @@ impl Engine {
     /// Everything that injection detection sees in a head, also beyond the threshold and under exceptions: the stage's own code
     /// once more, telling what it finds. For `debug.trace`, after the verdict.
     #[must_use]
-    pub fn explain_head(&self, head: &RequestHead<'_>) -> Explained {
+    pub fn explain_head(&self, head: &RequestHead<'_>, now: UnixTime) -> Explained {
         let route = self
             .policy
             .route_of(head)
             .and_then(|index| self.policy.routes.get(index));
         match (&self.policy.injection, route) {
-            (Some(stage), Some(route)) => stage.explain_head(head, &route.name),
+            (Some(stage), Some(route)) => {
+                let route = &route.name;
+                stage.explain_head(head, Here { route, now })
+            }
             _ => Explained::default(),
         }
     }
 
     /// The same for a body, before [`Engine::resume`] takes its request away.
     #[must_use]
-    pub fn explain_body(&self, suspended: &Suspended, bytes: &[u8]) -> Explained {
+    pub fn explain_body(&self, suspended: &Suspended, bytes: &[u8], now: UnixTime) -> Explained {
         let Next::Body(held) = &suspended.next else {
             return Explained::default();
         };
@@ -1169,7 +1185,10 @@ impl Engine {
                 .filter(|stage| stage.inspect.body),
             self.policy.routes.get(held.route),
         ) {
-            (Some(stage), Some(route)) => stage.explain_body(held.kind, bytes, &route.name),
+            (Some(stage), Some(route)) => {
+                let route = &route.name;
+                stage.explain_body(held.kind, bytes, Here { route, now })
+            }
             _ => Explained::default(),
         }
     }

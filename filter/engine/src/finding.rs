@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::stages::injection::Used;
 use crate::verdict::{Reason, Stage};
 
 /// One thing a stage saw.
@@ -20,6 +21,8 @@ pub struct Finding {
     pub evidence: Vec<u8>,
     /// Points towards the injection threshold; 0 for other stages.
     pub score: u32,
+    /// Level of an injection hit, 1 (surest) to 4; 0 for other stages.
+    pub level: u8,
 }
 
 impl Finding {
@@ -36,6 +39,7 @@ impl Finding {
             place: Vec::new(),
             evidence: Vec::new(),
             score: 0,
+            level: 0,
         }
     }
 
@@ -70,6 +74,8 @@ impl Finding {
 #[derive(Debug, Default, Clone)]
 pub struct Findings {
     list: Vec<Finding>,
+    /// Exceptions that were of use.
+    pub(crate) excepted: Used,
 }
 
 impl Findings {

@@ -11,6 +11,7 @@
 //! | `palisade.table.conflicts` | charges tried again because another worker wrote first |
 //! | `palisade.leases.taken` | times that a worker charged places ahead (`lease`) |
 //! | `palisade.leases.returned` | those of which some were not used, and given back |
+//! | `palisade.except.<name>` | requests that would have had points but for this exception of `injection.except` |
 //! | `palisade.denied.<code>` | refusals by reason |
 //! | `palisade.monitored.<code>` | findings that monitor mode let pass, by reason |
 //! | `palisade.stage.<stage>.denied`, `….monitored` | the same by stage |
@@ -108,6 +109,9 @@ impl Meters {
 /// The gauge beside the counters: the highest floor of the limits' table that newcomers met between two ticks of the worker
 /// that reported last, in thousandths of their quota.
 pub const FLOOR: &str = "palisade.table.floor";
+
+/// Before the name of an exception: requests that it was of use to.
+pub const EXCEPT: &str = "palisade.except.";
 
 /// All names, in order. Configure time only.
 #[must_use]

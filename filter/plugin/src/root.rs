@@ -49,6 +49,8 @@ pub(crate) struct Slot {
     pub(crate) certificate: CertificateParts,
     /// What this worker remembers under the engine's policy.
     pub(crate) memory: Memory,
+    /// Counters of the policy's exceptions, in its order.
+    pub(crate) exceptions: Vec<u32>,
     /// Places of streams that have ended, which the store did not take back yet.
     pub(crate) owed: Vec<Place>,
     /// Providers whose keys are fetched.
@@ -150,6 +152,7 @@ impl Plugin {
         let mut slot = Slot {
             memory: engine.memory(),
             certificate: engine.policy().certificate_parts(),
+            exceptions: exception_meters(host, engine.policy()),
             owed: Vec::new(),
             providers: key_fetch::Provider::all(host, engine.policy()),
             engine,
@@ -289,6 +292,12 @@ impl Plugin {
         for slot in self.engines.iter_mut().flatten() {
             let failures = slot.memory.fleet.take_failures();
             self.meters.add_times(Count::FleetFailure, failures);
+            let uses = slot.memory.exceptions.take();
+            for (id, count) in slot.exceptions.iter().zip(uses) {
+                if count > 0 {
+                    let _ = host.increment(*id, u64::from(count));
+                }
+            }
         }
         for (id, count) in self.metrics.iter().zip(self.meters.take()) {
             if count > 0 {
@@ -297,6 +306,18 @@ impl Plugin {
             }
         }
     }
+}
+
+/// A counter for each exception from injection detection: one that stays at 0 is not needed. Without counters there are none.
+fn exception_meters(host: &Host, policy: &Policy) -> Vec<u32> {
+    let names = policy.exceptions().iter();
+    let names = names.map(|except| String::from_utf8_lossy(&except.name));
+    names
+        .map_while(|name| {
+            let name = format!("{}{name}", metrics::EXCEPT);
+            host.define_counter(name.as_bytes()).ok()
+        })
+        .collect()
 }
 
 /// The tick period under a policy when nobody waits: as often as services are told of hits.

@@ -234,9 +234,10 @@ impl Turn<'_> {
         let engine = &self.slot.engine;
         let mut counters = counters(engine, host, self.worker);
         let (mut env, now_ms) = env(engine, host, &mut counters)?;
+        let wall = env.wall;
         let verdict = engine.decide_head(&head, connection, ends, &mut self.slot.memory, &mut env);
         if engine.policy().trace {
-            let seen = engine.explain_head(&head);
+            let seen = engine.explain_head(&head, wall);
             tell_trace(engine, host, &mut counters, &verdict, &seen);
         }
         self.places.append(&mut self.worker.take_places());
@@ -750,17 +751,17 @@ fn resume(
     let engine = &slot.engine;
     let mut counters = counters(engine, host, worker);
     let traced = engine.policy().trace;
-    // The request goes with the verdict, so what can be seen in it is looked at before.
-    let seen = match answer {
-        Answer::Body(bytes) if traced => engine.explain_body(&suspended, bytes),
-        _ => Explained::default(),
-    };
     let (head, connection) = if suspended.needs_head() {
         (Some(head(host)?), connection(host, slot)?)
     } else {
         (None, Connection::default())
     };
     let (mut env, _) = env(engine, host, &mut counters)?;
+    // The request goes with the verdict, so what can be seen in it is looked at before.
+    let seen = match answer {
+        Answer::Body(bytes) if traced => engine.explain_body(&suspended, bytes, env.wall),
+        _ => Explained::default(),
+    };
     let resumed = Resumed {
         answer,
         body,
@@ -799,7 +800,14 @@ fn tell_trace(
         Verdict::Need(_, suspended) => (Said::Need, Some(suspended.report())),
     };
     let findings = report.map(|report| report.findings.as_slice());
-    let threshold = policy.injection.as_ref().map(|stage| stage.threshold);
+    let base = policy.injection.as_ref().map(|stage| stage.rules.threshold);
+    let threshold = base.map(|base| {
+        if seen.threshold > 0 {
+            seen.threshold
+        } else {
+            base
+        }
+    });
     let findings = findings.unwrap_or_default();
     let line = trace::verdict(said, findings, seen, threshold, redact);
     host.log(Level::Info, &line);
@@ -821,10 +829,10 @@ fn env<'e, 'h>(
     } else {
         None
     };
-    let wall = if policy.tokens.providers.is_empty() && policy.operator.is_none() {
-        0
-    } else {
+    let wall = if policy.reads_wall() {
         host.wall_ns()? / NS_PER_S
+    } else {
+        0
     };
     let env = Env {
         now: Monotonic(now.unwrap_or(0)),

@@ -12,7 +12,7 @@
 //! | `subject` | `sub` of the verified token; absent when anonymous |
 //! | `stage`, `reason`, `status` | of the refusal (monitored: of the first finding and the status it would have had) |
 //! | `body` | `none`, `inspected` or `streamed` (passed unseen) |
-//! | `findings` | `[{stage, reason, rule, place, evidence, score}]`; `evidence` is `[redacted]` for names in `events.redact` |
+//! | `findings` | `[{stage, reason, rule, place, evidence, score, level}]`; `level` (1 surest to 4) of injection only; `evidence` is `[redacted]` for names in `events.redact` |
 //!
 //! **Invariant:** every string is escaped: no client byte can end a string, a line, or a terminal's patience.
 //! **Cost:** linear in the report, which the engine bounds.
@@ -203,6 +203,10 @@ pub(crate) fn finding(json: &mut Json, found: &Finding, redact: &[Vec<u8>]) {
     }
     json.key("score");
     decimal(json.value(), u64::from(found.score));
+    if found.level > 0 {
+        json.key("level");
+        decimal(json.value(), u64::from(found.level));
+    }
     json.close(b'}');
 }
 

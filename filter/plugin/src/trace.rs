@@ -115,6 +115,7 @@ pub fn value(value: &Value, redact: &[Vec<u8>]) -> Vec<u8> {
         json.text("rule", &seen.rule);
         json.text("evidence", shown(&seen.evidence));
         number(&mut json, "points", u64::from(seen.points));
+        number(&mut json, "level", u64::from(seen.level));
         flag(&mut json, "excepted", seen.excepted);
         if !seen.tokens.is_empty() {
             json.text("tokens", &seen.tokens);
@@ -255,6 +256,7 @@ mod tests {
             }],
             matches: vec![Match {
                 class: Class::Sqli,
+                level: 1,
                 rule: b"sqli".to_vec(),
                 evidence: b"'hunter2".to_vec(),
                 points: 5,

@@ -7,28 +7,30 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::config::{Config, Injection, RouteConfig};
+use super::config::{AdjustConfig, Config, ExceptConfig, Injection, RouteConfig};
 use super::node::{Node, sorted};
 use super::read::{Errors, FromNode, Located, Path, PolicyError, nearest, quoted};
 use super::tokens::no_token;
-use super::values::{Name, Part, SecurityHeaders};
+use super::values::{Name, Part, SecurityHeaders, Time};
 use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
 use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
-use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts};
+use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts, Rules};
 use crate::stages::limits::Cost;
 use crate::stages::token::{Need, Source, TokenStage};
-use crate::units::Span;
+use crate::units::{Span, UnixTime};
 
 /// Largest body held: Envoy's default buffer limit, over which it answers 413 by itself.
 const LARGEST_BODY: u64 = 1024 * 1024;
 /// Largest head: Envoy's own bound for request headers can be raised to 8 MiB; 1 MiB is what a guest map holds.
 const LARGEST_HEAD: u64 = 1024 * 1024;
+/// Exceptions of a policy; each has a metric.
+const MOST_EXCEPTIONS: usize = 256;
 /// Routes and patterns of a policy; both are tried one by one.
 const MOST_ROUTES: usize = 1024;
 
@@ -318,21 +320,7 @@ impl Compiler<'_> {
                 "name a part, or leave `injection` out",
             );
         }
-        let mut except = Vec::new();
-        for Located { at, value } in config.except {
-            if value.route.is_none() && value.field.is_none() && value.classes.is_empty() {
-                let help = "name a route, a field or classes, or leave `injection` out";
-                self.errors.push(&at, "excepts everything", help);
-            }
-            if let Some(route) = &value.route {
-                self.is_route(&route.at, &route.value.0, routes);
-            }
-            except.push(Exception {
-                route: value.route.map(|route| route.value.0.into_bytes()),
-                field: value.field.map(|field| field.0),
-                classes: value.classes,
-            });
-        }
+        let except = self.exceptions(config.except, routes);
         let mut patterns: Vec<OperatorPattern> = Vec::new();
         for (index, Located { at, value }) in config.patterns.into_iter().enumerate() {
             if index == MOST_ROUTES {
@@ -353,13 +341,89 @@ impl Compiler<'_> {
                 score: value.score.0,
             });
         }
+        let level = u8::try_from(config.level.0).unwrap_or(1);
+        let base = Rules::new(level, config.threshold.0);
+        let (rules, routes) = self.adjusted(base, config.adjust, routes);
         InjectionStage {
-            level: u8::try_from(config.level.0).unwrap_or(1),
-            threshold: config.threshold.0,
+            rules,
+            routes,
             inspect,
             except,
             patterns,
         }
+    }
+
+    /// The rules of the policy, and of the routes that have their own.
+    fn adjusted(
+        &mut self,
+        base: Rules,
+        list: Vec<Located<AdjustConfig>>,
+        routes: &[Route],
+    ) -> (Rules, Vec<(Vec<u8>, Rules)>) {
+        let mut rules = base.clone();
+        let mut own: Vec<(Vec<u8>, Rules)> = Vec::new();
+        for Located { value, .. } in &list {
+            let Some(route) = &value.route else {
+                continue;
+            };
+            let name = route.value.0.as_bytes();
+            if !own.iter().any(|(other, _)| other == name) {
+                own.push((name.to_vec(), base.clone()));
+            }
+        }
+        for Located { at, value } in list {
+            if value.level.is_none() && value.threshold.is_none() {
+                let help = "give a `level`, a `threshold` or both";
+                self.errors.push(&at, "adjusts nothing", help);
+            }
+            if let Some(route) = &value.route {
+                self.is_route(&route.at, &route.value.0, routes);
+            }
+            let level = value.level.and_then(|level| u8::try_from(level.0).ok());
+            let threshold = value.threshold.map(|threshold| threshold.0);
+            let wanted = value.route.map(|route| route.value.0.into_bytes());
+            if wanted.is_none() {
+                rules.adjust(&value.classes, level, threshold);
+            }
+            for (name, rules) in &mut own {
+                if wanted.as_ref().is_none_or(|wanted| wanted == name) {
+                    rules.adjust(&value.classes, level, threshold);
+                }
+            }
+        }
+        (rules, own)
+    }
+
+    fn exceptions(&mut self, list: Vec<Located<ExceptConfig>>, routes: &[Route]) -> Vec<Exception> {
+        let mut out: Vec<Exception> = Vec::new();
+        for (index, Located { at, value }) in list.into_iter().enumerate() {
+            if index == MOST_EXCEPTIONS {
+                let help = format!("write at most {MOST_EXCEPTIONS}");
+                self.errors.push(&at, "too many exceptions", help);
+                break;
+            }
+            if value.route.is_none() && value.field.is_none() && value.classes.is_empty() {
+                let help = "name a route, a field or classes, or leave `injection` out";
+                self.errors.push(&at, "excepts everything", help);
+            }
+            if let Some(route) = &value.route {
+                self.is_route(&route.at, &route.value.0, routes);
+            }
+            let place = || index.saturating_add(1).to_string();
+            let name = value.name.map_or_else(place, |name| name.0).into_bytes();
+            if out.iter().any(|other| other.name == name) {
+                self.taken(&at, &name);
+            }
+            out.push(Exception {
+                name,
+                route: value.route.map(|route| route.value.0.into_bytes()),
+                field: value.field.map(|field| field.0),
+                classes: value.classes,
+                level: u8::try_from(value.level.0).unwrap_or(1),
+                expires: value.expires.map(|Time(seconds)| UnixTime(seconds)),
+            });
+        }
+        out
     }
 
     fn is_route(&mut self, at: &Path, name: &str, routes: &[Route]) {

@@ -14,7 +14,7 @@ use super::read::{Located, Named, section};
 use super::tokens::{RouteTokenConfig, Token};
 use super::values::{
     BodyField, Cidr, Count, FieldName, HeaderName, Host, MediaType, Method, Name, Part,
-    SecurityHeaders, Size,
+    SecurityHeaders, Size, Time,
 };
 use super::{EventLog, Mode, RouteBody};
 use crate::pattern::Pattern;
@@ -138,6 +138,8 @@ section! {
         threshold: Count<1, 1000> = 5,
         /// What is looked at.
         inspect: Vec<Part> = ["target", "headers", "cookies", "body"],
+        /// Levels and thresholds of single routes and classes; where several fit, the last one that says so.
+        adjust: Vec<Located<AdjustConfig>> = [],
         /// Exceptions; in one, all given parts must hold.
         except: Vec<Located<ExceptConfig>> = [],
         /// The operator's own patterns.
@@ -148,14 +150,34 @@ section! {
 }
 
 section! {
+    /// Another level or threshold.
+    struct AdjustConfig {
+        /// Name of a route; absent: all.
+        route: Option<Located<Name>>,
+        /// Attack classes; absent: all.
+        classes: Vec<Class> = [],
+        /// How suspicious.
+        level: Option<Count<1, 4>>,
+        /// Score that blocks. With `classes`: of each of them alone; they are then counted apart from the others.
+        threshold: Option<Count<1, 1000>>,
+    }
+}
+
+section! {
     /// An exception from injection detection.
     struct ExceptConfig {
+        /// Name in metrics; absent: its place in the list, from 1.
+        name: Option<Name>,
         /// Name of a route.
         route: Option<Located<Name>>,
         /// Name of a parameter, cookie, header or body field.
         field: Option<BodyField>,
         /// Attack classes; absent: all.
         classes: Vec<Class> = [],
+        /// Only hits that are no surer than this: 1 (all), 3 (those that block from level 3 on), 4.
+        level: Count<1, 4> = 1,
+        /// The day or time at which it ends.
+        expires: Option<Time>,
     }
 }
 

@@ -29,7 +29,7 @@ use crate::operator::Operator;
 use crate::request::target::PathPattern;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::HeaderPolicy;
-use crate::stages::injection::InjectionStage;
+use crate::stages::injection::{Exception, InjectionStage};
 use crate::stages::limits::{LimitStage, Property};
 use crate::stages::token::certificate::CertificateParts;
 use crate::stages::token::{RouteToken, TokenStage};
@@ -176,6 +176,22 @@ pub enum EventLog {
 pub type Lookup<'e> = &'e dyn Fn(&str) -> Option<Vec<u8>>;
 
 impl Policy {
+    /// Whether a verdict can depend on the wall clock: tokens, the operator's requests, exceptions that expire.
+    #[must_use]
+    pub fn reads_wall(&self) -> bool {
+        !self.tokens.providers.is_empty()
+            || self.operator.is_some()
+            || self.exceptions().iter().any(|it| it.expires.is_some())
+    }
+
+    /// `injection.except`.
+    #[must_use]
+    pub fn exceptions(&self) -> &[Exception] {
+        self.injection
+            .as_ref()
+            .map_or(&[], |stage| stage.except.as_slice())
+    }
+
     /// Compiles what a Proxy-Wasm host hands to the plugin: JSON text or the wire form of a `Struct`.
     ///
     /// # Errors

@@ -267,6 +267,22 @@ fn single_faults() {
             "injection.except[0]: excepts everything",
         ),
         (
+            r#"{"injection": {"adjust": [{"route": "x", "level": 2}]}}"#,
+            "injection.adjust[0].route: `x` is not a route",
+        ),
+        (
+            r#"{"injection": {"adjust": [{"classes": ["xss"]}]}}"#,
+            "injection.adjust[0]: adjusts nothing",
+        ),
+        (
+            r#"{"injection": {"except": [{"name": "a", "field": "x"}, {"name": "a", "field": "y"}]}}"#,
+            "injection.except[1].name: `a` is taken by an earlier one",
+        ),
+        (
+            r#"{"injection": {"except": [{"field": "x", "expires": "tomorrow"}]}}"#,
+            "injection.except[0].expires: `tomorrow`",
+        ),
+        (
             r#"{"injection": {"except": [{"route": "x"}]}}"#,
             "injection.except[0].route: `x` is not a route",
         ),

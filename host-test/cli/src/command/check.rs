@@ -49,7 +49,7 @@ impl Check {
         let env = environment(self.env_file.as_deref(), &self.env)?;
         // Secrets are asked for only when an environment was named; else the policy is checked away from it.
         let named = self.env_file.is_some() || !self.env.is_empty();
-        let mut traced = false;
+        let mut warnings: Vec<String> = Vec::new();
         let (errors, implied) = match Document::parse(&text) {
             Err(error) => (
                 vec![
@@ -65,7 +65,10 @@ impl Check {
                 };
                 match checked {
                     Ok(policy) => {
-                        traced = policy.trace;
+                        if policy.trace {
+                            warnings.push(TRACED.to_owned());
+                        }
+                        warnings.extend(ending(&policy));
                         (Vec::new(), Some(implied(&policy, &env)))
                     }
                     Err(errors) => {
@@ -78,14 +81,13 @@ impl Check {
                 }
             }
         };
-        let warnings = if traced { &[TRACED][..] } else { &[] };
         if self.json {
             say!(
                 "{:#}",
                 json!({ "valid": errors.is_empty(), "errors": errors, "warnings": warnings, "implied": implied })
             );
         } else {
-            for warning in warnings {
+            for warning in &warnings {
                 eprintln!("{file}: {} {warning}", Paint::stderr().bold("warning:"));
             }
             print_human(&file, &errors, implied.as_ref());
@@ -164,6 +166,28 @@ fn newcomers_line(item: &Value) -> String {
         text("set_charges"),
         text("within_s"),
     )
+}
+
+/// Exceptions from injection detection that have expired or soon will.
+fn ending(policy: &Policy) -> Vec<String> {
+    const SOON: u64 = 14;
+    const DAY: u64 = 24 * 60 * 60;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
+    let exceptions = policy.exceptions().iter();
+    exceptions
+        .filter_map(|except| {
+            let end = except.expires?.0;
+            let name = String::from_utf8_lossy(&except.name);
+            if end <= now {
+                return Some(format!(
+                    "injection.except: `{name}` has expired and excepts nothing; take it out"
+                ));
+            }
+            let days = end.saturating_sub(now).div_ceil(DAY);
+            (days <= SOON).then(|| format!("injection.except: `{name}` expires within {days} days"))
+        })
+        .collect()
 }
 
 /// Below which charging by others newcomers of each limit are admitted.

@@ -165,6 +165,9 @@ pub struct Match {
     pub evidence: String,
     /// Points at this level.
     pub points: u32,
+    /// The lowest level at which it blocks by itself, at the default threshold.
+    #[serde(default)]
+    pub level: u8,
     /// Taken out by an exception.
     pub excepted: bool,
     /// SQL: the kinds of its tokens.

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::detectors::shape;
 use super::inspection::{Encoding, Place};
-use super::{Class, InjectionStage, decode, fields, look_at_body};
+use super::{Class, Here, InjectionStage, decode, fields, look_at_body};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
@@ -22,6 +22,8 @@ pub struct Explained {
     pub values: Vec<Value>,
     /// Score of the whole, as if nothing had stopped at the threshold.
     pub score: u32,
+    /// Score that blocks on its route.
+    pub threshold: u32,
 }
 
 /// One value with matches.
@@ -53,6 +55,8 @@ pub struct Decoded {
 pub struct Match {
     /// Its class.
     pub class: Class,
+    /// The lowest level at which it blocks by itself, at the default threshold.
+    pub level: u8,
     /// The class's name, or the operator's pattern's.
     pub rule: Vec<u8>,
     /// The bytes that matched, cut as a finding's.
@@ -78,9 +82,15 @@ impl Value {
 }
 
 impl Match {
-    pub(super) fn new(class: Class, rule: &[u8], evidence: &[u8], points: u32) -> Self {
+    pub(super) fn new(
+        (class, level): (Class, u8),
+        rule: &[u8],
+        evidence: &[u8],
+        points: u32,
+    ) -> Self {
         Self {
             class,
+            level,
             rule: cut(rule, Finding::MAX_EVIDENCE),
             evidence: cut(evidence, Finding::MAX_EVIDENCE),
             points,
@@ -155,29 +165,30 @@ impl Watch {
 impl InjectionStage {
     /// What [`InjectionStage::inspect_head`] sees, without an end at the threshold.
     #[must_use]
-    pub fn explain_head(&self, head: &RequestHead<'_>, route: &[u8]) -> Explained {
-        self.explain(route, |inspection| self.look_at_head(head, inspection))
+    pub fn explain_head(&self, head: &RequestHead<'_>, here: Here<'_>) -> Explained {
+        self.explain(here, |inspection| self.look_at_head(head, inspection))
     }
 
     /// What [`InjectionStage::inspect_body`] sees, without an end at the threshold.
     #[must_use]
-    pub fn explain_body(&self, kind: BodyKind, body: &[u8], route: &[u8]) -> Explained {
-        self.explain(route, |inspection| {
+    pub fn explain_body(&self, kind: BodyKind, body: &[u8], here: Here<'_>) -> Explained {
+        self.explain(here, |inspection| {
             let _ = look_at_body(kind, body, inspection);
         })
     }
 
-    fn explain(&self, route: &[u8], look: impl FnOnce(&mut super::Inspection<'_>)) -> Explained {
+    fn explain(&self, here: Here<'_>, look: impl FnOnce(&mut super::Inspection<'_>)) -> Explained {
         let mut watch = Watch::default();
         let mut steps = MAX_STEPS;
         let mut found = Findings::default();
         let mut inspection =
-            super::Inspection::new(self, route, &mut steps, &mut found).watched(&mut watch);
+            super::Inspection::new(self, here, &mut steps, &mut found).watched(&mut watch);
         look(&mut inspection);
         let score = inspection.score();
         Explained {
             values: watch.values,
             score,
+            threshold: self.rules_of(here.route).threshold,
         }
     }
 }
@@ -198,20 +209,13 @@ fn cut(bytes: &[u8], most: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::injection::{Exception, Parts};
+    use crate::stages::injection::Exception;
+    use crate::units::UnixTime;
 
     fn stage(except: Vec<Exception>) -> InjectionStage {
         InjectionStage {
-            level: 1,
-            threshold: 5,
-            inspect: Parts {
-                target: true,
-                headers: true,
-                cookies: true,
-                body: true,
-            },
             except,
-            patterns: Vec::new(),
+            ..InjectionStage::new(1, 5)
         }
     }
 
@@ -253,7 +257,11 @@ mod tests {
             ),
         ];
         for (body, expected) in CASES {
-            let seen = stage(Vec::new()).explain_body(BodyKind::Form, body.as_bytes(), b"r");
+            let seen = stage(Vec::new()).explain_body(
+                BodyKind::Form,
+                body.as_bytes(),
+                Here::new(b"r", UnixTime(0)),
+            );
             let values: Vec<String> = seen.values.iter().map(told).collect();
             assert_eq!(values, [*expected], "{body}");
             assert!(seen.score >= 5, "{body}: {}", seen.score);
@@ -274,7 +282,11 @@ mod tests {
         ];
         for value in VALUES {
             let body = alloc::format!("q={value}");
-            let seen = stage(Vec::new()).explain_body(BodyKind::Form, body.as_bytes(), b"r");
+            let seen = stage(Vec::new()).explain_body(
+                BodyKind::Form,
+                body.as_bytes(),
+                Here::new(b"r", UnixTime(0)),
+            );
             for value in &seen.values {
                 for found in &value.matches {
                     let mut views = vec![&value.raw];
@@ -303,7 +315,11 @@ mod tests {
             ),
         ];
         for (body, expected) in CASES {
-            let seen = stage(Vec::new()).explain_body(BodyKind::Form, body.as_bytes(), b"r");
+            let seen = stage(Vec::new()).explain_body(
+                BodyKind::Form,
+                body.as_bytes(),
+                Here::new(b"r", UnixTime(0)),
+            );
             let mut matches = seen.values.iter().flat_map(|value| &value.matches);
             let tokens = matches.next().map(|seen| seen.tokens.escape_ascii());
             assert_eq!(
@@ -320,10 +336,15 @@ mod tests {
             route: Some(b"r".to_vec()),
             field: Some(b"q".to_vec()),
             classes: vec![Class::Xss],
+            ..Exception::default()
         };
         let body = b"q=<script>alert(1)</script>";
         for (route, excepted, score) in [(&b"r"[..], true, 0), (b"other", false, 5)] {
-            let seen = stage(vec![except.clone()]).explain_body(BodyKind::Form, body, route);
+            let seen = stage(vec![except.clone()]).explain_body(
+                BodyKind::Form,
+                body,
+                Here::new(route, UnixTime(0)),
+            );
             let matches: Vec<&Match> = seen.values.iter().flat_map(|v| &v.matches).collect();
             assert!(!matches.is_empty());
             assert!(
@@ -348,7 +369,7 @@ mod tests {
         }
         for bytes in [&every[..], &body, b"=", b"", b"%", b"q=%"] {
             for kind in [BodyKind::Form, BodyKind::Json, BodyKind::Other] {
-                let seen = stage(Vec::new()).explain_body(kind, bytes, b"");
+                let seen = stage(Vec::new()).explain_body(kind, bytes, Here::new(b"", UnixTime(0)));
                 assert!(seen.values.len() <= Explained::MAX);
                 for value in &seen.values {
                     assert!(value.raw.len() <= Value::MAX_BYTES);

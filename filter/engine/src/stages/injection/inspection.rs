@@ -10,7 +10,7 @@ use super::bytes::{self, BLANK, ENCODED, PERCENT, PLUS, classes};
 use super::decode::{self, Deep};
 use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
-use super::{Class, FAMILIES, Hits, InjectionStage, spend};
+use super::{Class, FAMILIES, Here, Hits, InjectionStage, Rules, spend};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
 
@@ -58,7 +58,8 @@ const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR;
 /// A request under inspection.
 pub(crate) struct Inspection<'a> {
     stage: &'a InjectionStage,
-    route: &'a [u8],
+    here: Here<'a>,
+    rules: &'a Rules,
     steps: &'a mut u64,
     found: &'a mut Findings,
     best: u32,
@@ -71,22 +72,25 @@ pub(crate) struct Inspection<'a> {
     tokens: Vec<Token>,
     /// What is looked at is a name.
     is_name: bool,
-    /// Score at which no further value is looked at.
-    enough: u32,
+    /// The verdict is clear.
+    blocks: bool,
+    /// Every value is looked at, whatever the verdict.
+    all: bool,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
 
 impl<'a> Inspection<'a> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         stage: &'a InjectionStage,
-        route: &'a [u8],
+        here: Here<'a>,
         steps: &'a mut u64,
         found: &'a mut Findings,
     ) -> Self {
         Self {
             stage,
-            route,
+            here,
+            rules: stage.rules_of(here.route),
             steps,
             found,
             best: 0,
@@ -97,14 +101,15 @@ impl<'a> Inspection<'a> {
             spare: Vec::new(),
             tokens: Vec::new(),
             is_name: false,
-            enough: stage.threshold,
+            blocks: false,
+            all: false,
             watch: None,
         }
     }
 
     /// Looks at every value, whatever the score, and tells all that it sees.
     pub(super) fn watched(mut self, watch: &'a mut Watch) -> Self {
-        self.enough = u32::MAX;
+        self.all = true;
         self.watch = Some(watch);
         self
     }
@@ -118,7 +123,7 @@ impl<'a> Inspection<'a> {
 
     /// Looks at one value; once the verdict is clear, at no further one.
     pub(crate) fn value(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
-        if raw.is_empty() || *self.steps == 0 || self.score() >= self.enough {
+        if raw.is_empty() || *self.steps == 0 || self.is_done() {
             return;
         }
         self.look(place, name, raw, encoding);
@@ -155,7 +160,7 @@ impl<'a> Inspection<'a> {
         if seen != 0 || custom {
             self.view(place, name, view, seen);
         }
-        if seen & ENCODED != 0 && self.score() < self.enough {
+        if seen & ENCODED != 0 && !self.is_done() {
             let mut deep = core::mem::take(&mut self.deep);
             let mut spare = core::mem::take(&mut self.spare);
             spend(self.steps, view.len());
@@ -227,16 +232,16 @@ impl<'a> Inspection<'a> {
             if matched != Some(true) {
                 continue;
             }
-            let excepted = self.is_excepted(name, Class::Custom);
+            let excepted = self.is_excepted(name, Class::Custom, 1);
             if let Some(watch) = &mut self.watch {
-                let seen = Match::new(Class::Custom, &pattern.name, view, pattern.score);
+                let seen = Match::new((Class::Custom, 1), &pattern.name, view, pattern.score);
                 watch.see(seen, excepted);
             }
             if !excepted {
                 self.push(
                     place,
                     name,
-                    Class::Custom,
+                    (Class::Custom, 1),
                     &pattern.name,
                     view,
                     pattern.score,
@@ -253,12 +258,18 @@ impl<'a> Inspection<'a> {
             let Some((strength, at)) = hits.get(class) else {
                 continue;
             };
-            let points = strength.points(self.stage.level);
+            let points = strength.points(self.rules.level(class));
             let from = at.saturating_sub(4);
-            let excepted = self.is_excepted(name, class);
+            let counts = points > 0 || self.watch.is_some();
+            let excepted = counts && self.is_excepted(name, class, strength.level());
             if let Some(watch) = &mut self.watch {
                 let rule = class.name().as_bytes();
-                let seen = Match::new(class, rule, bytes::rest(view, from), points);
+                let seen = Match::new(
+                    (class, strength.level()),
+                    rule,
+                    bytes::rest(view, from),
+                    points,
+                );
                 watch.see(seen, excepted);
             }
             if points == 0 || excepted {
@@ -267,7 +278,7 @@ impl<'a> Inspection<'a> {
             self.push(
                 place,
                 name,
-                class,
+                (class, strength.level()),
                 class.name().as_bytes(),
                 bytes::rest(view, from),
                 points,
@@ -279,12 +290,15 @@ impl<'a> Inspection<'a> {
         &mut self,
         place: Place,
         name: &[u8],
-        class: Class,
+        (class, level): (Class, u8),
         rule: &[u8],
         evidence: &[u8],
         points: u32,
     ) {
-        if class == Class::Custom {
+        let own = self.rules.own_threshold(class);
+        if own.is_some() {
+            // Counted apart: see below.
+        } else if class == Class::Custom {
             self.custom = self.custom.saturating_add(points);
         } else {
             let Some(best) = self
@@ -306,21 +320,30 @@ impl<'a> Inspection<'a> {
             .place(place.name(), name)
             .evidence(evidence);
         finding.score = points;
+        finding.level = level;
         self.found.push(finding);
+        self.blocks |= match own {
+            Some(own) => points >= own,
+            None => self.score() >= self.rules.threshold,
+        };
     }
 
-    fn is_excepted(&self, name: &[u8], class: Class) -> bool {
-        self.stage.except.iter().any(|except| {
-            except
-                .route
-                .as_ref()
-                .is_none_or(|route| route.as_slice() == self.route)
-                && except
-                    .field
-                    .as_ref()
-                    .is_none_or(|field| field.as_slice() == name)
-                && (except.classes.is_empty() || except.classes.contains(&class))
-        })
+    fn is_excepted(&mut self, name: &[u8], class: Class, level: u8) -> bool {
+        let Here { route, now } = self.here;
+        let mut index = 0_u16;
+        for except in &self.stage.except {
+            if except.takes(route, now, name, class, level) {
+                self.found.excepted.note(index);
+                return true;
+            }
+            index = index.saturating_add(1);
+        }
+        false
+    }
+
+    /// Whether nothing more is looked at.
+    const fn is_done(&self) -> bool {
+        self.blocks && !self.all
     }
 
     pub(super) fn score(&self) -> u32 {
@@ -329,7 +352,7 @@ impl<'a> Inspection<'a> {
 
     /// The verdict.
     pub(crate) fn end(self) -> Result<(), Denial> {
-        if self.score() >= self.stage.threshold {
+        if self.blocks {
             return Err(Denial::new(Stage::Injection, Reason::Injection));
         }
         if *self.steps == 0 {

@@ -13,6 +13,7 @@ mod explain;
 mod fields;
 mod inspection;
 mod multipart;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -22,19 +23,21 @@ use crate::finding::Findings;
 use crate::pattern::Pattern;
 use crate::request::RequestHead;
 use crate::request::body::BodyKind;
+use crate::units::UnixTime;
 use crate::verdict::Denial;
 
 pub use explain::{Decoded, Explained, Match, Value};
 pub(crate) use inspection::Inspection;
 use inspection::{Encoding, Place};
+pub use rules::{Exception, Rules, Used, Uses};
 
 /// The compiled `injection` section.
 #[derive(Debug, Clone)]
 pub struct InjectionStage {
-    /// 1..=4: how suspicious.
-    pub level: u8,
-    /// Score that blocks.
-    pub threshold: u32,
+    /// Levels and thresholds.
+    pub rules: Rules,
+    /// Routes that have their own, by name.
+    pub routes: Vec<(Vec<u8>, Rules)>,
     /// What is looked at.
     pub inspect: Parts,
     /// Narrow exceptions.
@@ -54,6 +57,33 @@ pub struct Parts {
     pub cookies: bool,
     /// Bodies.
     pub body: bool,
+}
+
+impl Parts {
+    /// Every part.
+    pub const ALL: Self = Self {
+        target: true,
+        headers: true,
+        cookies: true,
+        body: true,
+    };
+}
+
+/// Where and when a request is inspected: what exceptions and rules ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Here<'a> {
+    /// Name of the matched route.
+    pub route: &'a [u8],
+    /// Wall time: exceptions expire.
+    pub now: UnixTime,
+}
+
+impl<'a> Here<'a> {
+    /// On a route, at a time.
+    #[must_use]
+    pub const fn new(route: &'a [u8], now: UnixTime) -> Self {
+        Self { route, now }
+    }
 }
 
 /// Declares [`Class`] once: variant, name in the policy and in events, family, meaning.
@@ -139,17 +169,6 @@ classes! {
     Xxe = "xxe" in 11,
 }
 
-/// An exception: all given parts must hold.
-#[derive(Debug, Clone)]
-pub struct Exception {
-    /// Route name; `None`: any.
-    pub route: Option<Vec<u8>>,
-    /// Field (parameter, cookie, header or body field name); `None`: any.
-    pub field: Option<Vec<u8>>,
-    /// Classes; empty: all.
-    pub classes: Vec<Class>,
-}
-
 /// An operator's pattern.
 #[derive(Debug, Clone)]
 pub struct OperatorPattern {
@@ -173,6 +192,15 @@ pub(crate) enum Strength {
 }
 
 impl Strength {
+    /// The level a hit is of: the lowest `injection.level` at which it blocks by itself, at the default threshold.
+    pub(crate) const fn level(self) -> u8 {
+        match self {
+            Self::Decisive => 1,
+            Self::Suspicious => 3,
+            Self::Weak => 4,
+        }
+    }
+
     /// Points at a level (1..=4).
     const fn points(self, level: u8) -> u32 {
         match (self, level) {
@@ -223,18 +251,36 @@ pub(crate) fn spend(steps: &mut u64, bytes: usize) {
 }
 
 impl InjectionStage {
-    /// Inspects target, headers and cookies. `route` is the matched route's name.
+    /// All parts, at one level (1..=4) and threshold, without exceptions and patterns.
+    #[must_use]
+    pub const fn new(level: u8, threshold: u32) -> Self {
+        Self {
+            rules: Rules::new(level, threshold),
+            routes: Vec::new(),
+            inspect: Parts::ALL,
+            except: Vec::new(),
+            patterns: Vec::new(),
+        }
+    }
+
+    /// The rules of a route.
+    fn rules_of(&self, route: &[u8]) -> &Rules {
+        let own = self.routes.iter().find(|(name, _)| name == route);
+        own.map_or(&self.rules, |(_, rules)| rules)
+    }
+
+    /// Inspects target, headers and cookies.
     ///
     /// # Errors
     /// `Injection` when the score reaches the threshold, `InspectionBudget` when `steps` runs out.
     pub fn inspect_head(
         &self,
         head: &RequestHead<'_>,
-        route: &[u8],
+        here: Here<'_>,
         steps: &mut u64,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let mut inspection = Inspection::new(self, route, steps, found);
+        let mut inspection = Inspection::new(self, here, steps, found);
         self.look_at_head(head, &mut inspection);
         inspection.end()
     }
@@ -265,11 +311,11 @@ impl InjectionStage {
         &self,
         kind: BodyKind,
         body: &[u8],
-        route: &[u8],
+        here: Here<'_>,
         steps: &mut u64,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let mut inspection = Inspection::new(self, route, steps, found);
+        let mut inspection = Inspection::new(self, here, steps, found);
         if look_at_body(kind, body, &mut inspection) {
             inspection.end()
         } else {

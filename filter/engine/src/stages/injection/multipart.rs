@@ -200,32 +200,27 @@ fn end_of_parameter(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
 
-    use super::super::{InjectionStage, Parts};
+    use super::super::{Here, InjectionStage};
     use crate::budget::MAX_STEPS;
     use crate::finding::Findings;
     use crate::request::RequestHead;
     use crate::request::body::kind;
+    use crate::units::UnixTime;
     use crate::verdict::Reason;
 
     fn judge(content_type: &[u8], body: &[u8]) -> (Option<Reason>, Findings) {
-        let stage = InjectionStage {
-            level: 1,
-            threshold: 5,
-            inspect: Parts {
-                target: true,
-                headers: true,
-                cookies: true,
-                body: true,
-            },
-            except: Vec::new(),
-            patterns: Vec::new(),
-        };
+        let stage = InjectionStage::new(1, 5);
         let pairs = [(&b"content-type"[..], content_type)];
         let head = RequestHead::decode(pairs.into_iter());
         let (mut steps, mut found) = (MAX_STEPS, Findings::default());
-        let denied = stage.inspect_body(kind(&head), body, b"", &mut steps, &mut found);
+        let denied = stage.inspect_body(
+            kind(&head),
+            body,
+            Here::new(b"", UnixTime(0)),
+            &mut steps,
+            &mut found,
+        );
         (denied.err().map(|denial| denial.reason), found)
     }
 

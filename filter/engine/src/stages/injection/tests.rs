@@ -4,26 +4,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Class, Exception, InjectionStage, Parts};
+use super::{Class, Exception, Here, InjectionStage};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
 use crate::request::body::BodyKind;
+use crate::units::UnixTime;
 use crate::verdict::{Denial, Reason};
 
 fn stage(level: u8) -> InjectionStage {
-    InjectionStage {
-        level,
-        threshold: 5,
-        inspect: Parts {
-            target: true,
-            headers: true,
-            cookies: true,
-            body: true,
-        },
-        except: Vec::new(),
-        patterns: Vec::new(),
-    }
+    InjectionStage::new(level, 5)
 }
 
 fn judge_head(
@@ -35,7 +25,7 @@ fn judge_head(
     let mut steps = MAX_STEPS;
     let mut found = Findings::default();
     let denied = stage
-        .inspect_head(&head, route, &mut steps, &mut found)
+        .inspect_head(&head, Here::new(route, UnixTime(0)), &mut steps, &mut found)
         .err();
     (denied, found.as_slice().to_vec())
 }
@@ -44,7 +34,13 @@ fn judge_body(kind: BodyKind, body: &[u8]) -> (Option<Denial>, Vec<Finding>) {
     let mut steps = MAX_STEPS;
     let mut found = Findings::default();
     let denied = stage(1)
-        .inspect_body(kind, body, b"", &mut steps, &mut found)
+        .inspect_body(
+            kind,
+            body,
+            Here::new(b"", UnixTime(0)),
+            &mut steps,
+            &mut found,
+        )
         .err();
     (denied, found.as_slice().to_vec())
 }
@@ -418,6 +414,7 @@ fn an_exception_needs_all_its_parts() {
             route: route.map(<[u8]>::to_vec),
             field: field.map(<[u8]>::to_vec),
             classes: classes.to_vec(),
+            ..Exception::default()
         });
         let (denied, _) = judge_head(&stage, b"blog", &pairs);
         assert_eq!(
@@ -458,7 +455,7 @@ fn a_spent_budget_refuses() {
     let judge = |mut steps: u64| {
         let mut found = Findings::default();
         let denied = stage(1)
-            .inspect_head(&head, b"", &mut steps, &mut found)
+            .inspect_head(&head, Here::new(b"", UnixTime(0)), &mut steps, &mut found)
             .err();
         (denied.map(|denial| denial.reason), steps)
     };
@@ -482,7 +479,7 @@ fn cost_grows_with_the_input_and_not_faster() {
         let result = stage(1).inspect_body(
             BodyKind::Other,
             value.as_bytes(),
-            b"",
+            Here::new(b"", UnixTime(0)),
             &mut steps,
             &mut found,
         );
@@ -585,4 +582,56 @@ fn times() {
             time(128 * 1024)
         );
     }
+}
+
+#[test]
+fn a_class_with_a_threshold_of_its_own_is_counted_apart() {
+    let judge = |stage: &InjectionStage, route: &[u8], target: &[u8]| {
+        judge_head(stage, route, &[(b":method", b"GET"), (b":path", target)])
+            .0
+            .is_some()
+    };
+    let xss: &[u8] = b"/?q=<script>alert(1)</script>";
+    let sql: &[u8] = b"/?q=1'%20OR%201=1--";
+    let mut stage = stage(1);
+    let mut blog = stage.rules.clone();
+    blog.adjust(&[Class::Xss], None, Some(6));
+    stage.routes.push((b"blog".to_vec(), blog));
+    assert!(judge(&stage, b"shop", xss) && judge(&stage, b"shop", sql));
+    assert!(!judge(&stage, b"blog", xss) && judge(&stage, b"blog", sql));
+
+    // A lower one blocks what the others' threshold lets pass.
+    stage.rules.threshold = 100;
+    stage.rules.adjust(&[Class::Sqli], None, Some(5));
+    assert!(!judge(&stage, b"shop", xss) && judge(&stage, b"shop", sql));
+}
+
+#[test]
+fn a_finding_tells_its_level_and_an_expired_exception_is_none() {
+    let mut stage = stage(4);
+    stage.except.push(Exception {
+        classes: [Class::Sqli].to_vec(),
+        expires: Some(UnixTime(100)),
+        ..Exception::default()
+    });
+    let judge = |now| {
+        let pairs: [(&[u8], &[u8]); 2] = [(b":method", b"GET"), (b":path", b"/?q=1'%20OR%201=1--")];
+        let head = RequestHead::decode(pairs.into_iter());
+        let mut found = Findings::default();
+        let here = Here::new(b"", UnixTime(now));
+        let mut steps = MAX_STEPS;
+        let _ = stage.inspect_head(&head, here, &mut steps, &mut found);
+        found
+    };
+    let before = judge(99);
+    assert!(before.as_slice().iter().all(|one| one.rule != b"sqli"));
+    assert_ne!(before.excepted, super::Used::default());
+    let after = judge(100);
+    assert!(
+        after
+            .as_slice()
+            .iter()
+            .any(|one| one.rule == b"sqli" && one.level == 1)
+    );
+    assert_eq!(after.excepted, super::Used::default());
 }
