@@ -1,4 +1,4 @@
-//! What the `palisade` command and the tests share: policy files, minted tokens, scenario files.
+//! What the `palisade` command and the tests share: policy files, minted tokens, scenario files, labelled corpora.
 //!
 //! **Invariant:** nothing here judges a request; the engine does.
 
@@ -9,4 +9,5 @@ pub mod keys;
 pub mod mint;
 pub mod policy_file;
 pub mod scenario;
+pub mod score;
 pub mod suites;

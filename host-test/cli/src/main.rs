@@ -48,6 +48,7 @@ enum Command {
     Explain(Box<command::explain::Explain>),
     Bench(Box<command::bench::Bench>),
     Simulate(Box<command::simulate::Simulate>),
+    Score(Box<command::score::Score>),
     Token(command::token::Token),
     Schema(command::check::Schema),
 }
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Score(score) => score.run(),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
         Command::Test(test) => test.run(),

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod filter;
+pub(crate) mod score;
 pub(crate) mod serve;
 pub(crate) mod serve_limits;
 pub(crate) mod simulate;
