@@ -413,6 +413,49 @@ fn check_warns_of_a_policy_that_traces() -> Result<()> {
     Ok(())
 }
 
+/// An exception that is over is no exception: `check` says so.
+#[test]
+fn check_warns_of_exceptions_that_are_over() -> Result<()> {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("over.yaml");
+    let text = "injection: { except: [{ name: old, field: q, expires: 2020-01-01 }, { field: p, expires: 2999-01-01 }] }\n";
+    std::fs::write(&path, text)?;
+    let done = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .arg("check")
+        .arg(&path)
+        .output()?;
+    assert_eq!(done.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(text.contains("`old` has expired"), "{text}");
+    assert_eq!(text.matches("warning:").count(), 1, "{text}");
+    Ok(())
+}
+
+/// Where only a less sure hit refuses, the exception leaves the surest of its class alone.
+#[test]
+fn an_exception_takes_no_surer_hits_than_it_must() -> Result<()> {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("level.yaml");
+    std::fs::write(&path, "injection: { level: 3 }\n")?;
+    let (told, code) = told(&path, "curl 'http://x/?q=%3Cform%20action%3Dx%3E'");
+    assert_eq!(code, 1);
+    let yaml = text(&told, "/exception/changes/0/yaml");
+    assert!(yaml.contains("level: 3"), "{told:#}");
+    let except = "injection: { level: 3, except: [{ field: q, classes: [xss], level: 3 }] }\n";
+    std::fs::write(&path, except)?;
+    let code_of = |value: &str| {
+        explain(
+            &path,
+            &["--curl", &format!("curl 'http://x/?q={value}'")],
+            b"",
+        )
+        .status
+        .code()
+    };
+    let form = code_of("%3Cform%20action%3Dx%3E");
+    let script = code_of("%3Cscript%3Ealert(1)%3C/script%3E");
+    assert_eq!((form, script), (Some(0), Some(1)));
+    Ok(())
+}
+
 /// Limits by number of requests, and monitor mode: reported, not refused.
 #[test]
 fn limits_and_monitor_mode() -> Result<()> {

@@ -282,18 +282,23 @@ fn injection(now: &Explanation, list: &mut Vec<Change>) {
             .iter()
             .any(|finding| finding.stage == "injection" && finding.place == value.place);
         if found && !classes.is_empty() {
+            // Hits that are not the surest go without the surest.
+            let counted = value.matches.iter();
+            let counted = counted.filter(|seen| !seen.excepted && seen.points > 0);
+            let level = counted.map(|seen| seen.level).min().unwrap_or(1);
+            let narrow = |classes: &[String]| except(&now.route, &value.name, classes, level);
             for class in &classes {
-                list.push(except(&now.route, &value.name, std::slice::from_ref(class)));
+                list.push(narrow(std::slice::from_ref(class)));
             }
             if classes.len() > 1 {
-                list.push(except(&now.route, &value.name, &classes));
+                list.push(narrow(&classes));
             }
         }
     }
-    list.push(except(&now.route, "", &[]));
+    list.push(except(&now.route, "", &[], 1));
 }
 
-fn except(route: &str, field: &str, classes: &[String]) -> Change {
+fn except(route: &str, field: &str, classes: &[String], level: u8) -> Change {
     let mut item = Map::new();
     item.insert("route".to_owned(), json!(route));
     if !field.is_empty() {
@@ -302,11 +307,15 @@ fn except(route: &str, field: &str, classes: &[String]) -> Change {
     if !classes.is_empty() {
         item.insert("classes".to_owned(), json!(classes));
     }
-    let what = if classes.is_empty() {
+    let mut what = if classes.is_empty() {
         "every attack".to_owned()
     } else {
         classes.join(" and ")
     };
+    if level > 1 {
+        item.insert("level".to_owned(), json!(level));
+        what.push_str(&format!(" of level {level} or less sure"));
+    }
     let place = if field.is_empty() {
         format!("anywhere in requests of route `{route}`")
     } else {
@@ -326,18 +335,25 @@ fn joined(changes: Vec<Change>) -> Vec<Change> {
             };
             let classes = item.get("classes").and_then(Json::as_array)?;
             let classes = classes.iter().filter_map(Json::as_str).map(str::to_owned);
-            Some((text("route"), text("field"), classes.collect::<Vec<_>>()))
+            let level = item.get("level").and_then(Json::as_u64).unwrap_or(1);
+            let level = u8::try_from(level).unwrap_or(1);
+            Some((
+                text("route"),
+                text("field"),
+                classes.collect::<Vec<_>>(),
+                level,
+            ))
         }
         _ => None,
     };
     let mut out: Vec<Change> = Vec::new();
     for change in changes {
-        let same = parts(&change).and_then(|(route, field, classes)| {
+        let same = parts(&change).and_then(|(route, field, classes, level)| {
             let mut list = out.iter_mut();
             list.find_map(|earlier| match parts(earlier)? {
-                (other, name, mut all) if other == route && name == field => {
+                (other, name, mut all, least) if other == route && name == field => {
                     all.extend(classes.clone());
-                    *earlier = except(&route, &field, &all);
+                    *earlier = except(&route, &field, &all, level.min(least));
                     Some(())
                 }
                 _ => None,

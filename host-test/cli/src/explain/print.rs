@@ -183,7 +183,12 @@ fn block(out: &mut String, value: &Value, paint: Paint) {
     let mut classes: Vec<String> = Vec::new();
     for seen in &value.matches {
         let taken = if seen.excepted { ", excepted" } else { "" };
-        let word = format!("{} {} points{taken}", visible(&seen.rule), seen.points);
+        let word = format!(
+            "{} {} points, level {}{taken}",
+            visible(&seen.rule),
+            seen.points,
+            seen.level
+        );
         if !classes.contains(&word) {
             classes.push(word);
         }
