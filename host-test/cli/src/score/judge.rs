@@ -5,7 +5,7 @@
 //! is that of the filter as shipped; the score is asked for beside it, under a threshold that nothing reaches, so that the
 //! inspection does not stop.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use palisade_engine::engine::{Answer, Engine, Memory, Report, Resumed, Verdict as Said, Wait};
@@ -22,9 +22,8 @@ use serde_json::{Value as Json, json};
 
 use super::Request;
 
-/// Where requests come from, and when.
+/// Where requests come from.
 const PEER: &str = "192.0.2.10:40000";
-const AT: u64 = 1_785_542_400;
 /// The largest threshold that a policy may have.
 const NEVER: u32 = 1000;
 const PREFIX: &str = "palisade-trace {";
@@ -131,8 +130,23 @@ fn unstopped(policy: &Json) -> Json {
     let mut policy = policy.clone();
     if let Some(injection) = policy.get_mut("injection").and_then(Json::as_object_mut) {
         injection.insert("threshold".to_owned(), json!(NEVER));
+        // Classes with a threshold of their own are counted with the others then.
+        if let Some(adjust) = injection.get_mut("adjust").and_then(Json::as_array_mut) {
+            adjust.retain_mut(|rule| {
+                let Some(rule) = rule.as_object_mut() else {
+                    return true;
+                };
+                rule.remove("threshold").is_none() || rule.contains_key("level")
+            });
+        }
     }
     policy
+}
+
+fn today() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 fn compile(policy: &Json) -> Result<Policy> {
@@ -181,6 +195,8 @@ fn fields(request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
 pub struct Native {
     verdicts: Engine,
     scores: Engine,
+    /// Exceptions of a policy may have expired.
+    now: UnixTime,
 }
 
 impl Native {
@@ -192,6 +208,7 @@ impl Native {
         Ok(Self {
             verdicts: Engine::new(compile(policy)?),
             scores: Engine::new(compile(&unstopped(policy))?),
+            now: UnixTime(today().as_secs()),
         })
     }
 }
@@ -199,9 +216,15 @@ impl Native {
 impl Judge for Native {
     fn judge(&mut self, request: &Request) -> Verdict {
         let pairs = fields(request);
-        let mut verdict = decide(&self.verdicts, &pairs, &request.body, None);
+        let mut verdict = decide(&self.verdicts, &pairs, &request.body, self.now, None);
         let mut score = 0;
-        decide(&self.scores, &pairs, &request.body, Some(&mut score));
+        decide(
+            &self.scores,
+            &pairs,
+            &request.body,
+            self.now,
+            Some(&mut score),
+        );
         verdict.score = Some(score);
         verdict
     }
@@ -212,13 +235,14 @@ fn decide(
     engine: &Engine,
     pairs: &[(Vec<u8>, Vec<u8>)],
     body: &[u8],
+    now: UnixTime,
     mut score: Option<&mut u32>,
 ) -> Verdict {
     let mut store = MemoryStore::default();
     let mut memory: Memory = engine.memory();
     let mut env = Env {
         now: Monotonic(3_600_000),
-        wall: UnixTime(AT),
+        wall: now,
         counters: &mut store,
     };
     let head = RequestHead::decode(
@@ -235,13 +259,13 @@ fn decide(
             **score = seen.score.max(**score);
         }
     };
-    note(&engine.explain_head(&head));
+    note(&engine.explain_head(&head, now));
     let mut said = engine.decide_head(&head, connection, body.is_empty(), &mut memory, &mut env);
     while let Said::Need(wait, suspended) = said {
         let answer = match wait {
             Wait::Body { max, .. } if body.len() > max => Answer::BodyTooLarge,
             Wait::Body { .. } => {
-                note(&engine.explain_body(&suspended, body));
+                note(&engine.explain_body(&suspended, body, now));
                 Answer::Body(body)
             }
             Wait::Keys { .. } | Wait::Callout { .. } | Wait::Fleet(_) => Answer::Unanswered,
@@ -322,7 +346,7 @@ impl Start {
             plugin_configuration: self.configuration.clone(),
             environment: self.environment.clone(),
             shared: Shared::new(),
-            clock: Clock::virtual_at(Duration::from_secs(AT)),
+            clock: Clock::virtual_at(today()),
             allow_on_headers_stop_iteration: true,
             seed: Some(1),
             trace: false,
