@@ -12,8 +12,6 @@
 #[path = "support.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -22,6 +20,7 @@ use palisade_host::{
     Clock, Clusters, Headers, Injected, Module, Shared, Step, StreamId, StreamInfo, Vm, VmConfig,
 };
 use palisade_tests::http::{self, Connection};
+use palisade_tests::slow::Slow;
 use palisade_tests::upstream::Upstream;
 use support::{start, with_policy};
 
@@ -490,82 +489,10 @@ fn never_more_than_the_quota_whatever_happens() {
     }
 }
 
-/// An upstream that takes its time, and knows how many requests it has.
-#[derive(Clone)]
-struct Slow {
-    address: SocketAddr,
-    flying: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
-    served: Arc<AtomicUsize>,
-}
-
-impl Slow {
-    fn start(delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let slow = Self {
-            address: listener.local_addr().unwrap(),
-            flying: Arc::default(),
-            most: Arc::default(),
-            served: Arc::default(),
-        };
-        let shared = slow.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = shared.clone();
-                std::thread::spawn(move || shared.serve(stream, delay));
-            }
-        });
-        slow
-    }
-
-    fn serve(&self, stream: TcpStream, delay: Duration) -> Option<()> {
-        stream.set_nodelay(true).ok()?;
-        let mut reader = BufReader::new(stream);
-        loop {
-            let mut line = String::new();
-            while line != "\r\n" {
-                line.clear();
-                if reader.read_line(&mut line).ok()? == 0 {
-                    return None;
-                }
-            }
-            let now = self.flying.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most.fetch_max(now, Ordering::SeqCst);
-            let stays = stays(reader.get_mut(), delay);
-            // Before the answer: with it the place is free.
-            self.flying.fetch_sub(1, Ordering::SeqCst);
-            if !stays {
-                return None;
-            }
-            self.served.fetch_add(1, Ordering::SeqCst);
-            let stream = reader.get_mut();
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-            stream.write_all(answer).ok()?;
-        }
-    }
-}
-
-/// Waits for `delay`; false: the other side hung up meanwhile.
-fn stays(stream: &mut TcpStream, delay: Duration) -> bool {
-    let until = Instant::now() + delay;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let _ = stream.set_read_timeout(None);
-            return true;
-        }
-        let _ = stream.set_read_timeout(Some(left.max(Duration::from_millis(1))));
-        match stream.peek(&mut [0]) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Ok(1..) | Ok(0) | Err(_) => return false,
-        }
-    }
-}
-
 #[test]
 fn in_envoy_no_more_than_the_quota_reach_a_slow_upstream() {
     const PLACES: usize = 8;
-    let slow = Slow::start(Duration::from_millis(20));
+    let slow = Slow::start(Duration::from_millis(20)).unwrap();
     let mut setup = with_policy(
         "limits: [{ name: flight, key: [client], algorithm: concurrency, quota: 8 }]",
         &Upstream::start().unwrap(),
@@ -593,10 +520,10 @@ fn in_envoy_no_more_than_the_quota_reach_a_slow_upstream() {
         }
     });
     let (admitted, refused) = (admitted.into_inner(), refused.into_inner());
-    let most = slow.most.load(Ordering::SeqCst);
+    let most = slow.most();
     eprintln!("in flight at most {most} of {PLACES}; admitted {admitted}, refused {refused}");
     assert_eq!(most, PLACES, "never more, and no fewer under this demand");
-    assert_eq!(slow.served.load(Ordering::SeqCst), admitted);
+    assert_eq!(slow.served(), admitted);
     assert!(admitted > 200 && refused > 200);
 
     // Clients that hang up, at any moment.

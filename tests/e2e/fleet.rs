@@ -5,7 +5,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::string_slice,
     reason = "helpers of tests: failing here is failing the test"
 )]
 
@@ -13,112 +12,20 @@
 #[path = "support.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use palisade_tests::envoy::Envoy;
 use palisade_tests::http::{self, Connection};
+use palisade_tests::ratelimit::{self, Service};
 use palisade_tests::upstream::Upstream;
 use support::{get, start, with_policy};
 
-/// A process that ends with its value, by its id.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-/// Redis on a port, without anything on disk.
-fn redis(port: u16) -> Running {
-    let mut command = Command::new("redis-server");
-    command.args([
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-    ]);
-    let child = command.stdout(Stdio::null()).spawn();
-    let child = Running(child.unwrap_or_else(|error| {
-        panic!("redis-server does not start ({error}): `cargo xtask ratelimit-engine` installs it")
-    }));
-    let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "Redis does not listen"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child
-}
-
-/// The service; its address.
-fn engine(redis: u16, arguments: &[&str]) -> (Running, SocketAddr) {
-    let program = palisade_tests::root().join("target/ratelimit-engine/debug/ratelimit-engine");
-    let mut command = Command::new(&program);
-    command.args([
-        "--redis",
-        &format!("redis://127.0.0.1:{redis}"),
-        "--domain",
-        "edge",
-    ]);
-    let child = command.args(arguments).stdout(Stdio::piped()).spawn();
-    let mut child = child.unwrap_or_else(|error| {
-        panic!(
-            "{} does not start ({error}): `cargo xtask ratelimit-engine` builds it",
-            program.display()
-        )
-    });
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let running = Running(child);
-    let address = line
-        .trim()
-        .strip_prefix("listening ")
-        .unwrap_or_else(|| panic!("it says {line:?}"));
-    (running, address.parse().unwrap())
-}
-
 /// An Envoy whose cluster `ratelimit` leads to the service.
-fn envoy(policy: &str, service: SocketAddr, upstream: &Upstream) -> Envoy {
+fn envoy(policy: &str, service: &Service, upstream: &Upstream) -> Envoy {
     let mut setup = with_policy(policy, upstream);
     setup.workers = 2;
-    let cluster = format!(
-        "  clusters:
-    - name: ratelimit
-      type: STATIC
-      connect_timeout: 0.25s
-      typed_extension_protocol_options:
-        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-          \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-          explicit_http_config: {{ http2_protocol_options: {{}} }}
-      load_assignment:
-        cluster_name: ratelimit
-        endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }} }}] }}]
-",
-        service.port()
-    );
-    setup.config = setup.config.replacen("  clusters:\n", &cluster, 1);
+    ratelimit::cluster(&mut setup, service.address);
     start(&setup)
 }
 
@@ -166,14 +73,14 @@ const SLACK: Duration = Duration::from_secs(2);
 
 #[test]
 fn two_envoys_admit_the_quota_together_exactly() {
-    let port = free_port();
-    let _redis = redis(port);
-    let (_engine, service) = engine(port, &["--limit", "fleet=100/3600"]);
+    let port = ratelimit::free_port().unwrap();
+    let _redis = ratelimit::redis(port).unwrap();
+    let service = Service::start(port, &["--limit", "fleet=100/3600"]).unwrap();
     let upstream = Upstream::start().unwrap();
     let policy = policy("timeout: 5s, on_failure: deny");
     let (one, two) = (
-        envoy(&policy, service, &upstream),
-        envoy(&policy, service, &upstream),
+        envoy(&policy, &service, &upstream),
+        envoy(&policy, &service, &upstream),
     );
     let (admitted, longest) = load(&[&one, &two], 8, 25);
     eprintln!("sync: quota 100, demand 400, admitted {admitted}, longest {longest:?}");
@@ -185,14 +92,14 @@ fn two_envoys_admit_the_quota_together_exactly() {
 
 #[test]
 fn redis_gone_and_back_follows_the_policy_and_nothing_hangs() {
-    let port = free_port();
-    let store = redis(port);
-    let (_engine, service) = engine(port, &["--limit", "fleet=50/3600"]);
+    let port = ratelimit::free_port().unwrap();
+    let store = ratelimit::redis(port).unwrap();
+    let service = Service::start(port, &["--limit", "fleet=50/3600"]).unwrap();
     let upstream = Upstream::start().unwrap();
-    let shared = envoy(&policy("timeout: 300ms, share: 1/10"), service, &upstream);
+    let shared = envoy(&policy("timeout: 300ms, share: 1/10"), &service, &upstream);
     let strict = envoy(
         &policy("timeout: 300ms, on_failure: deny"),
-        service,
+        &service,
         &upstream,
     );
     assert_eq!(
@@ -221,7 +128,7 @@ fn redis_gone_and_back_follows_the_policy_and_nothing_hangs() {
     assert_eq!(admitted, 0, "{}", strict.log());
     assert!(longest < Duration::from_millis(300) + SLACK, "{longest:?}");
     assert_eq!(get(strict.address, "/", &[]).status, 503);
-    let _store = redis(port);
+    let _store = ratelimit::redis(port).unwrap();
     let begun = Instant::now();
     while get(strict.address, "/", &[]).status != 200 {
         assert!(
@@ -235,12 +142,12 @@ fn redis_gone_and_back_follows_the_policy_and_nothing_hangs() {
 
 #[test]
 fn answers_that_are_garbage_late_or_never_there() {
-    let port = free_port();
-    let _redis = redis(port);
+    let port = ratelimit::free_port().unwrap();
+    let _redis = ratelimit::redis(port).unwrap();
     let upstream = Upstream::start().unwrap();
     for fault in ["garbage", "late", "never"] {
-        let (_engine, service) = engine(port, &["--fault", fault]);
-        let envoy = envoy(&policy("timeout: 200ms, share: 1/20"), service, &upstream);
+        let service = Service::start(port, &["--fault", fault]).unwrap();
+        let envoy = envoy(&policy("timeout: 200ms, share: 1/20"), &service, &upstream);
         let (admitted, longest) = load(&[&envoy], 4, 5);
         eprintln!("{fault}: share 5, demand 20, admitted {admitted}, longest {longest:?}");
         assert_eq!(admitted, 5, "{fault}\n{}", envoy.log());
@@ -261,14 +168,14 @@ fn answers_that_are_garbage_late_or_never_there() {
 
 #[test]
 fn told_once_an_interval_the_excess_is_within_the_stated_bound() {
-    let port = free_port();
-    let _redis = redis(port);
-    let (_engine, service) = engine(port, &["--limit", "fleet=20/3600"]);
+    let port = ratelimit::free_port().unwrap();
+    let _redis = ratelimit::redis(port).unwrap();
+    let service = Service::start(port, &["--limit", "fleet=20/3600"]).unwrap();
     let upstream = Upstream::start().unwrap();
     let policy = policy("mode: async, interval: 50ms");
     let (one, two) = (
-        envoy(&policy, service, &upstream),
-        envoy(&policy, service, &upstream),
+        envoy(&policy, &service, &upstream),
+        envoy(&policy, &service, &upstream),
     );
     // One request each 20 ms to each Envoy.
     let mut admitted = 0;

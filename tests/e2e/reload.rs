@@ -6,7 +6,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::string_slice,
     reason = "helpers of tests: failing here is failing the test"
 )]
 
@@ -14,51 +13,14 @@
 #[path = "support.rs"]
 mod support;
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use palisade_tests::envoy::{Envoy, Setup};
+use palisade_tests::discovery::Discovery;
+use palisade_tests::envoy::Envoy;
 use palisade_tests::http::{self, Connection};
 use palisade_tests::upstream::Upstream;
 use support::{get, start, with_policy};
-
-/// Moves the filter's configuration of `setup` to a discovery file; returns the file's path and its text.
-fn discovered(mut setup: Setup, name: &str) -> (Setup, PathBuf, String) {
-    let folder = palisade_tests::root()
-        .join("target/reload")
-        .join(format!("{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("filter.yaml");
-    let (from, to) = (
-        "                  typed_config:\n                    \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm\n",
-        "                - name: envoy.filters.http.router",
-    );
-    let at = setup.config.find(from).unwrap();
-    let end = at + setup.config[at..].find(to).unwrap();
-    let block = setup.config[at..end].to_owned();
-    let discovery = format!(
-        "                  config_discovery:\n                    config_source: {{ path_config_source: {{ path: {} }}, resource_api_version: V3 }}\n                    \
-         type_urls: [type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm]\n",
-        path.display()
-    );
-    setup.config.replace_range(at..end, &discovery);
-    let mut file = "resources:\n  - \"@type\": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig\n    name: palisade\n".to_owned();
-    for line in block.lines() {
-        // From 18 columns of the filter list to 4 of the resource.
-        writeln!(file, "{}", line.get(14..).unwrap_or(line)).unwrap();
-    }
-    write(&path, &file);
-    (setup, path, file)
-}
-
-/// Replaces a file by a rename, which is what Envoy watches for.
-fn write(path: &Path, text: &str) {
-    let part = path.with_extension("part");
-    std::fs::write(&part, text).unwrap();
-    std::fs::rename(part, path).unwrap();
-}
 
 fn policy(methods: &str, clients: u32) -> String {
     format!(
@@ -90,7 +52,8 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
     let upstream = Upstream::start().unwrap();
     let mut setup = with_policy(&policy("[GET]", 4096), &upstream);
     setup.workers = 2;
-    let (setup, path, first) = discovered(setup, "load");
+    let discovery = Discovery::of(&mut setup, "load").unwrap();
+    let first = &discovery.text;
     let envoy = start(&setup);
     assert_eq!(get(envoy.address, "/", &[]).status, 200, "{}", envoy.log());
     let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -134,7 +97,7 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
                     },
                 )
                 .replace("clients: 4096", &format!("clients: {clients}"));
-            write(&path, &text);
+            discovery.write(&text).unwrap();
             effective(&envoy, if put { 200 } else { 405 });
             if round % 10 == 9 {
                 memory.push(envoy.rss_kib());
@@ -153,7 +116,8 @@ fn reloads_under_load_drop_nothing_and_let_nothing_through() {
         "memory grows with reloads: {memory:?}"
     );
 
-    write(&path, &first.replace("quota: 1000000/10m", "quota: 10x"));
+    let broken = first.replace("quota: 1000000/10m", "quota: 10x");
+    discovery.write(&broken).unwrap();
     let begun = Instant::now();
     while !envoy.log().contains("limits[0].quota") {
         assert!(
@@ -254,7 +218,7 @@ fn a_logout_holds_on_all_workers_and_across_reloads() {
     let upstream = Upstream::start().unwrap();
     let mut setup = with_policy(&sessions("[GET, POST]"), &upstream);
     setup.workers = 2;
-    let (setup, path, text) = discovered(setup, "logout");
+    let discovery = Discovery::of(&mut setup, "logout").unwrap();
     let envoy = start(&setup);
     let secret = Secret(support::SESSION_KEY.as_bytes().to_vec());
     let key = Key::new(None, HmacAlgorithm::Sha256, &secret).unwrap();
@@ -315,7 +279,8 @@ fn a_logout_holds_on_all_workers_and_across_reloads() {
         }
     };
     revoked("after the logout");
-    write(&path, &text.replace("[GET, POST]", "[GET, POST, PUT]"));
+    let next = discovery.text.replace("[GET, POST]", "[GET, POST, PUT]");
+    discovery.write(&next).unwrap();
     let begun = Instant::now();
     while http::request(envoy.address, "PUT", "/open", &[], b"")
         .unwrap()
@@ -326,5 +291,4 @@ fn a_logout_holds_on_all_workers_and_across_reloads() {
         std::thread::sleep(Duration::from_millis(50));
     }
     revoked("after the reload");
-    let _ = std::fs::remove_dir_all(path.parent().unwrap());
 }

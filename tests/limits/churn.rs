@@ -17,6 +17,15 @@ const WINDOW_MS: u64 = 60_000;
 const NEWCOMERS: u64 = 100;
 const RESIDENTS: u64 = 50;
 
+/// How fast an attacker's new clients come.
+#[derive(Clone, Copy)]
+enum Rate {
+    /// So that all that is charged together stays just below the rate that `check` prints.
+    Below,
+    /// So many times the table's slots a window.
+    Tables(u64),
+}
+
 pub(crate) fn rows(chosen: &Chosen) -> Vec<Row> {
     let (slots, clients) = if chosen.long {
         (65_536, 1_000_000)
@@ -24,30 +33,39 @@ pub(crate) fn rows(chosen: &Chosen) -> Vec<Row> {
         (2_048, 31_250)
     };
     let mut rows = Vec::new();
-    for (case, times) in [
-        ("attacker-1x", 1),
-        ("attacker-10x", 10),
-        ("attacker-100x", 100),
+    for (case, rate) in [
+        ("below-the-printed-rate", Rate::Below),
+        ("attacker-1x", Rate::Tables(1)),
+        ("attacker-10x", Rate::Tables(10)),
+        ("attacker-100x", Rate::Tables(100)),
     ] {
-        rows.extend(chosen.runs(SUITE, case, 1, |seed| {
-            run(case, seed, slots, clients, times)
-        }));
+        rows.extend(chosen.runs(SUITE, case, 1, |seed| run(case, seed, slots, clients, rate)));
     }
     rows
 }
 
-/// `clients` new clients at `times` the table's slots a window, and at least two windows of them.
-fn run(case: &str, seed: u64, slots: u64, clients: u64, times: u64) -> Row {
+/// At least `clients` new clients, and at least two windows of them.
+fn run(case: &str, seed: u64, slots: u64, clients: u64, rate: Rate) -> Row {
     let mut random = Random::new(seed);
     let policy = format!(
         "table: {{ clients: {slots} }}\nlimits: [{{ name: a, key: [client], quota: {QUOTA}/{WINDOW_MS}ms }}]"
     );
     let engine = world::engine(&policy);
-    let most = engine.policy().limits.memory_bytes();
+    let limits = &engine.policy().limits;
+    let most = limits.memory_bytes();
+    // Of all charges in a window: what `check` prints is for 1000 s.
+    let printed = limits.capacity(&limits.limits[0]).unwrap().table * WINDOW_MS / 1_000_000;
     let mut memory = engine.memory();
     let mut store = MemoryStore::default();
-    let rate = slots * times;
-    let attackers = clients.max(2 * rate);
+    let windows = if matches!(rate, Rate::Below) { 5 } else { 2 };
+    let rate = match rate {
+        Rate::Below => {
+            printed * 99 / 100 * NEWCOMERS * RESIDENTS
+                / (NEWCOMERS * RESIDENTS + NEWCOMERS + RESIDENTS)
+        }
+        Rate::Tables(times) => slots * times,
+    };
+    let attackers = clients.max(windows * rate);
     // (client, time) of all that was admitted.
     let mut admitted: Vec<(u32, u64)> = Vec::new();
     let (mut new, mut new_refused, mut demand) = (0_u64, 0_u64, 0_u64);
@@ -97,11 +115,15 @@ fn run(case: &str, seed: u64, slots: u64, clients: u64, times: u64) -> Row {
             store.len()
         ));
     }
-    if times == 1 && new_refused > 0 {
+    // All requests, not only the charged ones.
+    let per_window = demand * rate / attackers;
+    if per_window < printed && new_refused > 0 {
         row.wrong = Some(format!("{new_refused} of {new} newcomers refused"));
     }
     row.more = json!({
-        "slots": slots, "clients": attackers, "attacker_per_window": rate, "newcomers": new, "newcomers_refused": new_refused,
+        "slots": slots, "clients": attackers, "attacker_per_window": rate, "requests_per_window": per_window,
+        "printed_per_window": printed, "newcomers": new, "newcomers_refused": new_refused,
+        "newcomers_refused_percent": new_refused * 100 / new.max(1),
         "store_keys": store.len(), "store_bytes_by_quarter": bytes, "store_bytes_most": most,
     });
     row

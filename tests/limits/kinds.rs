@@ -20,6 +20,8 @@ pub(crate) struct Limit {
     pub(crate) window_ms: u64,
     /// Of a bucket.
     pub(crate) burst: u64,
+    /// Places charged ahead; 0: none.
+    pub(crate) lease: u64,
 }
 
 impl Kind {
@@ -38,12 +40,15 @@ impl Kind {
 
 impl Limit {
     pub(crate) fn policy(self) -> String {
-        let burst = match self.kind {
+        let mut more = match self.kind {
             Kind::Bucket => format!(", burst: {}", self.burst),
             Kind::Sliding | Kind::Fixed => String::new(),
         };
+        if self.lease > 0 {
+            more.push_str(&format!(", lease: {}", self.lease));
+        }
         format!(
-            "limits: [{{ name: a, key: [client], quota: {}/{}ms, algorithm: {}{burst} }}]",
+            "limits: [{{ name: a, key: [client], quota: {}/{}ms, algorithm: {}{more} }}]",
             self.quota,
             self.window_ms,
             self.kind.name()
@@ -56,6 +61,14 @@ impl Limit {
             Kind::Sliding => self.quota,
             Kind::Bucket => self.quota + self.burst,
             Kind::Fixed => 2 * self.quota,
+        }
+    }
+
+    /// How many more leases may add to a window: a bucket drains while a place waits to be given out.
+    pub(crate) const fn leased(self, workers: u64) -> u64 {
+        match self.kind {
+            Kind::Bucket => self.lease * workers,
+            Kind::Sliding | Kind::Fixed => 0,
         }
     }
 

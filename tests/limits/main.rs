@@ -1,4 +1,4 @@
-//! Limits under races, churn, reloads and chaos: one row a run, and what was admitted beyond what is promised.
+//! Limits under races, leases, requests in flight, churn, reloads, fleets and chaos: one row a run, and what was admitted beyond what is promised.
 //!
 //! **In:** `--long` (the full setting), `--suite S`, `--case C`, `--seed N` (one run again). **Out:** a line for each suite and case, the
 //! runs that broke a promise with the words that run them again, and as the last line `over-admission: …`, computed from the rows. With
@@ -16,7 +16,10 @@
 mod chaos;
 mod churn;
 mod envoy;
+mod fleet;
+mod flight;
 mod kinds;
+mod lease;
 mod module;
 mod race;
 mod reload;
@@ -39,8 +42,20 @@ use serde_json::{Value, json};
 pub(crate) enum Promise {
     /// Never more than the bound, which is the algorithm's own.
     Exact,
-    /// A lease: the bound is the quota and what leases may add.
+    /// A lease: the bound is the algorithm's own and what leases may add.
     Lease,
+    /// A fleet that is told of hits once an interval: the bound is what may come until the answer.
+    Told,
+}
+
+impl Promise {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Lease => "lease",
+            Self::Told => "told",
+        }
+    }
 }
 
 /// One run.
@@ -62,6 +77,8 @@ pub(crate) struct Row {
     pub(crate) worst: u64,
     /// What `worst` may be.
     pub(crate) bound: u64,
+    /// The part of it that leases, or late answers, add to what the algorithm bounds.
+    pub(crate) added: u64,
     /// What `admitted` must be at least, while demand lasts.
     pub(crate) least: u64,
     /// Numbers of the suite's own.
@@ -84,6 +101,7 @@ impl Row {
             admitted: 0,
             worst: 0,
             bound: 0,
+            added: 0,
             least: 0,
             more: Value::Null,
             wrong: None,
@@ -94,6 +112,12 @@ impl Row {
         self.worst.saturating_sub(self.bound)
     }
 
+    /// Beyond what the algorithm alone bounds.
+    const fn beyond(&self) -> u64 {
+        self.worst
+            .saturating_sub(self.bound.saturating_sub(self.added))
+    }
+
     const fn holds(&self) -> bool {
         self.over() == 0 && self.admitted >= self.least && self.wrong.is_none()
     }
@@ -101,7 +125,7 @@ impl Row {
     fn json(&self) -> Value {
         json!({
             "suite": self.suite, "case": self.case, "driver": self.driver, "seed": self.seed, "algorithm": self.algorithm,
-            "promise": if self.promise == Promise::Exact { "exact" } else { "lease" },
+            "promise": self.promise.name(), "added": self.added,
             "quota": self.quota, "demand": self.demand, "admitted": self.admitted, "worst": self.worst, "bound": self.bound,
             "least": self.least, "more": self.more, "wrong": self.wrong, "ok": self.holds(),
         })
@@ -211,12 +235,18 @@ impl Chosen {
 
 type Suite = (&'static str, fn(&Chosen) -> Vec<Row>);
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 13] = [
     ("race", race::rows),
     ("race", module::races),
     ("race", envoy::rows),
+    ("lease", lease::rows),
+    ("lease", module::leases),
+    ("lease", envoy::leases),
+    ("flight", flight::rows),
     ("churn", churn::rows),
     ("reload", reload::rows),
+    ("reload", envoy::reloads),
+    ("fleet", fleet::rows),
     ("chaos", chaos::rows),
     ("chaos", module::chaos),
 ];
@@ -285,18 +315,15 @@ fn print(rows: &[Row]) {
     }
 }
 
-/// Beyond the algorithm's own bound, all exact runs together; beyond the quota, the worst of the leased ones.
+/// Beyond the algorithm's own bound: all exact runs together, and the worst of the leased ones.
 fn summary(rows: &[Row]) -> String {
     let of = |promise: Promise| rows.iter().filter(move |row| row.promise == promise);
     let exact: u64 = of(Promise::Exact).map(Row::over).sum();
-    let beyond = |number: fn(&Row) -> u64| {
-        of(Promise::Lease)
-            .map(move |row| number(row).saturating_sub(row.quota))
-            .max()
-    };
-    let lease = match (beyond(|row| row.worst), beyond(|row| row.bound)) {
-        (Some(worst), Some(bound)) => format!("{worst} (bound {bound})"),
-        _ => "not run".to_owned(),
+    let worst = of(Promise::Lease).map(Row::beyond).max();
+    let bound = of(Promise::Lease).map(|row| row.added).max();
+    let lease = match worst.zip(bound) {
+        Some((worst, bound)) => format!("{worst} (bound {bound})"),
+        None => "not run".to_owned(),
     };
     format!("over-admission: exact {exact}, lease {lease}")
 }

@@ -9,15 +9,20 @@ use std::time::Duration;
 
 use palisade_host::simulate::{Failure, Property, Simulation, Traffic};
 use palisade_host::{Clock, Module, Request, Response, Shared, Vm, VmConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chaos::broken;
 use crate::world::{self, Random};
-use crate::{Chosen, Row};
+use crate::{Chosen, Promise, Row};
 
 pub(crate) fn races(chosen: &Chosen) -> Vec<Row> {
     let seeds = if chosen.long { 1_000 } else { 60 };
     chosen.runs("race", "module", seeds, race)
+}
+
+pub(crate) fn leases(chosen: &Chosen) -> Vec<Row> {
+    let seeds = if chosen.long { 500 } else { 30 };
+    chosen.runs("lease", "module", seeds, lease)
 }
 
 pub(crate) fn chaos(chosen: &Chosen) -> Vec<Row> {
@@ -40,9 +45,15 @@ fn filter() -> Module {
 }
 
 fn simulation(seed: u64, quota: u64) -> Simulation {
+    simulation_of(
+        seed,
+        &json!({ "name": "a", "key": ["client"], "quota": format!("{quota}/10m") }),
+    )
+}
+
+fn simulation_of(seed: u64, limit: &Value) -> Simulation {
     let mut random = Random::new(seed);
-    let policy =
-        json!({ "limits": [{ "name": "a", "key": ["client"], "quota": format!("{quota}/10m") }] });
+    let policy = json!({ "limits": [limit] });
     Simulation {
         workers: usize::try_from(random.within(2, 4)).unwrap(),
         plugin_configuration: policy.to_string().into_bytes(),
@@ -78,6 +89,33 @@ fn race(seed: u64) -> Row {
     let quota = Random::new(!seed).within(1, 60);
     play(&simulation(seed, quota), seed, quota, &mut row);
     row.least = quota;
+    row
+}
+
+/// All at once, some of it charged ahead: what workers still hold at the end is wanting.
+fn lease(seed: u64) -> Row {
+    let mut random = Random::new(!seed);
+    let quota = random.within(20, 80);
+    let lease = random.within(2, quota / 4);
+    let bucket = random.chance(128);
+    let mut limit = json!({
+        "name": "a", "key": ["client"], "quota": format!("{quota}/10m"), "lease": lease,
+    });
+    let mut row = Row::new("lease", "module", "module", seed);
+    if bucket {
+        row.algorithm = "token_bucket";
+        limit["algorithm"] = row.algorithm.into();
+        limit["burst"] = quota.into();
+    }
+    let simulation = simulation_of(seed, &limit);
+    let held = lease * u64::try_from(simulation.workers).unwrap();
+    play(&simulation, seed, quota, &mut row);
+    row.promise = Promise::Lease;
+    if bucket {
+        row.added = held;
+        row.bound += held;
+    }
+    row.least = quota.saturating_sub(held);
     row
 }
 

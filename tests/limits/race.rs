@@ -62,23 +62,28 @@ pub(crate) struct Race {
 /// What came of it.
 pub(crate) struct Came {
     /// Times of admitted requests, ascending, with their place in the traffic.
-    admitted: Vec<(u64, usize)>,
+    pub(crate) admitted: Vec<(u64, usize)>,
     /// Times of all requests, in the order of their decisions.
-    demand: Vec<u64>,
-    vms: usize,
+    pub(crate) demand: Vec<u64>,
+    pub(crate) vms: usize,
     switches: u64,
-    end_ms: u64,
+    pub(crate) end_ms: u64,
     /// Refused for another reason than the limit.
     odd: Option<String>,
-    engine: Engine,
-    store: MemoryStore,
+    pub(crate) engine: Engine,
+    pub(crate) store: MemoryStore,
+    /// What the VMs hold at the end.
+    pub(crate) workers: Vec<Worker>,
 }
+
+/// How often a VM returns leases that are over.
+const TICK_MS: u64 = 500;
 
 /// VMs take a new policy within so many requests of each other.
 const RELOAD_SPREAD: u64 = 6;
 
 impl Came {
-    fn times(&self) -> Vec<u64> {
+    pub(crate) fn times(&self) -> Vec<u64> {
         self.admitted.iter().map(|(time, _)| *time).collect()
     }
 
@@ -118,10 +123,11 @@ impl Race {
             ..Ledger::default()
         });
         let steps = Mutex::new(Random::new(random.next()));
+        let workers = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for me in 0..vms {
-                let (turns, engines, store, ledger, steps) =
-                    (&turns, &engines, &store, &ledger, &steps);
+                let (turns, engines, store, ledger, steps, workers) =
+                    (&turns, &engines, &store, &ledger, &steps, &workers);
                 let behind = usize::try_from(random.below(RELOAD_SPREAD)).unwrap();
                 let mut shared = Shared {
                     store,
@@ -134,6 +140,7 @@ impl Race {
                 scope.spawn(move || {
                     let _turn = turns.join(me);
                     let mut memories: Vec<Memory> = engines.iter().map(Engine::memory).collect();
+                    let mut ticked = 0;
                     loop {
                         turns.point(me);
                         let (number, now) = {
@@ -150,6 +157,10 @@ impl Race {
                         let version =
                             number.saturating_sub(behind) * engines.len() / self.requests.len();
                         let (engine, memory) = (&engines[version], &mut memories[version]);
+                        if now / TICK_MS != ticked {
+                            ticked = now / TICK_MS;
+                            engine.return_leases(&mut environment(&mut shared, now));
+                        }
                         let decision = ask(engine, memory, &mut shared, now, asked);
                         {
                             // Nobody else ran since the decision's last look at the store.
@@ -171,6 +182,8 @@ impl Race {
                             engine.settle(&charges, asked.status, &mut env);
                         }
                     }
+                    let mut workers = workers.lock().unwrap_or_else(PoisonError::into_inner);
+                    workers.push(shared.worker);
                 });
             }
         });
@@ -185,6 +198,7 @@ impl Race {
             odd: ledger.odd,
             engine: engines.pop().unwrap(),
             store: store.into_inner().unwrap_or_else(PoisonError::into_inner),
+            workers: workers.into_inner().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }
@@ -197,6 +211,7 @@ fn standing(case: &str, kind: Kind, seed: u64, least: u64, most: u64) -> Row {
         quota: random.within(least, most),
         window_ms: 600_000,
         burst: random.within(1, 60),
+        lease: 0,
     };
     let at_once = limit.at_once();
     let race = Race {
@@ -232,6 +247,7 @@ fn many_windows(seed: u64) -> Row {
         quota,
         window_ms,
         burst: random.within(1, 30),
+        lease: 0,
     };
     let race = Race {
         policies: vec![limit.policy()],

@@ -297,6 +297,29 @@ impl CounterStore for Shared<'_> {
     }
 }
 
+/// The store as one VM sees it when the others are done.
+#[derive(Debug)]
+pub(crate) struct Alone<'s> {
+    pub(crate) store: &'s mut MemoryStore,
+    pub(crate) worker: &'s mut Worker,
+}
+
+impl Outside for Alone<'_> {
+    fn worker(&mut self) -> &mut Worker {
+        self.worker
+    }
+}
+
+impl CounterStore for Alone<'_> {
+    fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
+        self.store.load(key, out)
+    }
+
+    fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError> {
+        self.store.compare_and_swap(key, value, cas)
+    }
+}
+
 /// The most of `times` (ascending) that lie in any span of `window`: what no limit may be beyond.
 pub(crate) fn worst(times: &[u64], window: u64) -> u64 {
     let mut from = 0;

@@ -4,6 +4,9 @@
 //! value is dropped. Nothing here knows the engine.
 
 pub mod certificates;
+pub mod discovery;
+pub mod ratelimit;
+pub mod slow;
 
 pub use palisade_cli::envoy::{http, server as envoy, upstream};
 

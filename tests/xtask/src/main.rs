@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
   test host --json OUT             the host's conformance rows, written to a file
   test conformance --json OUT      the rows of the credential suites, likewise
   test limits [--json OUT] [--long] [--suite S] [--case C] [--seed N]
-                                   races, churn, reloads and chaos of limits, or one run again
+                                   races, leases, churn, reloads, fleets and chaos of limits, or one run again
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench tokens [--json OUT]        CPU per token in real Envoy, beside Envoy's own jwt_authn

@@ -55,7 +55,7 @@ const STEPS: [Step; 12] = [
     ),
     (
         "limits",
-        "limits under races, churn, reloads and chaos, one row a run",
+        "limits under races, leases, churn, reloads, fleets and chaos, one row a run",
         || limits(&[]),
     ),
     (
@@ -106,6 +106,14 @@ pub(crate) fn conformance(json: Option<&str>) -> Result<()> {
 
 /// The suites of limits; `--json OUT` for their rows, and what else `tests/limits` takes: `--long`, or one run again.
 pub(crate) fn limits(arguments: &[&str]) -> Result<()> {
+    if !palisade_tests::root()
+        .join("target/palisade.wasm")
+        .is_file()
+    {
+        crate::wasm_build()?;
+    }
+    palisade_tests::envoy::install()?;
+    crate::ratelimit::build()?;
     let mut json = None;
     let mut rest = vec!["--"];
     let mut words = arguments.iter();
