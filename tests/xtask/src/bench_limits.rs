@@ -216,7 +216,10 @@ fn time(envoy: &Envoy, round: usize, before: usize) -> Result<f64> {
 }
 
 /// Sends them, as many at once as there are lanes; answers how many.
-fn ask<'r>(lanes: &mut [Connection], requests: impl Iterator<Item = &'r Vec<u8>>) -> Result<usize> {
+pub(crate) fn ask<'r>(
+    lanes: &mut [Connection],
+    requests: impl Iterator<Item = &'r Vec<u8>>,
+) -> Result<usize> {
     let mut asked = 0;
     let mut requests = requests.peekable();
     while requests.peek().is_some() {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_host;
+mod bench_injection;
 mod bench_limits;
 mod bench_tokens;
 mod demo;
@@ -31,6 +32,7 @@ usage: cargo xtask COMMAND
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench tokens [--json OUT]        CPU per token in real Envoy, beside Envoy's own jwt_authn
+  bench injection [--json OUT]     CPU of injection detection in real Envoy, beside the same policy without it
   bench limits [--json OUT]        CPU per limit in real Envoy, beside the same policy without one
   bench host [--json OUT]          CPU per request in our gateway, beside hyper alone
   ratelimit-engine                 build the rate limit service of the fleet suite, and see that Redis is here
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         ["wasm"] => wasm_build().map(|_| ()),
         ["bench", "envoy", rest @ ..] => bench::run(rest),
         ["bench", "host", rest @ ..] => bench_host::run(rest),
+        ["bench", "injection", rest @ ..] => bench_injection::run(rest),
         ["bench", "limits", rest @ ..] => bench_limits::run(rest),
         ["bench", "tokens", rest @ ..] => bench_tokens::run(rest),
         ["foreign"] => foreign::run(),

@@ -1,0 +1,296 @@
+//! `cargo xtask bench injection`: what injection detection costs in a real Envoy.
+//!
+//! **In:** one worker and one direct response each: the bare Envoy, the SDK's empty filter, Palisade without `injection`, with it.
+//! **Out:** for each load what `injection` adds to the same policy without it: medians over rounds of one interleaved run, in µs of
+//! CPU of the Envoy process, and on the scale where the empty filter is 1.1; for long bodies nanoseconds a byte besides.
+//! Envoy's buffer filter gathers bodies before each variant; the filter's own copy of them is part of what is added. Absolute times drift with
+//! the machine: compare the columns of one run.
+//! **Invariant:** every timed answer is 200; before timing, an attack is seen to be refused. All variants get the same bytes.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use palisade_tests::envoy::Envoy;
+use palisade_tests::http::{Connection, render};
+use serde_json::{Value, json};
+
+use crate::bench::{BROWSER, build_empty, median};
+use crate::bench_limits::ask;
+use crate::bench_tokens::{configuration, setup, wasm};
+use crate::wasm_build;
+
+const ROUNDS: usize = 11;
+const CONNECTIONS: usize = 32;
+/// Bytes of a long body: below the default bound of what is held.
+const LONG: usize = 100 * 1024;
+
+/// Envoy's own buffer filter, before all variants: a direct response does not wait for a body.
+const BUFFER: &str = r#"                - name: buffer
+                  typed_config:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer
+                    max_request_bytes: 1048576
+"#;
+
+/// Requests of one kind.
+struct Load {
+    name: String,
+    requests: Vec<Vec<u8>>,
+    /// Bytes of each body, when that is what is measured.
+    bytes: Option<usize>,
+    /// What a request may add (µs, on the scale), or a byte (ns).
+    target: Option<f64>,
+}
+
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    let out = match arguments {
+        [] => None,
+        ["--json", out] => Some(*out),
+        _ => bail!("bench injection takes --json OUT"),
+    };
+    wasm_build()?;
+    let configs = [
+        String::new(),
+        wasm(&build_empty()?, None),
+        palisade(None),
+        palisade(Some(json!({}))),
+    ];
+    let mut envoys = Vec::new();
+    for config in configs {
+        envoys.push(Envoy::start(&setup(configuration(&format!(
+            "{BUFFER}{config}"
+        ))))?);
+    }
+    let [bare, .., inspecting] = envoys.as_slice() else {
+        bail!("no Envoys");
+    };
+    refuses(inspecting)?;
+    let loads = loads(bare, inspecting)?;
+    let mut times: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); envoys.len()]; loads.len()];
+    for round in 0..=ROUNDS {
+        for (load, columns) in loads.iter().zip(&mut times) {
+            for (envoy, column) in envoys.iter().zip(columns) {
+                let us = time(envoy, &load.requests)?;
+                // The first round is a warm-up: V8 optimises what it has run often.
+                if round > 0 {
+                    column.push(us);
+                }
+            }
+        }
+        eprint!("\rround {round}/{ROUNDS}   ");
+    }
+    eprintln!();
+    let mut report = Vec::new();
+    let mut scale = None;
+    for (load, columns) in loads.iter().zip(&times) {
+        let [base, empty, without, with] = columns.as_slice() else {
+            continue;
+        };
+        let empty = added(empty, base);
+        let scale = *scale.get_or_insert(1.1 / empty);
+        let us = added(with, without);
+        print!(
+            "{}: base {:.1} µs, without injection +{:.1}; injection adds {us:.2} µs, {:.2} on the scale where the empty filter ({empty:.1} µs) is 1.1",
+            load.name,
+            median(base.clone()),
+            added(without, base),
+            us * scale
+        );
+        let per_byte = load.bytes.map(|bytes| us * 1_000.0 / bytes as f64);
+        if let Some(ns) = per_byte {
+            print!(", {ns:.2} ns a byte");
+        }
+        match load.target {
+            Some(target) => println!(" (target {target})"),
+            None => println!(),
+        }
+        report.push(json!({
+            "load": load.name, "requests": load.requests.len(), "adds_us": us, "scaled": us * scale,
+            "ns_per_byte": per_byte, "target": load.target,
+            "rounds": { "base": columns.first(), "empty": columns.get(1), "without": without, "with": with },
+        }));
+    }
+    if let Some(out) = out {
+        let text = serde_json::to_string_pretty(&json!({ "scale": scale, "loads": report }))?;
+        std::fs::write(out, text + "\n").with_context(|| format!("write {out}"))?;
+    }
+    Ok(())
+}
+
+/// Differences of each round, then their median: a slow round is slow for all.
+fn added(own: &[f64], other: &[f64]) -> f64 {
+    median(
+        own.iter()
+            .zip(other)
+            .map(|(own, other)| own - other)
+            .collect(),
+    )
+}
+
+/// Palisade with this `injection` section.
+fn palisade(injection: Option<Value>) -> String {
+    let mut policy =
+        json!({ "mode": "enforce", "routes": [{ "name": "all", "match": { "path": "/*" } }] });
+    if let (Some(injection), Some(policy)) = (injection, policy.as_object_mut()) {
+        policy.insert("injection".to_owned(), injection);
+    }
+    let module = palisade_tests::root().join("target/palisade.wasm");
+    let filter = wasm(&module, Some(&policy.to_string()));
+    filter.replace(
+        "failure_policy: FAIL_RELOAD\n",
+        "failure_policy: FAIL_RELOAD\n                      allow_on_headers_stop_iteration: true\n",
+    )
+}
+
+fn refuses(envoy: &Envoy) -> Result<()> {
+    let attack = "a=1%27%20OR%201=1--";
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    for request in [
+        render("GET", &format!("/?{attack}"), &BROWSER, b""),
+        render("POST", "/", &form, attack.as_bytes()),
+    ] {
+        let status = status(envoy, &request)?;
+        ensure!(status == 403, "an attack got {status}\n{}", envoy.log());
+    }
+    Ok(())
+}
+
+fn status(envoy: &Envoy, request: &[u8]) -> Result<u16> {
+    let mut connection = Connection::open(envoy.address)?;
+    connection.send(request)?;
+    Ok(connection.receive(false)?.status)
+}
+
+fn loads(bare: &Envoy, inspecting: &Envoy) -> Result<Vec<Load>> {
+    let json = [
+        ("content-type", "application/json"),
+        ("user-agent", "orders/2.1"),
+    ];
+    let text = [("content-type", "text/plain")];
+    let post =
+        |headers: &[(&str, &str)], body: &str| render("POST", "/orders", headers, body.as_bytes());
+    let target = "/catalogue/shoes?page=2&sort=price&q=red+shoes";
+    let mut loads = vec![
+        Load {
+            name: "browser GET, 3 parameters".to_owned(),
+            requests: vec![render("GET", target, &BROWSER, b""); 2000],
+            bytes: None,
+            target: Some(1.0),
+        },
+        Load {
+            name: "POST, 1 KB JSON".to_owned(),
+            requests: vec![post(&json, &order()); 1000],
+            bytes: None,
+            target: Some(6.0),
+        },
+        Load {
+            name: "POST, 100 KiB of plain text".to_owned(),
+            requests: vec![post(&text, &"a".repeat(LONG)); 40],
+            bytes: Some(LONG),
+            target: Some(1.0),
+        },
+    ];
+    for (name, piece) in [
+        (
+            "quotes and words of SQL",
+            "it's a 'select' from the union, or not? ",
+        ),
+        ("brackets of templates", "{{a}} ${b} #{c} <d e=f> "),
+        (
+            "paths and words of shells",
+            "a/b/../c.txt and find the cat (who else) ",
+        ),
+        ("escapes", "%2541&#x41;\\u0041+"),
+    ] {
+        let body: String = piece.chars().cycle().take(LONG / 2).collect();
+        // What is refused early costs nothing: the longest part that passes is what an attacker would send.
+        let passing = (0..)
+            .map(|halved| LONG >> (halved + 1))
+            .take_while(|most| *most > 512)
+            .find_map(|most| {
+                let request = post(&text, body.get(..most)?);
+                (status(inspecting, &request).ok()? == 200).then_some((most, request))
+            });
+        let Some((bytes, request)) = passing else {
+            println!("{name}: refused at every length");
+            continue;
+        };
+        loads.push(Load {
+            name: format!("POST, {bytes} B of {name}"),
+            requests: vec![request; 20],
+            bytes: Some(bytes),
+            target: Some(20.0),
+        });
+    }
+    if let Some(requests) = real(bare, inspecting)? {
+        loads.insert(
+            1,
+            Load {
+                name: format!("{} real GETs of the corpora", requests.len()),
+                requests,
+                bytes: None,
+                target: Some(1.0),
+            },
+        );
+    }
+    Ok(loads)
+}
+
+/// An order of 1 KB.
+fn order() -> String {
+    let mut body =
+        r#"{"customer":{"name":"Alice Example","email":"alice@example.com"},"items":["#.to_owned();
+    while body.len() < 950 {
+        body.push_str(r#"{"sku":"AB-0815","name":"Blue widget, large","quantity":2,"note":"leave at the door"},"#);
+    }
+    body.push_str(r#"{"sku":"END"}]}"#);
+    body
+}
+
+/// The real tier of the corpora, as far as Envoy takes the requests; none without `PALISADE_CORPORA`.
+fn real(bare: &Envoy, inspecting: &Envoy) -> Result<Option<Vec<Vec<u8>>>> {
+    let Some(folder) = std::env::var_os("PALISADE_CORPORA") else {
+        println!("real GETs: not run, PALISADE_CORPORA does not name the corpora");
+        return Ok(None);
+    };
+    let mut requests = Vec::new();
+    for source in ["benign_weblog", "benign_ua"] {
+        let path = std::path::Path::new(&folder).join(format!("{source}.jsonl"));
+        let rows =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        for row in rows.lines() {
+            let row: Value = serde_json::from_str(row)?;
+            let Some(request) = row.get("request") else {
+                continue;
+            };
+            let (Some("GET"), Some(path), Some(headers)) = (
+                request.get("method").and_then(Value::as_str),
+                request.get("path").and_then(Value::as_str),
+                request.get("headers").and_then(Value::as_array),
+            ) else {
+                continue;
+            };
+            let headers: Vec<(&str, &str)> = headers
+                .iter()
+                .filter_map(|pair| Some((pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)))
+                .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
+                .collect();
+            requests.push(render("GET", path, &headers, b""));
+        }
+    }
+    requests.retain(|request| {
+        [bare, inspecting]
+            .into_iter()
+            .all(|envoy| status(envoy, request).is_ok_and(|status| status == 200))
+    });
+    Ok(Some(requests))
+}
+
+/// CPU µs per request.
+fn time(envoy: &Envoy, requests: &[Vec<u8>]) -> Result<f64> {
+    let mut lanes: Vec<Connection> = Vec::new();
+    for _ in 0..CONNECTIONS.min(requests.len()) {
+        lanes.push(Connection::open(envoy.address)?);
+    }
+    let started = envoy.cpu_ns();
+    let asked = ask(&mut lanes, requests.iter())?;
+    let spent = envoy.cpu_ns().saturating_sub(started);
+    Ok(spent as f64 / 1_000.0 / asked as f64)
+}
