@@ -137,7 +137,8 @@ impl<'a> Inspection<'a> {
         self.value = [0; FAMILIES];
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();
-        if seen == 0 && !custom {
+        // `http:2130706433` has no byte that is not plain.
+        if seen == 0 && !custom && !bytes::has_at(raw, 0, b"http:") {
             self.base64(place, name, raw);
             return;
         }
@@ -157,7 +158,7 @@ impl<'a> Inspection<'a> {
         if seen & !BASE64 == 0 {
             self.base64(place, name, view);
         }
-        if seen != 0 || custom {
+        if seen != 0 || custom || bytes::has_at(view, 0, b"http:") {
             self.view(place, name, view, seen);
         }
         if seen & ENCODED != 0 && !self.is_done() {

@@ -4,6 +4,7 @@
 //! **Invariant:** a detector looks only where a byte class or a word says that its language may be there; each is one bounded pass.
 //! **Cost:** one pass for words; then what the detectors that have reason to look spend.
 
+mod address;
 mod crlf;
 mod java;
 mod jndi;
@@ -20,6 +21,7 @@ mod ssrf;
 mod ssti;
 mod traversal;
 mod triggers;
+mod url;
 mod words;
 mod xpath;
 mod xss;
@@ -88,7 +90,13 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
 /// What the detectors make of `bytes` as a query value.
 #[cfg(test)]
 fn hits_of(bytes: &[u8]) -> Vec<(Class, Strength)> {
-    let view = View::new(Place::Query, b"q", bytes, bytes::classes(bytes));
+    hits_of_named(Place::Query, b"q", bytes)
+}
+
+/// What the detectors make of `bytes` as the value of a field.
+#[cfg(test)]
+fn hits_of_named(place: Place, name: &[u8], bytes: &[u8]) -> Vec<(Class, Strength)> {
+    let view = View::new(place, name, bytes, bytes::classes(bytes));
     let mut hits = Hits::default();
     scan(
         &view,
