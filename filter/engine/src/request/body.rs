@@ -23,7 +23,9 @@ pub enum BodyKind {
     Json,
     /// `multipart/*` with the one boundary that its content type names.
     Multipart(Boundary),
-    /// Anything else: inspected as one plain value.
+    /// `application/xml`, `text/xml`, `*+xml`.
+    Xml,
+    /// Anything else: inspected by what its bytes look like, and as one plain value.
     Other,
 }
 
@@ -116,6 +118,11 @@ pub fn kind(head: &RequestHead<'_>) -> BodyKind {
         || ends_with_ignoring_case(essence, b"+json")
     {
         BodyKind::Json
+    } else if essence.eq_ignore_ascii_case(b"application/xml")
+        || essence.eq_ignore_ascii_case(b"text/xml")
+        || ends_with_ignoring_case(essence, b"+xml")
+    {
+        BodyKind::Xml
     } else if essence
         .split_at_checked(10)
         .is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"multipart/"))
@@ -261,7 +268,7 @@ pub fn fields(kind: BodyKind, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
             .map(|(name, value)| (decode_form(name), decode_form(value)))
             .collect(),
         BodyKind::Json => json_fields(body),
-        BodyKind::Multipart(_) | BodyKind::Other => Vec::new(),
+        BodyKind::Multipart(_) | BodyKind::Xml | BodyKind::Other => Vec::new(),
     }
 }
 
@@ -400,6 +407,10 @@ mod tests {
             (&[b"application/problem+json"], BodyKind::Json),
             (&[b"application/jsonx"], BodyKind::Other),
             (&[b"+json"], BodyKind::Json),
+            (&[b"text/XML; charset=utf-8"], BodyKind::Xml),
+            (&[b"application/xml"], BodyKind::Xml),
+            (&[b"application/soap+xml"], BodyKind::Xml),
+            (&[b"text/xmlx"], BodyKind::Other),
             (&[b"text/plain; x=application/json"], BodyKind::Other),
             (&[b"application/json", b"text/plain"], BodyKind::Other),
             (&[b""], BodyKind::Other),

@@ -257,6 +257,17 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
 }
 
 fn numeric(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let (code, length) = reference(input, at)?;
+    let value = match code {
+        1..=0xFF => u8::try_from(code).ok()?,
+        0xFF01..=0xFF5E => u8::try_from(code.wrapping_sub(0xFEE0)).ok()?,
+        _ => return None,
+    };
+    Some((value, length))
+}
+
+/// The code point of `&#60;` or `&#x3C;`, with or without `;`, and its length.
+fn reference(input: &[u8], at: usize) -> Option<(u32, usize)> {
     let mut next = at.saturating_add(2);
     let base = if matches!(byte(input, next), b'x' | b'X') {
         next = next.saturating_add(1);
@@ -280,8 +291,46 @@ fn numeric(input: &[u8], at: usize) -> Option<(u8, usize)> {
     if byte(input, next) == b';' {
         next = next.saturating_add(1);
     }
-    let value = u8::try_from(value).ok().filter(|&value| value != 0)?;
     Some((value, next.saturating_sub(at)))
+}
+
+/// Undoes what XML lets a text write otherwise: character references and the five entities that need no declaration. `false`, and
+/// `out` is of no use, when there is none.
+pub(super) fn xml(input: &[u8], out: &mut Vec<u8>) -> bool {
+    const NAMED: [(&[u8], u8); 5] = [
+        (b"&lt;", b'<'),
+        (b"&gt;", b'>'),
+        (b"&quot;", b'"'),
+        (b"&apos;", b'\''),
+        (b"&amp;", b'&'),
+    ];
+    if !input.contains(&b'&') {
+        return false;
+    }
+    out.clear();
+    let mut at = 0;
+    while let Some(&head) = input.get(at) {
+        let mut taken = 1;
+        if head != b'&' {
+            out.push(head);
+        } else if let Some((name, value)) = NAMED
+            .iter()
+            .find(|(name, _)| rest(input, at).starts_with(name))
+        {
+            out.push(*value);
+            taken = name.len();
+        } else if let Some((code, length)) = reference(input, at)
+            .filter(|_| byte(input, at.saturating_add(1)) == b'#')
+            .and_then(|(code, length)| Some((char::from_u32(code)?, length)))
+        {
+            out.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
+            taken = length;
+        } else {
+            out.push(head);
+        }
+        at = at.saturating_add(taken);
+    }
+    true
 }
 
 /// Overlong forms of ASCII and full-width ASCII (U+FF01–FF5E).

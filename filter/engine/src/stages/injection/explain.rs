@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::detectors::shape;
 use super::inspection::{Encoding, Place};
-use super::{Class, Here, InjectionStage, decode, fields, look_at_body};
+use super::{Class, Here, InjectionStage, body, decode, fields};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
@@ -171,9 +171,9 @@ impl InjectionStage {
 
     /// What [`InjectionStage::inspect_body`] sees, without an end at the threshold.
     #[must_use]
-    pub fn explain_body(&self, kind: BodyKind, body: &[u8], here: Here<'_>) -> Explained {
+    pub fn explain_body(&self, kind: BodyKind, bytes: &[u8], here: Here<'_>) -> Explained {
         self.explain(here, |inspection| {
-            let _ = look_at_body(kind, body, inspection);
+            let _ = body::look(kind, bytes, inspection);
         })
     }
 

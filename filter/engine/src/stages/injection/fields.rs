@@ -113,13 +113,19 @@ pub(super) fn cookies(text: &[u8], inspection: &mut Inspection<'_>) {
     }
 }
 
-/// Strings and names of a JSON text; `false` when it is none.
-pub(super) fn json(text: &[u8], inspection: &mut Inspection<'_>) -> bool {
+/// Strings and names of a JSON text; `false` when it is none. `outer` is the name of the field it stands in, empty for a body.
+pub(super) fn json(
+    text: &[u8],
+    place: Place,
+    outer: &[u8],
+    inspection: &mut Inspection<'_>,
+) -> bool {
     if text.trim_ascii().is_empty() {
         return true;
     }
     let mut reader = Reader::new(text, MAX_JSON_DEPTH);
     let mut path: Vec<u8> = Vec::new();
+    path.extend_from_slice(outer);
     let mut starts: Vec<usize> = Vec::new();
     loop {
         match reader.next_event() {
@@ -128,10 +134,10 @@ pub(super) fn json(text: &[u8], inspection: &mut Inspection<'_>) -> bool {
             Ok(Some(event)) => match event {
                 Event::ObjectStart | Event::ArrayStart => starts.push(path.len()),
                 Event::ObjectEnd | Event::ArrayEnd => {
-                    path.truncate(starts.pop().unwrap_or(0));
+                    path.truncate(starts.pop().unwrap_or(outer.len()));
                 }
                 Event::Key(key) => {
-                    path.truncate(starts.last().copied().unwrap_or(0));
+                    path.truncate(starts.last().copied().unwrap_or(outer.len()));
                     let key = key.decode();
                     if path.len() < 128 {
                         if !path.is_empty() {
@@ -139,10 +145,10 @@ pub(super) fn json(text: &[u8], inspection: &mut Inspection<'_>) -> bool {
                         }
                         path.extend_from_slice(&key);
                     }
-                    inspection.name(Place::Body, &path, &key, Encoding::Plain);
+                    inspection.name(place, &path, &key, Encoding::Plain);
                 }
                 Event::String(string) => {
-                    inspection.value(Place::Body, &path, &string.decode(), Encoding::Plain);
+                    inspection.value(place, &path, &string.decode(), Encoding::Plain);
                 }
                 Event::Number(_) | Event::Bool(_) | Event::Null => {}
             },

@@ -10,7 +10,8 @@ use super::bytes::{self, BLANK, ENCODED, PERCENT, PLUS, classes};
 use super::decode::{self, Deep};
 use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
-use super::{Class, FAMILIES, Here, Hits, InjectionStage, Rules, spend};
+use super::nested::{self, MAX_NESTED};
+use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, spend};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
 
@@ -55,6 +56,17 @@ pub(crate) enum Encoding {
 /// Classes of the bytes of base64 that are not plain (a form turns `+` into a blank).
 const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR;
 
+/// All classes, a bit each.
+const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
+
+/// What the application sees of a value.
+struct Natural {
+    /// Classes of its bytes.
+    seen: u32,
+    /// It stands in the buffer `natural`.
+    decoded: bool,
+}
+
 /// A request under inspection.
 pub(crate) struct Inspection<'a> {
     stage: &'a InjectionStage,
@@ -70,8 +82,16 @@ pub(crate) struct Inspection<'a> {
     deep: Vec<u8>,
     spare: Vec<u8>,
     tokens: Vec<Token>,
+    /// Text that was wrapped in the value, when it may hold a document.
+    inner: Vec<u8>,
     /// What is looked at is a name.
     is_name: bool,
+    /// Classes that count, a bit each.
+    only: u32,
+    /// Values around the one that is looked at.
+    depth: u8,
+    /// Length of the outermost one's name, with which the names of those within begin.
+    outer: usize,
     /// The verdict is clear.
     blocks: bool,
     /// Every value is looked at, whatever the verdict.
@@ -100,7 +120,11 @@ impl<'a> Inspection<'a> {
             deep: Vec::new(),
             spare: Vec::new(),
             tokens: Vec::new(),
+            inner: Vec::new(),
             is_name: false,
+            only: ALL_CLASSES,
+            depth: 0,
+            outer: 0,
             blocks: false,
             all: false,
             watch: None,
@@ -126,13 +150,58 @@ impl<'a> Inspection<'a> {
         if raw.is_empty() || *self.steps == 0 || self.is_done() {
             return;
         }
-        self.look(place, name, raw, encoding);
+        let natural = self.look(place, name, raw, encoding);
         if let Some(watch) = &mut self.watch {
             watch.end_value(place, name, raw, encoding);
         }
+        let Natural { seen, decoded } = natural;
+        let holds = seen & (bytes::PAREN | bytes::ANGLE | bytes::OPERATOR) != 0;
+        if (holds || !self.inner.is_empty()) && !self.is_name {
+            self.nested(place, name, raw, seen, decoded);
+        }
     }
 
-    fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
+    /// Looks at the classes of `only` alone, and into no document, while `look` runs.
+    pub(super) fn flat(&mut self, only: &[Class], look: impl FnOnce(&mut Self)) {
+        let before = (self.only, self.depth);
+        self.only = only.iter().fold(0, |all, class| all | class.bit());
+        self.depth = MAX_NESTED;
+        look(self);
+        (self.only, self.depth) = before;
+    }
+
+    /// Looks at all classes but one while `look` runs.
+    pub(super) fn without(&mut self, class: Class, look: impl FnOnce(&mut Self)) {
+        let before = self.only;
+        self.only = before & !class.bit();
+        look(self);
+        self.only = before;
+    }
+
+    /// Looks at the documents that the value holds.
+    fn nested(&mut self, place: Place, name: &[u8], raw: &[u8], seen: u32, decoded: bool) {
+        let inner = core::mem::take(&mut self.inner);
+        if self.depth < MAX_NESTED && !self.is_done() {
+            let natural = core::mem::take(&mut self.natural);
+            let outer = self.outer;
+            if self.depth == 0 {
+                self.outer = name.len();
+            }
+            self.depth = self.depth.saturating_add(1);
+            let view = if decoded { natural.as_slice() } else { raw };
+            nested::look(place, name, view, seen, self);
+            if !inner.is_empty() {
+                nested::look(place, name, &inner, classes(&inner), self);
+            }
+            self.depth = self.depth.saturating_sub(1);
+            self.outer = outer;
+            self.natural = natural;
+        }
+        self.inner = inner;
+        self.inner.clear();
+    }
+
+    fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) -> Natural {
         spend(self.steps, raw.len());
         self.value = [0; FAMILIES];
         let mut seen = classes(raw);
@@ -140,7 +209,10 @@ impl<'a> Inspection<'a> {
         // `http:2130706433` has no byte that is not plain.
         if seen == 0 && !custom && !bytes::has_at(raw, 0, b"http:") {
             self.base64(place, name, raw);
-            return;
+            return Natural {
+                seen,
+                decoded: false,
+            };
         }
         let mut natural = core::mem::take(&mut self.natural);
         let undo = match encoding {
@@ -148,12 +220,13 @@ impl<'a> Inspection<'a> {
             Encoding::Url => PERCENT,
             Encoding::Plain => 0,
         };
-        let view = if seen & undo == 0 {
-            raw
-        } else {
+        let decoded = seen & undo != 0;
+        let view = if decoded {
             decode::form(raw, encoding == Encoding::Form, &mut natural);
             seen = classes(&natural);
             natural.as_slice()
+        } else {
+            raw
         };
         if seen & !BASE64 == 0 {
             self.base64(place, name, view);
@@ -189,6 +262,7 @@ impl<'a> Inspection<'a> {
             self.spare = spare;
         }
         self.natural = natural;
+        Natural { seen, decoded }
     }
 
     /// Text wrapped in base64, as a view of its own.
@@ -207,6 +281,9 @@ impl<'a> Inspection<'a> {
             let seen = classes(&text);
             if seen != 0 {
                 self.view(place, name, &text, seen);
+                if self.inner.is_empty() {
+                    self.inner.extend_from_slice(&text);
+                }
             }
         }
         self.deep = text;
@@ -261,6 +338,9 @@ impl<'a> Inspection<'a> {
             };
             let points = strength.points(self.rules.level(class));
             let from = at.saturating_sub(4);
+            if self.only & class.bit() == 0 {
+                continue;
+            }
             let counts = points > 0 || self.watch.is_some();
             let excepted = counts && self.is_excepted(name, class, strength.level());
             if let Some(watch) = &mut self.watch {
@@ -332,8 +412,11 @@ impl<'a> Inspection<'a> {
     fn is_excepted(&mut self, name: &[u8], class: Class, level: u8) -> bool {
         let Here { route, now } = self.here;
         let mut index = 0_u16;
+        // What stands in a document in a field is excepted as the field is.
+        let outer = name.get(..self.outer).filter(|_| self.depth > 0);
         for except in &self.stage.except {
-            if except.takes(route, now, name, class, level) {
+            let takes = |name| except.takes(route, now, name, class, level);
+            if takes(name) || outer.is_some_and(takes) {
                 self.found.excepted.note(index);
                 return true;
             }

@@ -6,6 +6,7 @@
 //! so that weak hits in many fields never add up.
 //! **Cost:** one class look-up a byte proves most values plain; each further pass is linear and paid from the step budget.
 
+mod body;
 mod bytes;
 mod decode;
 mod detectors;
@@ -13,9 +14,11 @@ mod explain;
 mod fields;
 mod inspection;
 mod multipart;
+mod nested;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 use alloc::vec::Vec;
 
@@ -109,6 +112,12 @@ macro_rules! classes {
             #[expect(clippy::as_conversions, reason = "a discriminant below 256")]
             const fn slot(self) -> usize {
                 self as usize
+            }
+
+            /// Its bit in a set of classes.
+            #[expect(clippy::as_conversions, reason = "a discriminant below 32")]
+            const fn bit(self) -> u32 {
+                1_u32.wrapping_shl(self as u32)
             }
 
             /// Classes of one family look at the same thing from several sides: only the best of them counts in a value.
@@ -316,26 +325,10 @@ impl InjectionStage {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let mut inspection = Inspection::new(self, here, steps, found);
-        if look_at_body(kind, body, &mut inspection) {
+        if body::look(kind, body, &mut inspection) {
             inspection.end()
         } else {
             inspection.malformed()
-        }
-    }
-}
-
-/// `false` when the body is not what its type says.
-fn look_at_body(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {
-    match kind {
-        BodyKind::Form => {
-            fields::pairs(body, Place::Body, inspection);
-            true
-        }
-        BodyKind::Json => fields::json(body, inspection),
-        BodyKind::Multipart(boundary) => multipart::parts(body, boundary.bytes(), inspection),
-        BodyKind::Other => {
-            inspection.value(Place::Body, b"", body, Encoding::Plain);
-            true
         }
     }
 }
