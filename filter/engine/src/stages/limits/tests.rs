@@ -570,7 +570,7 @@ fn broken_entries_are_started_afresh() {
     for client in 0..60 {
         admits(&stage, client % 12, &mut store, u64::from(client));
     }
-    let key = b"pl2:0000";
+    let key = b"pl3:0000";
     let mut good = Vec::new();
     store.load(key, &mut good).unwrap();
     assert!(good.len() > 200);

@@ -235,7 +235,7 @@ fn the_store_is_asked_once_a_lease() {
         assert!(admits(&stage, &mut store, &mut worker, 1_000_000, 7).is_some());
         let mut value = Vec::new();
         for set in 0..16_u8 {
-            let name = alloc::format!("pl2:{set:04x}");
+            let name = alloc::format!("pl3:{set:04x}");
             let mut one = Vec::new();
             store.load(name.as_bytes(), &mut one).unwrap();
             value.extend(one);
