@@ -528,7 +528,7 @@ fn phases_and_conditions_choose_limits() {
             length: None,
         };
         let facts = Facts {
-            subject: subject.map(|name| (0, name)),
+            subject: subject.map(|name| (&b"idp"[..], name)),
             ..of(method)
         };
         let (mut charges, mut found) = (Charges::default(), Findings::default());

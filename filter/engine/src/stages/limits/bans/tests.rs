@@ -22,7 +22,7 @@ fn v4(client: u32) -> IpAddr {
 fn facts<'a>(client: IpAddr, route: &'a [u8], subject: Option<&'a [u8]>) -> Facts<'a> {
     Facts {
         route,
-        subject: subject.map(|name| (0, name)),
+        subject: subject.map(|name| (&b"idp"[..], name)),
         ..Facts::of(client)
     }
 }
