@@ -334,11 +334,12 @@ impl LimitStage {
                 Purpose::Look
             };
             if purpose == Purpose::Charge && lent(due, first.key, env, &mut charged) {
+                let now = env.now.0;
                 let leases = &env.counters.worker().leases;
                 for one in due.iter().filter(|one| one.key == first.key) {
                     let lease = leases.of(one.limit.id(one.quota), first.key);
                     if let Some(lease) = lease.filter(|_| shows(one.limit, keeps)) {
-                        met.push(lease.met(one.index, one.cost));
+                        met.push(lease.met(one.index, one.cost, now));
                     }
                 }
                 continue;

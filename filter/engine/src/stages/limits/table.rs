@@ -108,20 +108,15 @@ impl Work {
             (State::InFlight(_), _) => None,
             (State::Charged(..), Outcome::Refused { wait_ms, .. }) => Some(wait_ms),
             (State::Charged(rule, slot), Outcome::Admitted { .. }) => {
-                // More than there is: it says until when that is so. More than there can be: all is there.
-                let more = slot.counts.remaining(*rule).saturating_add(1);
-                let more = u32::try_from(more).unwrap_or(u32::MAX);
-                let mut counts = slot.counts.clone();
-                (more <= rule.capacity())
-                    .then(|| counts.admit(*rule, self.now, more).err())
-                    .flatten()
-                    .map(|exhausted| exhausted.until_ms.saturating_sub(self.now))
+                more_ms(slot, *rule, self.now).map(|more| more.saturating_sub(self.now))
             }
         };
+        // What it has charged ahead is the client's.
+        let ahead = self.lease.map_or(0, |lease| u64::from(lease.left));
         Met {
             index: self.index,
             quota: self.quota,
-            remaining: self.remaining(),
+            remaining: self.remaining().saturating_add(ahead),
             wait_ms,
             key: Some(key),
             taken: match self.outcome {
@@ -542,9 +537,22 @@ fn ahead(
         until_ms: rule.lease_until(now),
         used: slot.counts.total(rule),
         remaining: slot.counts.remaining(rule),
+        more_ms: more_ms(slot, rule, now),
         quota: due.quota,
     });
     Some(Outcome::Admitted { mark })
+}
+
+/// When there is more than now; nothing: all is there.
+fn more_ms(slot: &Slot, rule: Rule, now: u64) -> Option<u64> {
+    // More than there is: it says until when that is so. More than there can be: all is there.
+    let more = slot.counts.remaining(rule).saturating_add(1);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    if more > rule.capacity() {
+        return None;
+    }
+    let exhausted = slot.counts.clone().admit(rule, now, more).err()?;
+    Some(exhausted.until_ms)
 }
 
 fn judge(slot: &mut Slot, due: &Due<'_>, rule: Rule, now: u64) -> Outcome {
