@@ -100,7 +100,8 @@ section! {
         ways: Count<2, 16> = 8,
         /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
         marks: Count<64, 1048576> = 65536,
-        /// Bans held at a time, counts of excesses that may lead to one and past bans that are remembered among them.
+        /// Bans held at a time, counts of excesses that may lead to one and past bans that are remembered among them: they stand in
+        /// the table of `clients`.
         bans: Count<64, 524288> = 16384,
     }
 }

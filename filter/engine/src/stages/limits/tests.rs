@@ -386,6 +386,34 @@ fn bans_follow_repeated_excess() {
     assert_eq!(step(72_001).0, Some(Reason::RateLimited));
 }
 
+/// How many requests are in flight is as much the upstream's doing as the client's.
+#[test]
+fn refusals_of_requests_in_flight_lead_to_no_ban() {
+    for in_flight in [true, false] {
+        let mut one = limit("a", 1, if in_flight { 0 } else { 10 * SECOND });
+        if in_flight {
+            one.algorithm = Algorithm::Concurrency;
+        }
+        let mut stage = stage(4, vec![one]);
+        let signal = Signal {
+            cause: Cause::Limits,
+            points: false,
+            penalty: Penalty::sample(1, 10 * SECOND, 60 * SECOND),
+        };
+        stage.bans.learn(&signal.penalty, false);
+        stage.bans.signals.push(signal);
+        let mut store = MemoryStore::default();
+        let reasons = [0, 1, 2].map(|now| reason(&ask(&stage, &facts(1), &mut store, now)));
+        let last = if in_flight {
+            Reason::RateLimited
+        } else {
+            Reason::Banned
+        };
+        assert_eq!(reasons[0], None);
+        assert_eq!(reasons[2], Some(last), "{in_flight}");
+    }
+}
+
 /// Whether somebody is banned cannot be told: refused where something enforces, else only reported.
 #[test]
 fn bans_that_cannot_be_read_refuse() {
