@@ -232,3 +232,123 @@ fn a_filter_that_is_not_ours_is_scored_by_its_replies() -> Result<()> {
     assert!(done.status.success(), "{}", text(&done));
     Ok(())
 }
+
+const OWN: &str = r#"class: sqli
+about: SQL in values.
+attacks:
+  - family: tautologies
+    source: a manual
+    values: ["' OR 1=1-- x", "nothing wrong here"]
+  - family: a whole body
+    as: json
+    values: ['{"q": "1 union select null,null-- "}']
+benign:
+  - family: prose
+    values: ["select the best from our union"]
+"#;
+
+#[test]
+fn our_own_corpus_stands_in_every_place_and_is_mutated() -> Result<()> {
+    let own = file("own.yaml", OWN)?;
+    let own = own.to_str().context("path")?;
+    let report = file("own.json", "")?;
+    let report = report.to_str().context("path")?;
+    let run = |seed: &str| -> Result<Value> {
+        let done = score(&[own, "--mutate", "4", "--seed", seed, "--json", report])?;
+        assert!(done.status.success(), "{}", text(&done));
+        Ok(serde_json::from_str(&std::fs::read_to_string(report)?)?)
+    };
+    let first = run("1")?;
+    // Eight places a value, one for the body.
+    assert_eq!(
+        first["tables"]["total"],
+        json!({ "attacks": 17, "caught": 9, "benign": 8, "blocked": 0 })
+    );
+    let misses = first["misses"].as_array().context("misses")?;
+    assert_eq!(misses.len(), 8);
+    assert_eq!(misses[0]["id"], "sqli/attack/tautologies/2@query");
+    assert_eq!(misses[0]["note"], "tautologies; a manual");
+    let mutants = first["tables"]["mutations"]
+        .as_object()
+        .context("mutants")?;
+    assert!(!mutants.is_empty());
+    assert_eq!(first, run("1")?, "the same seed");
+    assert_ne!(
+        first["tables"]["mutations"],
+        run("2")?["tables"]["mutations"],
+        "another"
+    );
+    Ok(())
+}
+
+#[test]
+fn gates_and_exceptions_come_from_files() -> Result<()> {
+    let corpus = corpus("from-files.jsonl")?;
+    let corpus = corpus.to_str().context("path")?;
+    let gates = file(
+        "gates.toml",
+        "[caught]\nclass = 95.0\nclasses = { sqli = 60.0 }\n[refused]\nall = 30.0\n",
+    )?;
+    let said = file(
+        "said.toml",
+        "[[row]]\nid = \"b3\"\nreason = \"live code, called benign\"\n",
+    )?;
+    let done = score(&[
+        corpus,
+        "--gates",
+        gates.to_str().context("path")?,
+        "--exceptions",
+        said.to_str().context("path")?,
+        "--list",
+        "fp",
+    ])?;
+    let told = text(&done);
+    assert_eq!(done.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("ok sqli caught, %, at least 60: 66.67"),
+        "{told}"
+    );
+    assert!(
+        told.contains("MISSED benign rows of tier all refused, %, at most 30: 33.33"),
+        "{told}"
+    );
+    assert!(
+        told.contains("said to be wrong or artificial: live code, called benign"),
+        "{told}"
+    );
+    assert!(
+        told.contains("of them 0 are misses and 1 false alarms above"),
+        "{told}"
+    );
+    for (name, content) in [
+        ("bad.toml", "[caught]\nall = true\n"),
+        ("key.toml", "cought = 1\n"),
+    ] {
+        let bad = file(name, content)?;
+        let done = score(&[corpus, "--gates", bad.to_str().context("path")?])?;
+        assert_eq!(done.status.code(), Some(2));
+        assert!(text(&done).contains(name), "{}", text(&done));
+    }
+    Ok(())
+}
+
+#[test]
+fn transplants_are_told() -> Result<()> {
+    let corpus = corpus("moved.jsonl")?;
+    let done = score(&[corpus.to_str().context("path")?, "--transplant", "all"])?;
+    let told = text(&done);
+    assert!(done.status.success(), "{told}");
+    assert!(
+        told.contains(
+            "payloads put into honest requests         2 made        2 followed (100.00 %)"
+        ),
+        "{told}"
+    );
+    assert!(
+        told.contains(
+            "honest values put into attacks            2 made        2 followed (100.00 %)"
+        ),
+        "{told}"
+    );
+    Ok(())
+}

@@ -29,6 +29,8 @@ usage: cargo xtask COMMAND
   test conformance --json OUT      the rows of the credential suites, likewise
   test limits [--json OUT] [--long] [--suite S] [--case C] [--seed N]
                                    races, leases, churn, reloads, fleets and chaos of limits, or one run again
+  test injection [--json OUT] [--long] [--seed N]
+                                   what is caught of the corpora, mutants and transplants too
   wasm                             build the filter, prove it panic-free, print its size
   bench envoy [--json OUT]         CPU per request in real Envoy, beside the bare one
   bench tokens [--json OUT]        CPU per token in real Envoy, beside Envoy's own jwt_authn
@@ -51,6 +53,11 @@ fn main() -> ExitCode {
             if rest.first().is_some_and(|word| word.starts_with("--")) =>
         {
             test::limits(rest)
+        }
+        ["test", "injection", rest @ ..]
+            if rest.first().is_some_and(|word| word.starts_with("--")) =>
+        {
+            test::injection(rest)
         }
         ["test", steps @ ..] => test::run_steps(steps),
         ["wasm"] => wasm_build().map(|_| ()),

@@ -8,7 +8,7 @@ use crate::{run, wasm_build};
 
 type Step = (&'static str, &'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("format", "rustfmt agrees", || {
         run("cargo", &["fmt", "--all", "--check"])
     }),
@@ -57,6 +57,11 @@ const STEPS: [Step; 12] = [
         "limits",
         "limits under races, leases, churn, reloads, fleets and chaos, one row a run",
         || limits(&[]),
+    ),
+    (
+        "injection",
+        "what is caught and what is refused in error, in the filter and natively",
+        || injection(&[]),
     ),
     (
         "interop",
@@ -114,6 +119,24 @@ pub(crate) fn limits(arguments: &[&str]) -> Result<()> {
     }
     palisade_tests::envoy::install()?;
     crate::ratelimit::build()?;
+    suite_with("limits", arguments, "PALISADE_LIMITS_ROWS")
+        .context("limits do not hold what they promise")
+}
+
+/// The corpora of injection detection; `--json OUT`, and what else `tests/injection` takes: `--long`, `--seed N`.
+pub(crate) fn injection(arguments: &[&str]) -> Result<()> {
+    if !palisade_tests::root()
+        .join("target/palisade.wasm")
+        .is_file()
+    {
+        wasm_build()?;
+    }
+    suite_with("injection", arguments, "PALISADE_INJECTION_ROWS")
+        .context("detection does not reach its gates")
+}
+
+/// A suite with arguments of its own.
+fn suite_with(name: &str, arguments: &[&str], variable: &str) -> Result<()> {
     let mut json = None;
     let mut rest = vec!["--"];
     let mut words = arguments.iter();
@@ -124,8 +147,7 @@ pub(crate) fn limits(arguments: &[&str]) -> Result<()> {
             rest.push(word);
         }
     }
-    suite("limits", &rest, "PALISADE_LIMITS_ROWS", json)
-        .context("limits do not hold what they promise")
+    suite(name, &rest, variable, json)
 }
 
 /// What the other side of `interop` is made of: PyPI packages, and the folders that say which version is there.

@@ -2,6 +2,7 @@
 //!
 //! **Out:** exit code 0; 1 when a gate is missed or the filter fails over a row; 2 for usage and broken files.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,9 +13,12 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use palisade_cli::score::corpus::Corpus;
+use palisade_cli::score::gates::{Caught, Check, Exceptions, Gates};
 use palisade_cli::score::judge::{InModule, Native, Start, injection_alone};
 use palisade_cli::score::list::{self, Which};
-use palisade_cli::score::{Tables, Verdict, judge_all};
+use palisade_cli::score::own::Mutate;
+use palisade_cli::score::transplant::{self, Transplants};
+use palisade_cli::score::{Judge, Tables, Verdict, judge_all};
 use palisade_host::Limits;
 use serde_json::{Value, json};
 
@@ -27,7 +31,7 @@ use super::filter::{Filter, check, document};
 /// matches of routes are taken. Exit code 0: scored; 1: a gate is missed, or the filter failed over a row; 2: wrong use.
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// JSONL files of rows `{id, source, class, label, place?, request}`, or folders of them.
+    /// JSONL files of rows `{id, source, class, label, place?, request}`, YAML files of values by class and family, or folders of them.
     #[arg(required = true)]
     corpora: Vec<PathBuf>,
     /// Judge in the engine itself (the default without `--module` and `--config`).
@@ -45,8 +49,8 @@ pub(crate) struct Score {
     /// Only attacks of these classes, and benign rows; repeatable.
     #[arg(long, value_name = "NAME")]
     class: Vec<String>,
-    /// List false alarms, or misses.
-    #[arg(long, value_enum, value_name = "fp|fn")]
+    /// List false alarms, misses, or mutants that are judged otherwise than their value.
+    #[arg(long, value_enum, value_name = "fp|fn|mutants")]
     list: Option<Listed>,
     /// How many rows are listed.
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -63,11 +67,46 @@ pub(crate) struct Score {
     /// Gate: at most so many percent of the benign rows are refused.
     #[arg(long, value_name = "PERCENT")]
     max_blocked: Option<f64>,
+    /// Gates in a TOML file.
+    #[arg(long, value_name = "FILE")]
+    gates: Option<PathBuf>,
+    /// Rows whose label is wrong or artificial, with reasons (TOML): told where they are listed, never subtracted.
+    #[arg(long, value_name = "FILE")]
+    exceptions: Option<PathBuf>,
+    /// Of each value of a YAML file, make so many mutants too (`all`: each mutation in each place).
+    #[arg(long, value_name = "N|all", value_parser = each)]
+    mutate: Option<Each>,
+    /// Put values of so many attacks into benign requests, and benign values into attacks: the verdict must follow the value.
+    #[arg(long, value_name = "N|all", value_parser = each)]
+    transplant: Option<Each>,
+    /// What chance goes by: the same seed makes the same mutants and transplants.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
     /// Threads; default: one for each core.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
     filter: Filter,
+}
+
+/// How many; `None`: all.
+type Each = Option<u32>;
+
+fn each(text: &str) -> Result<Each, std::num::ParseIntError> {
+    if text == "all" {
+        return Ok(None);
+    }
+    text.parse().map(Some)
+}
+
+/// What was scored.
+struct Scored {
+    corpus: Corpus,
+    verdicts: Vec<Verdict>,
+    tables: Tables,
+    said: Exceptions,
+    checks: Vec<Check>,
+    transplants: Option<Transplants>,
 }
 
 /// A list.
@@ -77,43 +116,69 @@ enum Listed {
     Fp,
     /// Misses.
     Fn,
+    /// Mutants that are judged otherwise than what they were made from.
+    Mutants,
 }
 
 impl Score {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut corpus = Corpus::load(&self.corpora)?;
+        let gates = match &self.gates {
+            Some(path) => Gates::load(path)?,
+            None => Gates::default(),
+        };
+        let said = match &self.exceptions {
+            Some(path) => Exceptions::load(path)?,
+            None => Exceptions::default(),
+        };
+        let mutate = self.mutate.map(|each| Mutate {
+            each,
+            seed: self.seed,
+        });
+        let mut corpus = Corpus::load(&self.corpora, mutate)?;
         self.choose(&mut corpus)?;
         let begun = Instant::now();
-        let verdicts = self.judge(&corpus)?;
+        let (verdicts, transplants) = self.judge(&corpus)?;
         let took = begun.elapsed();
         let tables = Tables::of(&corpus, &verdicts);
+        let followed = transplants.as_ref().and_then(Transplants::percent);
+        let mut scored = Scored {
+            checks: gates.check(&tables, followed),
+            corpus,
+            verdicts,
+            tables,
+            said,
+            transplants,
+        };
+        scored.checks.extend(self.own_gates(&scored.tables));
         if let Some(path) = &self.verdicts {
-            write_verdicts(path, &verdicts)?;
+            write_verdicts(path, &scored.verdicts)?;
         }
         if let Some(path) = &self.json {
-            write(
-                path,
-                &format!("{:#}\n", report(&corpus, &verdicts, &tables)),
-            )?;
+            write(path, &format!("{:#}\n", scored.json()))?;
         }
         if let Some(listed) = self.list {
-            self.print_list(listed, &corpus, &verdicts);
+            scored.print_list(listed, self.most);
         }
-        say!("{}", tables.text().trim_end());
-        let rows = u64::try_from(verdicts.len())?;
+        say!("{}", scored.tables.text().trim_end());
+        scored.print_exceptions();
+        scored.print_transplants(self.most);
+        let rows = u64::try_from(scored.verdicts.len())?;
         let rate = u128::from(rows) * 1000 / took.as_millis().max(1);
         say!(
             "{rows} rows in {:.1} s, {rate} a second",
             took.as_secs_f64()
         );
-        let missed = self.gates(&tables);
         let paint = Paint::stdout();
-        for gate in &missed {
-            say!("{} {gate}", paint.red("MISSED"));
+        for check in &scored.checks {
+            let word = if check.holds {
+                paint.green("ok")
+            } else {
+                paint.red("MISSED")
+            };
+            say!("{word} {}", check.text());
         }
-        Ok(ExitCode::from(u8::from(
-            !missed.is_empty() || tables.faults > 0,
-        )))
+        let missed = scored.checks.iter().any(|check| !check.holds);
+        Ok(ExitCode::from(u8::from(missed || scored.tables.faults > 0)))
     }
 
     /// Keeps the rows that were asked for.
@@ -132,17 +197,9 @@ impl Score {
         Ok(())
     }
 
-    fn judge(&self, corpus: &Corpus) -> Result<Vec<Verdict>> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.jobs.unwrap_or(cores);
-        // Drawn on a terminal only.
-        let bar = ProgressBar::new(u64::try_from(corpus.rows.len())?).with_style(
-            ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        let progress = |rows| bar.inc(rows);
+    fn judge(&self, corpus: &Corpus) -> Result<(Vec<Verdict>, Option<Transplants>)> {
         let foreign = self.filter.config.is_some() || self.filter.config_text.is_some();
-        let verdicts = if foreign {
+        if foreign {
             if self.level.is_some() || self.threshold.is_some() {
                 bail!("--level and --threshold are of our own filter");
             }
@@ -154,20 +211,58 @@ impl Score {
                 root_id: self.filter.root_id(),
                 environment: given.environment,
             };
-            let judge = || InModule::new(start.clone());
-            judge_all(&corpus.rows, threads, judge, &progress)
-        } else {
-            let policy = self.policy()?;
-            if self.filter.module.is_some() {
-                let module = self.filter.load(Limits::default())?;
-                let judge = || InModule::ours(&module, &policy, true);
-                judge_all(&corpus.rows, threads, judge, &progress)
-            } else {
-                judge_all(&corpus.rows, threads, || Native::new(&policy), &progress)
-            }
+            return self.judge_by(corpus, || InModule::new(start.clone()));
+        }
+        let policy = self.policy()?;
+        if self.filter.module.is_none() {
+            return self.judge_by(corpus, || Native::new(&policy, true));
+        }
+        let module = self.filter.load(Limits::default())?;
+        self.judge_by(corpus, || InModule::ours(&module, &policy, true))
+    }
+
+    fn judge_by<J: Judge>(
+        &self,
+        corpus: &Corpus,
+        judge: impl Fn() -> Result<J> + Sync,
+    ) -> Result<(Vec<Verdict>, Option<Transplants>)> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.jobs.unwrap_or(cores);
+        // Drawn on a terminal only.
+        let bar = |length: Option<usize>| -> Result<ProgressBar> {
+            let (bar, look) = match length {
+                Some(length) => (
+                    ProgressBar::new(u64::try_from(length)?),
+                    "{bar:40} {pos}/{len} rows, {per_sec}, {eta} left",
+                ),
+                None => (
+                    ProgressBar::new_spinner(),
+                    "{spinner} {pos} transplants, {per_sec}",
+                ),
+            };
+            Ok(bar.with_style(ProgressStyle::with_template(look)?))
         };
-        bar.finish_and_clear();
-        verdicts
+        let rows = bar(Some(corpus.rows.len()))?;
+        let verdicts = judge_all(&corpus.rows, threads, &judge, &|done| rows.inc(done));
+        rows.finish_and_clear();
+        let verdicts = verdicts?;
+        let Some(each) = self.transplant else {
+            return Ok((verdicts, None));
+        };
+        let each = each.map(usize::try_from).transpose()?;
+        let moved = bar(None)?;
+        let progress = |done| moved.inc(done);
+        let transplants = transplant::run(
+            &corpus.rows,
+            &verdicts,
+            each,
+            self.seed,
+            threads,
+            &judge,
+            &progress,
+        );
+        moved.finish_and_clear();
+        Ok((verdicts, Some(transplants?)))
     }
 
     fn policy(&self) -> Result<Value> {
@@ -182,60 +277,117 @@ impl Score {
         injection_alone(given, self.level, self.threshold)
     }
 
-    fn print_list(&self, listed: Listed, corpus: &Corpus, verdicts: &[Verdict]) {
+    /// Gates of the command line.
+    fn own_gates(&self, tables: &Tables) -> Vec<Check> {
+        let gates = Gates {
+            caught: Caught {
+                all: self.min_caught,
+                ..Caught::default()
+            },
+            refused: self
+                .max_blocked
+                .map(|most| ("all".to_owned(), most))
+                .into_iter()
+                .collect(),
+            ..Gates::default()
+        };
+        gates.check(tables, None)
+    }
+}
+
+impl Scored {
+    fn print_list(&self, listed: Listed, most: usize) {
         let (which, name) = match listed {
             Listed::Fp => (Which::FalseAlarms, "false alarms"),
             Listed::Fn => (Which::Misses, "misses"),
+            Listed::Mutants => (Which::Mutants, "mutants that are judged otherwise"),
         };
-        let rows = || {
-            let rows = corpus.rows.iter().zip(verdicts);
-            rows.filter(|(row, verdict)| which.takes(row, verdict))
-        };
-        let all = rows().count();
-        say!("{name}: {} of {all}", all.min(self.most));
-        for (row, verdict) in rows().take(self.most) {
-            say!("{}", list::entry(row, verdict, None).trim_end());
+        let rows = which.of(&self.corpus.rows, &self.verdicts);
+        let all = rows.len();
+        say!("{name}: {} of {all}", all.min(most));
+        for (row, verdict) in rows.into_iter().take(most) {
+            let exception = self.said.of(&row.id);
+            say!("{}", list::entry(row, verdict, exception).trim_end());
         }
         say!("");
     }
 
-    /// Gates that are missed.
-    fn gates(&self, tables: &Tables) -> Vec<String> {
-        let mut missed = Vec::new();
-        if let (Some(least), Some(caught)) = (self.min_caught, tables.total.caught_percent())
-            && caught < least
-        {
-            missed.push(format!("caught {caught:.2} %, at least {least} are asked"));
+    /// Rows that are said to be wrong, those of them that count against us, and those that nobody has any more.
+    fn print_exceptions(&self) {
+        let all = self.said.ids().count();
+        if all == 0 {
+            return;
         }
-        if let (Some(most), Some(blocked)) = (self.max_blocked, tables.total.blocked_percent())
-            && blocked > most
-        {
-            missed.push(format!(
-                "refused {blocked:.2} % of the benign rows, at most {most} are asked"
-            ));
+        let against = |which: Which| {
+            let rows = which.of(&self.corpus.rows, &self.verdicts);
+            rows.iter()
+                .filter(|(row, _)| self.said.of(&row.id).is_some())
+                .count()
+        };
+        say!(
+            "{all} rows are said to be wrong or artificial; of them {} are misses and {} false alarms above (nothing is subtracted)",
+            against(Which::Misses),
+            against(Which::FalseAlarms)
+        );
+        for id in self.unknown() {
+            say!("  no row is called `{id}`");
         }
-        missed
     }
-}
 
-/// Tables, misses and false alarms.
-fn report(corpus: &Corpus, verdicts: &[Verdict], tables: &Tables) -> Value {
-    let list = |which: Which| -> Vec<Value> {
-        let rows = corpus.rows.iter().zip(verdicts);
-        rows.filter(|(row, verdict)| which.takes(row, verdict))
-            .map(|(row, verdict)| {
-                json!({
-                    "id": row.id, "source": row.source, "class": row.class, "place": row.place, "note": row.note,
-                    "score": verdict.score, "reasons": verdict.reasons, "refusal": verdict.refusal,
+    fn print_transplants(&self, most: usize) {
+        let Some(transplants) = &self.transplants else {
+            return;
+        };
+        say!("\n{}", transplants.text().trim_end());
+        for stray in transplants.strays.iter().take(most) {
+            let word = if stray.refused { "refused" } else { "passed" };
+            say!(
+                "{word}: the value of {} in {} of {}: {}",
+                stray.value_of,
+                stray.place,
+                stray.request_of,
+                stray.value
+            );
+            for reason in &stray.verdict.reasons {
+                say!("  found {}", list::found(reason));
+            }
+        }
+        let left = transplants.strays.len().saturating_sub(most);
+        if left > 0 {
+            say!("… and {left} more (--most N)");
+        }
+    }
+
+    /// Ids of exceptions that no row has; with all rows chosen there should be none.
+    fn unknown(&self) -> Vec<&str> {
+        let known: HashSet<&str> = self.corpus.rows.iter().map(|row| row.id.as_str()).collect();
+        let ids = self.said.ids();
+        ids.filter(|id| !known.contains(id)).collect()
+    }
+
+    /// Tables, gates, misses and false alarms.
+    fn json(&self) -> Value {
+        let list = |which: Which| -> Vec<Value> {
+            let rows = which.of(&self.corpus.rows, &self.verdicts);
+            rows.into_iter()
+                .map(|(row, verdict)| {
+                    json!({
+                        "id": row.id, "source": row.source, "class": row.class, "place": row.place, "note": row.note,
+                        "exception": self.said.of(&row.id), "score": verdict.score, "reasons": verdict.reasons,
+                        "refusal": verdict.refusal,
+                    })
                 })
-            })
-            .collect()
-    };
-    json!({
-        "tables": tables,
-        "misses": list(Which::Misses),
-        "false_alarms": list(Which::FalseAlarms),
-    })
+                .collect()
+        };
+        json!({
+            "tables": self.tables,
+            "gates": self.checks,
+            "misses": list(Which::Misses),
+            "false_alarms": list(Which::FalseAlarms),
+            "mutants": list(Which::Mutants),
+            "transplants": self.transplants,
+        })
+    }
 }
 
 fn write_verdicts(path: &Path, verdicts: &[Verdict]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Rows of labelled requests, as files have them.
 //!
-//! **In:** JSONL files, or folders of them; a line is `{id, source, class, label, place?, note?, request: {method, path, headers, body_b64?}}`.
+//! **In:** JSONL files and files of our own ([`super::own`]), or folders of them; a line is `{id, source, class, label, place?, note?, request: {method, path, headers, body_b64?}}`.
 //! A folder may have a `split.json`, whose `tiers` sort benign sources. **Out:** [`Row`]s in the order of files and lines.
 //! **Invariant:** an id stands once; a line that cannot be read is an error that names its file and line, never a row less.
 
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use base64ct::{Base64, Encoding};
 use serde::{Deserialize, Serialize};
+
+use super::own::{self, Mutate};
 
 /// What a row is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,17 @@ pub struct Row {
     pub note: String,
     /// The request.
     pub request: Request,
+    /// It is another spelling of another row.
+    pub mutant: Option<Mutant>,
+}
+
+/// What a row was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutant {
+    /// The id of the row.
+    pub of: String,
+    /// The mutation's name.
+    pub by: &'static str,
 }
 
 /// Rows, and what sorts them.
@@ -114,6 +127,7 @@ impl Row {
                 body: Base64::decode_vec(&body)
                     .map_err(|error| anyhow::anyhow!("body_b64: {error}"))?,
             },
+            mutant: None,
         })
     }
 }
@@ -123,7 +137,7 @@ impl Corpus {
     ///
     /// # Errors
     /// A file or line cannot be read, an id stands twice, or there is no row at all.
-    pub fn load(named: &[PathBuf]) -> Result<Self> {
+    pub fn load(named: &[PathBuf], mutate: Option<Mutate>) -> Result<Self> {
         let mut corpus = Self::default();
         for path in named {
             if path.is_dir() {
@@ -131,17 +145,19 @@ impl Corpus {
                     .with_context(|| format!("cannot read {}", path.display()))?
                     .map(|entry| Ok(entry?.path()))
                     .collect::<Result<Vec<PathBuf>>>()?;
-                files.retain(|file| is_rows(file));
+                files.retain(|file| {
+                    is_own(file) || file.extension().is_some_and(|end| end == "jsonl")
+                });
                 files.sort();
                 if files.is_empty() {
-                    bail!("{} has no .jsonl file", path.display());
+                    bail!("{} has no .jsonl or .yaml file", path.display());
                 }
                 for file in &files {
-                    corpus.read(file)?;
+                    corpus.read(file, mutate)?;
                 }
                 corpus.split(&path.join("split.json"))?;
             } else {
-                corpus.read(path)?;
+                corpus.read(path, mutate)?;
                 if let Some(folder) = path.parent() {
                     corpus.split(&folder.join("split.json"))?;
                 }
@@ -159,7 +175,12 @@ impl Corpus {
         Ok(corpus)
     }
 
-    fn read(&mut self, path: &Path) -> Result<()> {
+    fn read(&mut self, path: &Path, mutate: Option<Mutate>) -> Result<()> {
+        if is_own(path) {
+            self.rows.extend(own::rows(path, mutate)?);
+            self.files.push(path.to_owned());
+            return Ok(());
+        }
         let file = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
         for (line, number) in text.lines().zip(1_u64..) {
@@ -194,7 +215,8 @@ impl Corpus {
     }
 }
 
-fn is_rows(path: &Path) -> bool {
+/// A file of our own; everything else that is named is read as lines.
+fn is_own(path: &Path) -> bool {
     path.extension()
-        .is_some_and(|extension| extension == "jsonl")
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
 }

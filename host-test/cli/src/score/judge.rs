@@ -194,20 +194,21 @@ fn fields(request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
 #[derive(Debug)]
 pub struct Native {
     verdicts: Engine,
-    scores: Engine,
+    scores: Option<Engine>,
     /// Exceptions of a policy may have expired.
     now: UnixTime,
 }
 
 impl Native {
-    /// An engine for a policy of [`injection_alone`].
+    /// An engine for a policy of [`injection_alone`]; with scores where they are wanted.
     ///
     /// # Errors
     /// The policy does not compile.
-    pub fn new(policy: &Json) -> Result<Self> {
+    pub fn new(policy: &Json, scores: bool) -> Result<Self> {
+        let scores = scores.then(|| compile(&unstopped(policy)).map(Engine::new));
         Ok(Self {
             verdicts: Engine::new(compile(policy)?),
-            scores: Engine::new(compile(&unstopped(policy))?),
+            scores: scores.transpose()?,
             now: UnixTime(today().as_secs()),
         })
     }
@@ -217,15 +218,11 @@ impl Judge for Native {
     fn judge(&mut self, request: &Request) -> Verdict {
         let pairs = fields(request);
         let mut verdict = decide(&self.verdicts, &pairs, &request.body, self.now, None);
-        let mut score = 0;
-        decide(
-            &self.scores,
-            &pairs,
-            &request.body,
-            self.now,
-            Some(&mut score),
-        );
-        verdict.score = Some(score);
+        if let Some(engine) = &self.scores {
+            let mut score = 0;
+            decide(engine, &pairs, &request.body, self.now, Some(&mut score));
+            verdict.score = Some(score);
+        }
         verdict
     }
 }
@@ -254,18 +251,23 @@ fn decide(
         peer: client_addr::parse_peer(PEER.as_bytes()),
         certificate: None,
     };
+    let wanted = score.is_some();
     let mut note = |seen: &Explained| {
         if let Some(score) = &mut score {
             **score = seen.score.max(**score);
         }
     };
-    note(&engine.explain_head(&head, now));
+    if wanted {
+        note(&engine.explain_head(&head, now));
+    }
     let mut said = engine.decide_head(&head, connection, body.is_empty(), &mut memory, &mut env);
     while let Said::Need(wait, suspended) = said {
         let answer = match wait {
             Wait::Body { max, .. } if body.len() > max => Answer::BodyTooLarge,
             Wait::Body { .. } => {
-                note(&engine.explain_body(&suspended, body, now));
+                if wanted {
+                    note(&engine.explain_body(&suspended, body, now));
+                }
                 Answer::Body(body)
             }
             Wait::Keys { .. } | Wait::Callout { .. } | Wait::Fleet(_) => Answer::Unanswered,

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use super::table::judged_right;
 use super::{Label, Reason, Row, Verdict};
 
 /// What is listed.
@@ -13,16 +14,25 @@ pub enum Which {
     FalseAlarms,
     /// Attacks that were not.
     Misses,
+    /// Mutants that were judged otherwise than what they were made from.
+    Mutants,
 }
 
 impl Which {
-    /// Whether a row belongs on the list.
+    /// The rows that belong on the list.
     #[must_use]
-    pub fn takes(self, row: &Row, verdict: &Verdict) -> bool {
-        match self {
-            Self::FalseAlarms => row.label == Label::Benign && verdict.blocked,
-            Self::Misses => row.label == Label::Attack && !verdict.blocked,
-        }
+    pub fn of<'a>(self, rows: &'a [Row], verdicts: &'a [Verdict]) -> Vec<(&'a Row, &'a Verdict)> {
+        let right = judged_right(rows, verdicts);
+        let takes = |row: &Row, verdict: &Verdict| match (self, &row.mutant) {
+            (Self::FalseAlarms, None) => row.label == Label::Benign && verdict.blocked,
+            (Self::Misses, None) => row.label == Label::Attack && !verdict.blocked,
+            (Self::Mutants, Some(mutant)) => {
+                right.contains(mutant.of.as_str()) && !right.contains(row.id.as_str())
+            }
+            _ => false,
+        };
+        let rows = rows.iter().zip(verdicts);
+        rows.filter(|(row, verdict)| takes(row, verdict)).collect()
     }
 }
 
@@ -58,10 +68,14 @@ pub fn entry(row: &Row, verdict: &Verdict, exception: Option<&str>) -> String {
         "header" | "cookie" | "useragent" | ""
     ) {
         for (name, value) in &row.request.headers {
-            if !ORDINARY
-                .iter()
-                .any(|ordinary| ordinary.eq_ignore_ascii_case(name))
-            {
+            let named = verdict.reasons.iter().any(|reason| {
+                let place = reason.place.split_once(':');
+                place.is_some_and(|(_, field)| field.eq_ignore_ascii_case(name))
+            });
+            let ordinary = |known: &&str| known.eq_ignore_ascii_case(name);
+            let browser = value.starts_with("Mozilla/5.0 (")
+                || value.len() < 40 && name.eq_ignore_ascii_case("referer");
+            if named || !(browser || ORDINARY.iter().any(ordinary)) {
                 let _ = writeln!(out, "  {name}: {}", shown(value.as_bytes(), MOST));
             }
         }

@@ -4,10 +4,16 @@
 //! **Invariant:** a row's label is never looked at before its verdict is there; every number is counted from the verdicts.
 
 pub mod corpus;
+pub mod gates;
 pub mod judge;
 pub mod list;
+pub mod mutate;
+pub mod own;
+pub mod place;
 pub mod run;
+pub mod slots;
 pub mod table;
+pub mod transplant;
 
 pub use corpus::{Label, Request, Row};
 pub use judge::{Judge, Reason, Verdict};

@@ -3,13 +3,13 @@
 //! **In:** rows and their verdicts. **Out:** [`Tables`].
 //! **Invariant:** ambiguous rows are counted by themselves and are in no other number; an artificial row is in all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::corpus::Corpus;
-use super::{Label, Verdict};
+use super::{Label, Row, Verdict};
 
 /// What was caught and refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +37,8 @@ pub struct Tables {
     pub places: BTreeMap<String, Counts>,
     /// Benign rows by tier.
     pub tiers: BTreeMap<String, Counts>,
+    /// By mutation: mutants of attacks that are caught as they are, and of honest values that pass. They are in no other table.
+    pub mutations: BTreeMap<String, Counts>,
     /// Rows that are not scored.
     pub ambiguous: u64,
     /// Those of them that were refused.
@@ -85,8 +87,16 @@ impl Tables {
     #[must_use]
     pub fn of(corpus: &Corpus, verdicts: &[Verdict]) -> Self {
         let mut tables = Self::default();
+        let judged = judged_right(&corpus.rows, verdicts);
         for (row, verdict) in corpus.rows.iter().zip(verdicts) {
             tables.faults += u64::from(verdict.fault.is_some());
+            if let Some(mutant) = &row.mutant {
+                if judged.contains(mutant.of.as_str()) {
+                    let counts = tables.mutations.entry(mutant.by.to_owned()).or_default();
+                    counts.add(row.label, verdict.blocked);
+                }
+                continue;
+            }
             if row.label == Label::Ambiguous {
                 tables.ambiguous += 1;
                 tables.ambiguous_refused += u64::from(verdict.blocked);
@@ -106,6 +116,15 @@ impl Tables {
             }
         }
         tables
+    }
+
+    /// Mutants: percent whose verdict is that of what they were made from, of attacks and of honest values together.
+    #[must_use]
+    pub fn survived_percent(&self) -> Option<f64> {
+        let sum = |count: fn(&Counts) -> u64| self.mutations.values().map(count).sum::<u64>();
+        let all = sum(|counts| counts.attacks + counts.benign);
+        let right = sum(|counts| counts.caught + counts.benign - counts.blocked);
+        percent(right, all)
     }
 
     /// Mean over classes of what was caught, and over sources of 20 honest rows and more of what was refused.
@@ -134,6 +153,7 @@ impl Tables {
             ("class", &self.classes),
             ("place", &self.places),
             ("benign tier", &self.tiers),
+            ("mutation", &self.mutations),
         ] {
             if !table.is_empty() {
                 section(&mut out, name, table);
@@ -148,6 +168,17 @@ impl Tables {
             shown(caught),
             shown(blocked)
         );
+        if let Some(survived) = self.survived_percent() {
+            let mutants: u64 = self
+                .mutations
+                .values()
+                .map(|counts| counts.attacks + counts.benign)
+                .sum();
+            let _ = writeln!(
+                out,
+                "{mutants} mutants: the verdict survives {survived:.2} %"
+            );
+        }
         if self.ambiguous > 0 {
             let _ = writeln!(
                 out,
@@ -160,6 +191,13 @@ impl Tables {
         }
         out
     }
+}
+
+/// Ids of rows that were judged as their label says.
+pub(super) fn judged_right<'a>(rows: &'a [Row], verdicts: &[Verdict]) -> HashSet<&'a str> {
+    let rows = rows.iter().zip(verdicts);
+    let right = rows.filter(|(row, verdict)| (row.label == Label::Attack) == verdict.blocked);
+    right.map(|(row, _)| row.id.as_str()).collect()
 }
 
 fn section(out: &mut String, name: &str, table: &BTreeMap<String, Counts>) {

@@ -2,13 +2,10 @@
 //!
 //! **In:** facts of a request, refusals by limits. **Out:** a [`Denial`], findings. **Invariant:** who is banned is refused before any
 //! limit of the phase is looked at; where a refusal is only reported, so is the ban. An excess that cannot be counted is
-//! refused all the same, and said. Refusals of requests in flight (`concurrency`) are no excesses: the client cannot know how
-//! many of its requests a slow upstream still holds. **Cost:** a look is one load, which the limits with the same key use
-//! as well; an excess one load and one swap.
+//! refused all the same, and said. **Cost:** a look is one load; an excess one load and one swap.
 
 use super::bans::{self, Excess, Struck, Who};
-use super::table::{Seen, Table};
-use super::{Cause, Facts, Limit, LimitStage, Phase, Scope, fields, violated};
+use super::{Cause, Facts, Limit, LimitStage, Phase, Scope, fields};
 use crate::env::{Env, Note, Outside};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
@@ -48,30 +45,30 @@ impl LimitStage {
         banned_ms
     }
 
-    /// Refuses who is banned; else the set that was looked at, for limits that count in it.
+    /// Refuses who is banned.
     pub(super) fn stopped<S: Outside>(
         &self,
         phase: Phase,
         who: Option<&Who>,
         env: &mut Env<'_, S>,
         found: &mut Findings,
-    ) -> Result<Option<Seen>, Denial> {
+    ) -> Result<(), Denial> {
         let scope = match phase {
-            _ if !self.bans.stop_in(phase) => return Ok(None),
+            _ if !self.bans.stop_in(phase) => return Ok(()),
             Phase::Subject => Scope::Subject,
             Phase::Client | Phase::Credential | Phase::Field => Scope::Client,
         };
         let Some(who) = who else {
-            return Ok(None);
+            return Ok(());
         };
-        let (stands, seen) = match Table::new(self).look(who, scope, env) {
-            Ok(looked) => looked,
+        let stands = match self.bans.look(who, scope, env) {
+            Ok(stands) => stands,
             Err(reason) => {
                 found.push(Finding::new(Stage::Limits, reason).rule(b"bans"));
                 if self.bans.enforces {
                     return Err(Denial::new(Stage::Limits, reason));
                 }
-                return Ok(None);
+                return Ok(());
             }
         };
         for standing in stands.monitored.iter().chain(&stands.enforced) {
@@ -80,13 +77,9 @@ impl LimitStage {
             found.push(finding.place(standing.scope.name().as_bytes(), b""));
             tell(standing.wait_ms, env);
         }
-        let Some(standing) = stands.enforced else {
-            return Ok(seen);
-        };
-        let mut denial = fields::banned(standing.wait_ms);
-        let limits = self.limits.iter();
-        denial.violated = violated(limits.filter(|it| bans::rule(&it.name) == standing.rule));
-        Err(denial)
+        stands
+            .enforced
+            .map_or(Ok(()), |standing| Err(fields::banned(standing.wait_ms)))
     }
 
     /// Holds refusals against whom the limits' penalties and the signals mean. Milliseconds of the longest ban that begins and is
@@ -132,7 +125,7 @@ impl LimitStage {
         let Some(who) = who.and_then(|who| who.identity(scope)) else {
             return 0;
         };
-        match Table::new(self).strike(who, excess, env) {
+        match self.bans.strike(who, excess, env) {
             Ok(Struck::Noted) => 0,
             Ok(Struck::Banned { wait_ms, dropped }) => {
                 let finding = Finding::new(Stage::Limits, Reason::Banned).rule(name);
