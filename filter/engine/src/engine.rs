@@ -1368,7 +1368,7 @@ impl Asked<'_> {
         &'f self,
         route: Option<&'f Route>,
         subject: &'f Subject,
-        policy: &Policy,
+        policy: &'f Policy,
     ) -> Facts<'f> {
         let Ask {
             head,
@@ -1387,7 +1387,10 @@ impl Asked<'_> {
             client,
             certificate: connection.certificate,
             account: None,
-            subject: known,
+            subject: known.and_then(|(provider, id)| {
+                let provider = policy.tokens.providers.get(provider)?;
+                Some((provider.name.as_slice(), id))
+            }),
             api_key: known.is_some_and(|(provider, _)| policy.tokens.has_api_keys(provider)),
             claims: match subject {
                 Subject::Verified(claims) => claims.counted(),

@@ -139,6 +139,10 @@ pub enum TableEvent {
     Conflict,
     /// A newcomer met a floor of so many thousandths of its quota.
     Floor(u32),
+    /// A ban that stood was dropped for want of room.
+    BanDropped,
+    /// A value that no version of ours can have written: what cannot be read of it counts for nothing.
+    Unreadable,
 }
 
 /// Hash of a signature that a host is asked to verify.

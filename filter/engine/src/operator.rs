@@ -255,11 +255,11 @@ fn person<'o>(
         }
         (None, Some(provider), Some(subject)) if order.route.is_none() => {
             let mut providers = policy.tokens.providers.iter();
-            let index = providers
-                .position(|one| *one.name == **provider)
-                .ok_or(&b"the policy has no such provider"[..])?;
+            if !providers.any(|one| *one.name == **provider) {
+                return Err(b"the policy has no such provider");
+            }
             let facts = Facts {
-                subject: Some((index, subject)),
+                subject: Some((provider, subject)),
                 ..Facts::of(nobody)
             };
             let scope = Scope::Subject;

@@ -53,14 +53,33 @@ static ABSENT: AtomicBool = AtomicBool::new(false);
 static EVICTED: AtomicU32 = AtomicU32::new(0);
 static CONFLICTS: AtomicU32 = AtomicU32::new(0);
 static FLOOR: AtomicU32 = AtomicU32::new(0);
+static BANS_DROPPED: AtomicU32 = AtomicU32::new(0);
+static UNREADABLE: AtomicU32 = AtomicU32::new(0);
 
-/// Since the last tick: clients that made room, lost races, and the highest floor met in thousandths of a quota.
-pub(crate) fn take_table() -> (u32, u32, u32) {
-    (
-        EVICTED.swap(0, Ordering::Relaxed),
-        CONFLICTS.swap(0, Ordering::Relaxed),
-        FLOOR.swap(0, Ordering::Relaxed),
-    )
+/// What happened to the limits' table.
+pub(crate) struct Happened {
+    /// Clients that made room.
+    pub(crate) evicted: u32,
+    /// Lost races.
+    pub(crate) conflicts: u32,
+    /// The highest floor met, in thousandths of a quota.
+    pub(crate) floor: u32,
+    /// Bans that had to go.
+    pub(crate) bans_dropped: u32,
+    /// Values that cannot be read.
+    pub(crate) unreadable: u32,
+}
+
+/// Since the last tick.
+pub(crate) fn take_table() -> Happened {
+    let take = |counter: &AtomicU32| counter.swap(0, Ordering::Relaxed);
+    Happened {
+        evicted: take(&EVICTED),
+        conflicts: take(&CONFLICTS),
+        floor: take(&FLOOR),
+        bans_dropped: take(&BANS_DROPPED),
+        unreadable: take(&UNREADABLE),
+    }
 }
 
 /// Room made at once: growing would show in a step's cost.
@@ -96,6 +115,8 @@ impl Outside for SharedCounters<'_> {
             TableEvent::Evicted(many) => EVICTED.fetch_add(many, Ordering::Relaxed),
             TableEvent::Conflict => CONFLICTS.fetch_add(1, Ordering::Relaxed),
             TableEvent::Floor(share) => FLOOR.fetch_max(share, Ordering::Relaxed),
+            TableEvent::BanDropped => BANS_DROPPED.fetch_add(1, Ordering::Relaxed),
+            TableEvent::Unreadable => UNREADABLE.fetch_add(1, Ordering::Relaxed),
         };
     }
 

@@ -9,6 +9,8 @@
 //! | `palisade.fleet.failures` | those without an answer that can be read |
 //! | `palisade.table.evictions` | clients that made room in a full set of the limits' table |
 //! | `palisade.table.conflicts` | charges tried again because another worker wrote first |
+//! | `palisade.table.bans_dropped` | bans that stood and had to go for want of room |
+//! | `palisade.table.unreadable` | values in shared data that nobody of ours can have written: what they held counts for nothing |
 //! | `palisade.leases.taken` | times that a worker charged places ahead (`lease`) |
 //! | `palisade.leases.returned` | those of which some were not used, and given back |
 //! | `palisade.except.<name>` | requests that would have had points but for this exception of `injection.except` |
@@ -37,6 +39,10 @@ pub enum Count {
     Evicted(u32),
     /// So many lost races for an entry of it.
     Conflicts(u32),
+    /// So many bans that stood had to go.
+    BansDropped(u32),
+    /// So many values could not be read.
+    Unreadable(u32),
     /// So many times places were charged ahead.
     LeasesTaken(u64),
     /// So many of those were not used up, and given back.
@@ -70,8 +76,10 @@ impl Meters {
             Count::FleetFailure => self.bump(4),
             Count::Evicted(many) => self.bump_by(5, u64::from(many)),
             Count::Conflicts(many) => self.bump_by(6, u64::from(many)),
-            Count::LeasesTaken(many) => self.bump_by(7, many),
-            Count::LeasesReturned(many) => self.bump_by(8, many),
+            Count::BansDropped(many) => self.bump_by(7, u64::from(many)),
+            Count::Unreadable(many) => self.bump_by(8, u64::from(many)),
+            Count::LeasesTaken(many) => self.bump_by(9, many),
+            Count::LeasesReturned(many) => self.bump_by(10, many),
             Count::Denied(stage, reason) => {
                 self.bump(DENIED.saturating_add(reason_index(reason)));
                 self.bump(STAGE_DENIED.saturating_add(stage_index(stage)));
@@ -124,6 +132,8 @@ pub fn names() -> Vec<String> {
         "fleet.failures",
         "table.evictions",
         "table.conflicts",
+        "table.bans_dropped",
+        "table.unreadable",
         "leases.taken",
         "leases.returned",
     ]
@@ -170,7 +180,7 @@ const STAGES: [Stage; 9] = [
     Stage::Body,
 ];
 const REASONS: usize = Reason::ALL.len();
-const DENIED: usize = 9;
+const DENIED: usize = 11;
 const MONITORED: usize = DENIED + REASONS;
 const STAGE_DENIED: usize = MONITORED + REASONS;
 const STAGE_MONITORED: usize = STAGE_DENIED + STAGES.len();
@@ -222,6 +232,11 @@ mod tests {
         assert_eq!(counted(Count::FleetFailure), ["palisade.fleet.failures"]);
         assert_eq!(counted(Count::Evicted(1)), ["palisade.table.evictions"]);
         assert_eq!(counted(Count::Conflicts(1)), ["palisade.table.conflicts"]);
+        assert_eq!(
+            counted(Count::BansDropped(1)),
+            ["palisade.table.bans_dropped"]
+        );
+        assert_eq!(counted(Count::Unreadable(1)), ["palisade.table.unreadable"]);
         for reason in Reason::ALL {
             for stage in STAGES {
                 let (code, name) = (reason.row().code, stage_name(stage));

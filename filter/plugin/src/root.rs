@@ -280,9 +280,12 @@ impl Plugin {
     }
 
     fn flush(&mut self, host: &Host) {
-        let (evicted, conflicts, met) = counters::take_table();
-        self.meters.add(Count::Evicted(evicted));
-        self.meters.add(Count::Conflicts(conflicts));
+        let table = counters::take_table();
+        self.meters.add(Count::Evicted(table.evicted));
+        self.meters.add(Count::Conflicts(table.conflicts));
+        self.meters.add(Count::BansDropped(table.bans_dropped));
+        self.meters.add(Count::Unreadable(table.unreadable));
+        let met = table.floor;
         if let Some((id, shown)) = &mut self.floor
             && (met > 0 || *shown > 0)
         {

@@ -233,3 +233,41 @@ fn a_full_table_of_marks_refuses_or_tells() {
     );
     assert_eq!(store.len(), 4);
 }
+
+/// Who is counted and banned by provider and subject stays so when the policy lists its providers in another order.
+#[test]
+fn another_order_of_providers_keeps_subjects() {
+    let policy = |order: [&str; 2]| {
+        let provider = |name: &str| {
+            let digest = match name {
+                // Of `key-a` and `key-b`.
+                "a" => "f10f781241e2246678b6b45c857069208152a53863e47fac33f607ab405006f4",
+                _ => "a30534a53b23547377ddccbd1ac85a8a84c13db43493c16e55a6abc7b0eba634",
+            };
+            alloc::format!(
+                r#""{name}": {{ "type": "api_key", "from": {{ "header": "x-{name}" }}, "keys": [{{ "id": "me", "sha256": "{digest}" }}] }}"#
+            )
+        };
+        let text = alloc::format!(
+            r#"{{ "tokens": {{ {}, {} }},
+                "limits": [{{ "name": "each", "key": ["subject"], "quota": "1/1h" }}],
+                "routes": [{{ "name": "all", "match": {{ "path": "/*" }}, "token": {{ "any": ["a", "b"] }} }}] }}"#,
+            provider(order[0]),
+            provider(order[1]),
+        );
+        Engine::new(Policy::from_plugin_bytes(text.as_bytes(), &|_| None).unwrap())
+    };
+    let mut store = MemoryStore::default();
+    let mut asks = |engine: &Engine, name: &str| {
+        let (header, key) = (alloc::format!("x-{name}"), alloc::format!("key-{name}"));
+        let pairs = [(":method", "GET"), (":path", "/"), (&*header, &*key)];
+        reason(&ask(engine, &mut store, &pairs, None))
+    };
+    let before = policy(["a", "b"]);
+    assert_eq!(asks(&before, "a"), None);
+    assert_eq!(asks(&before, "a"), Some(Reason::RateLimited));
+    let after = policy(["b", "a"]);
+    assert_eq!(asks(&after, "a"), Some(Reason::RateLimited));
+    assert_eq!(asks(&after, "b"), None, "somebody else");
+    assert_eq!(asks(&before, "b"), Some(Reason::RateLimited));
+}

@@ -83,7 +83,7 @@ pub struct Policy {
 /// Memory and needs that follow from a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Implied {
-    /// Sets of the limiter's table: shared-data keys it can have at most; 0 without limits.
+    /// Sets of the table of limits and bans: shared-data keys it can have at most; 0 without both.
     pub table_sets: u32,
     /// Clients it holds at a time.
     pub table_clients: u32,
@@ -95,12 +95,8 @@ pub struct Implied {
     pub marks_sets: u32,
     /// Bytes of shared data when every set of it is full.
     pub marks_bytes: u64,
-    /// Bans its table holds at a time; 0 when nothing bans.
+    /// Bans that table holds at a time; 0 when nothing bans.
     pub bans: u32,
-    /// Shared-data keys of that table at most.
-    pub bans_sets: u32,
-    /// Bytes of shared data when every set of it is full.
-    pub bans_bytes: u64,
     /// Bytes of one body held at most.
     pub body_bytes: usize,
     /// Keys of all providers.

@@ -1044,9 +1044,22 @@ fn penalties() {
     assert!(penalty(4).is_none());
     let bans = &policy.limits.bans;
     assert!(bans.clients && bans.subjects && bans.enforces);
-    assert_eq!((policy.implied.bans_sets, policy.implied.bans), (8, 96));
+    assert_eq!(
+        (policy.implied.table_sets, policy.implied.bans),
+        (8192, 8192)
+    );
+    assert_eq!(policy.implied.table_bytes, policy.limits.memory_bytes());
+    // A table for few clients grows to hold the bans.
+    let few = text.replace(r#""bans": 64"#, r#""bans": 600, "clients": 64"#);
+    let policy = compile(&few).unwrap();
+    assert_eq!((policy.implied.table_sets, policy.implied.bans), (64, 640));
+    assert_eq!((policy.limits.sets, policy.limits.bans.sets), (64, 64));
     let one = r#"{"limits": [{"name": "a", "quota": "1/1m", "mode": "monitor", "penalty": {"after": 1, "ban": "1h"}}]}"#;
     let bans = compile(one).unwrap().limits.bans;
     assert!(bans.clients && !bans.subjects && !bans.enforces);
-    assert_eq!(compile("{}").unwrap().implied.bans_bytes, 0);
+    let nothing = compile("{}").unwrap().implied;
+    assert_eq!(
+        (nothing.table_bytes, nothing.table_sets, nothing.bans),
+        (0, 0, 0)
+    );
 }

@@ -224,8 +224,8 @@ fn implied(policy: &Policy, env: &BTreeMap<String, String>) -> Value {
         })
         .collect();
     json!({
-        "shared_data_bytes": implied.table_bytes.saturating_add(implied.marks_bytes).saturating_add(implied.bans_bytes),
-        "shared_data_keys": implied.table_sets.saturating_add(implied.marks_sets).saturating_add(implied.bans_sets),
+        "shared_data_bytes": implied.table_bytes.saturating_add(implied.marks_bytes),
+        "shared_data_keys": implied.table_sets.saturating_add(implied.marks_sets),
         "clients_remembered": implied.table_clients,
         "newcomers_refused": newcomers(policy),
         "marks_remembered": implied.marks,

@@ -100,7 +100,8 @@ section! {
         ways: Count<2, 16> = 8,
         /// Marks held at a time: messages and proofs accepted within their windows, credentials revoked before their end.
         marks: Count<64, 1048576> = 65536,
-        /// Bans held at a time, counts of excesses that may lead to one and past bans that are remembered among them.
+        /// Bans held at a time, counts of excesses that may lead to one and past bans that are remembered among them: they stand in
+        /// the table of `clients`.
         bans: Count<64, 524288> = 16384,
     }
 }
@@ -145,7 +146,7 @@ impl Compiler<'_> {
             );
         }
         let mut bans = Bans {
-            sets: Bans::sets_for(table.bans.0),
+            count: table.bans.0,
             ..Bans::default()
         };
         for limit in &limits {
@@ -160,11 +161,13 @@ impl Compiler<'_> {
             bans.subjects = true;
             bans.enforces = true;
         }
-        if bans.is_used() {
-            self.implied.bans = bans.capacity();
-            self.implied.bans_sets = bans.sets;
-            self.implied.bans_bytes = bans.memory_bytes();
-        }
+        // Bans stand in the limits' entries.
+        let sets = if bans.is_used() {
+            sets.max(Bans::sets_for(table.bans.0))
+        } else {
+            sets
+        };
+        bans.sets = sets;
         let stage = LimitStage {
             limits,
             sets,
@@ -173,10 +176,15 @@ impl Compiler<'_> {
             ways,
             ..LimitStage::default()
         };
+        if stage.bans.is_used() {
+            self.implied.bans = stage.bans.capacity();
+        }
         if !stage.limits.is_empty() {
-            self.implied.table_sets = sets;
             self.implied.table_clients = sets.saturating_mul(u32::from(ways));
-            self.implied.table_bytes = stage.memory_bytes();
+        }
+        self.implied.table_bytes = stage.memory_bytes();
+        if self.implied.table_bytes > 0 {
+            self.implied.table_sets = sets;
         }
         stage
     }

@@ -1,45 +1,49 @@
 //! Bans: who is stopped on every route (or on one), until when, and what led there.
 //!
 //! ```text
-//! entry  = layout u8 · newest u48 · record*        at most WAYS records
+//! group  = record*        the group `BANS` of a set's entry (`entry.rs`), at most `ways` records
 //! record = tag u48 · kind u8 · rule u32 · time u48 · span u32 · count u24
 //! ```
 //! **In:** who makes a request, what is held against it, the monotonic clock. **Out:** whether a ban stands; what a further
 //! excess led to. **Invariant:** there is one ban for a client, a client on a route, or a subject, whoever set it, and one
 //! count of excesses for each rule; a compare-and-swap writes both, so of any number of workers exactly one begins a ban, and
-//! it holds for all. A ban never gets shorter but by an operator. A client's bans on routes stand in the client's set, so one load sees
-//! them all. A request that is stopped writes nothing. What was only monitored is a record of its own kind and stops nobody. When a set is full,
-//! what counts no more goes first, then counts of excesses and what is remembered of past bans, then the ban that ends
-//! soonest (an operator's last): whoever loses a ban still meets its limits, and the event says so. A value that cannot be
-//! read, or a time no policy can set, is a broken host: taken for none, and written anew with the next excess.
-//! **Memory:** [`Bans::memory_bytes`], whatever happens. **Cost:** a look is one load, linear in a set of [`WAYS`] records.
+//! it holds for all. A ban never gets shorter but by an operator. Bans stand in the entry where limits count their client (or
+//! subject): one load is enough for both, and a ban needs no limit that has met its client. A client's bans on routes stand
+//! there too. A request that is stopped writes nothing. What was only monitored is a record of its own kind and stops nobody.
+//! When a set is full, what counts no more goes first, then counts of excesses and what is remembered of past bans, then the
+//! ban that ends soonest (an operator's last): whoever loses a ban still meets its limits, and the event and a metric say
+//! so. A record that cannot be read, or of a time no policy can set, is a broken host: it is told, taken for none, and gone
+//! with the next excess.
+//! **Memory:** a part of the table's, [`Bans::memory_bytes`]. **Cost:** a look is linear in a group of [`MOST_WAYS`] records at
+//! most, and a load where no limit is counted in the same set.
 
 use alloc::vec::Vec;
 
 use super::bytes::{MAX_TIME, Reader, push_time, push_u24, push_u32};
+use super::entry::GROUP_BYTES;
 use super::key::{self, Facts, KeyPart, Missing};
 use super::limit::Phase;
 use super::penalty::{Penalty, Scope, Signal};
-use crate::env::{CounterStore, Env};
+use super::table::{DEFAULT_SETS, Seen, Table};
+use crate::env::{Env, Outside, TableEvent};
 use crate::request::client_addr::Network;
-use crate::sets::{MAX_SETS, MAX_TRIES, Sets, load, swap};
+use crate::sets::MAX_SETS;
 use crate::sip::Sip;
 use crate::verdict::Reason;
 
-/// Records of one set.
-const WAYS: usize = 32;
+/// Records that a set has room for when it is promised to hold 1, 2, 3 …: spread by a keyed hash, a set meets more in less
+/// than five cases of ten million (Poisson).
+const WAYS: [u8; 12] = [9, 12, 15, 17, 19, 21, 23, 25, 27, 29, 31, 32];
 
-/// Records of one set that a table is promised for: spread by a keyed hash, a set that is to hold 12 holds more than
-/// [`WAYS`] in four cases of ten million (Poisson).
-const PROMISED: u32 = 12;
+/// Records of a set at most: the last of [`WAYS`].
+const MOST_WAYS: usize = 32;
 
-/// Sets when the policy says nothing: 24,576 records.
-const DEFAULT_SETS: u32 = 2048;
+/// Records of a set that a table is promised for, at most.
+const MOST_PROMISED: u32 = 12;
 
-/// Version of the layout; a part of every key.
-const LAYOUT: u8 = 1;
+/// Records that the table holds when the policy says nothing.
+const DEFAULT_COUNT: u32 = 16_384;
 
-const HEAD_BYTES: usize = 7;
 const RECORD_BYTES: usize = 24;
 
 /// The longest ban, window and time of decay: what is further away was not written by us.
@@ -54,10 +58,12 @@ const DAY_MS: u64 = 86_400_000;
 /// The highest level, and the most excesses counted.
 const MAX_COUNT: u32 = (1 << 24) - 1;
 
-/// The table of bans, and which requests are looked up in it.
+/// How many bans the table holds, and which requests are looked up in it.
 #[derive(Debug, Clone)]
 pub struct Bans {
-    /// Sets: a power of two (else rounded down), at most 65,536.
+    /// Bans that it is promised to hold at a time.
+    pub count: u32,
+    /// Sets of the table that it shares with limits.
     pub sets: u32,
     /// Something can ban clients, or clients on a route.
     pub clients: bool,
@@ -74,6 +80,7 @@ pub struct Bans {
 impl Default for Bans {
     fn default() -> Self {
         Self {
+            count: DEFAULT_COUNT,
             sets: DEFAULT_SETS,
             clients: false,
             subjects: false,
@@ -154,11 +161,11 @@ pub(super) struct Excess<'p> {
 }
 
 impl Bans {
-    /// Sets that hold `count` records at a time.
+    /// The fewest sets that hold `count` records at a time.
     #[must_use]
     pub fn sets_for(count: u32) -> u32 {
         count
-            .div_ceil(PROMISED)
+            .div_ceil(MOST_PROMISED)
             .checked_next_power_of_two()
             .unwrap_or(MAX_SETS)
             .min(MAX_SETS)
@@ -167,7 +174,34 @@ impl Bans {
     /// Records it holds at a time without dropping any that counts.
     #[must_use]
     pub const fn capacity(&self) -> u32 {
-        self.sets.saturating_mul(PROMISED)
+        self.sets.saturating_mul(self.promised())
+    }
+
+    /// Records of a set that it is promised for.
+    const fn promised(&self) -> u32 {
+        let sets = if self.sets == 0 { 1 } else { self.sets };
+        let each = self.count.div_ceil(sets);
+        if each > MOST_PROMISED {
+            MOST_PROMISED
+        } else {
+            each
+        }
+    }
+
+    /// Records that a set has room for.
+    fn ways(&self) -> usize {
+        let promised = usize::try_from(self.promised()).unwrap_or(MOST_WAYS);
+        let ways = WAYS.get(promised.saturating_sub(1));
+        usize::from(ways.copied().unwrap_or(9))
+    }
+
+    /// Bytes of a full group.
+    pub(super) fn group_bytes(&self) -> u64 {
+        if !self.is_used() {
+            return 0;
+        }
+        let records = RECORD_BYTES.saturating_mul(self.ways());
+        GROUP_BYTES.saturating_add(u64::try_from(records).unwrap_or(u64::MAX))
     }
 
     /// Whether anything can ban.
@@ -185,12 +219,10 @@ impl Bans {
         }
     }
 
-    /// Bytes of shared data when every set is full.
+    /// Bytes of shared data that they take when every set is full: a part of what the table takes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        let entry = RECORD_BYTES.saturating_mul(WAYS).saturating_add(HEAD_BYTES);
-        self.table()
-            .most_bytes(u64::try_from(entry).unwrap_or(u64::MAX))
+        self.group_bytes().saturating_mul(u64::from(self.sets))
     }
 
     /// Takes note of what a penalty can do.
@@ -201,33 +233,29 @@ impl Bans {
         }
         self.enforces |= !monitor;
     }
+}
 
-    fn table(&self) -> Sets {
-        Sets::new(*b"pb", LAYOUT, self.sets)
-    }
-
-    /// The bans that stand: of the client, everywhere and on the route, or of the subject. Writes nothing.
-    ///
-    /// # Errors
-    /// `CountersUnavailable`.
-    pub(super) fn look<S: CounterStore>(
+impl Seen {
+    /// The bans that stand: of the client, everywhere and on the route, or of the subject.
+    pub(super) fn stands<S: Outside>(
         &self,
         who: &Who,
         scope: Scope,
         env: &mut Env<'_, S>,
-    ) -> Result<Stands, Reason> {
+    ) -> Stands {
         let mut stands = Stands::default();
         let Some(first) = who.identity(scope) else {
-            return Ok(stands);
+            return stands;
         };
         let also = match scope {
             Scope::Client => Some((Scope::Route, who.route)),
             Scope::Route | Scope::Subject => None,
         };
-        let mut entry = Vec::new();
-        load(env.counters, &self.table().name(first.set), &mut entry)?;
-        let (now, records) = open(&entry, env.now.0);
-        for record in records {
+        let (now, body) = self.bans(env.now);
+        if !is_sound(body, now) {
+            env.counters.table(TableEvent::Unreadable);
+        }
+        for record in records(body, now) {
             let mut suspects = core::iter::once((scope, first)).chain(also);
             let Some((scope, _)) = suspects.find(|(_, one)| one.tag == record.tag) else {
                 continue;
@@ -246,28 +274,51 @@ impl Bans {
                 });
             }
         }
-        Ok(stands)
+        stands
+    }
+}
+
+impl Table<'_> {
+    /// The bans that stand of somebody, and the set as it was read. Writes nothing.
+    ///
+    /// # Errors
+    /// `CountersUnavailable`.
+    pub(super) fn look<S: Outside>(
+        self,
+        who: &Who,
+        scope: Scope,
+        env: &mut Env<'_, S>,
+    ) -> Result<(Stands, Option<Seen>), Reason> {
+        let Some(first) = who.identity(scope) else {
+            return Ok((Stands::default(), None));
+        };
+        let seen = self.see(first.set, env)?;
+        Ok((seen.stands(who, scope, env), Some(seen)))
     }
 
     /// Counts an excess, and bans when it was one too many.
     ///
     /// # Errors
     /// `CountersUnavailable`, `CountersContended`: it is not counted.
-    pub(super) fn strike<S: CounterStore>(
-        &self,
+    pub(super) fn strike<S: Outside>(
+        self,
         who: Identity,
         excess: Excess<'_>,
         env: &mut Env<'_, S>,
     ) -> Result<Struck, Reason> {
-        self.change(who, env, |set, now| set.strike(who.tag, excess, now))
+        let struck = self.change(who, env, |set, now| set.strike(who.tag, excess, now))?;
+        if let Struck::Banned { dropped: true, .. } = struck {
+            env.counters.table(TableEvent::BanDropped);
+        }
+        Ok(struck)
     }
 
     /// What the table holds of somebody. Writes nothing.
     ///
     /// # Errors
     /// `CountersUnavailable`.
-    pub(super) fn show<S: CounterStore>(
-        &self,
+    pub(super) fn show<S: Outside>(
+        self,
         who: Identity,
         env: &mut Env<'_, S>,
     ) -> Result<Held, Reason> {
@@ -278,8 +329,8 @@ impl Bans {
     ///
     /// # Errors
     /// `CountersUnavailable`, `CountersContended`.
-    pub(super) fn lift<S: CounterStore>(
-        &self,
+    pub(super) fn lift<S: Outside>(
+        self,
         who: Identity,
         env: &mut Env<'_, S>,
     ) -> Result<Held, Reason> {
@@ -294,17 +345,17 @@ impl Bans {
     ///
     /// # Errors
     /// `CountersUnavailable`, `CountersContended`.
-    pub(super) fn set<S: CounterStore>(
-        &self,
+    pub(super) fn ban<S: Outside>(
+        self,
         who: Identity,
         ms: u64,
         env: &mut Env<'_, S>,
     ) -> Result<Held, Reason> {
-        self.change(who, env, |set, now| {
+        let (held, dropped) = self.change(who, env, |set, now| {
             let earlier = set.ban(who.tag, false);
             set.records.retain(|record| Some(*record) != earlier);
             let level = earlier.map_or(0, |ban| ban.level(now));
-            set.add(
+            let dropped = set.add(
                 Record {
                     tag: who.tag,
                     kind: Kind::Operator,
@@ -315,35 +366,35 @@ impl Bans {
                 },
                 now,
             );
-            (set.held(who.tag, now), true)
-        })
+            ((set.held(who.tag, now), dropped), true)
+        })?;
+        if dropped {
+            env.counters.table(TableEvent::BanDropped);
+        }
+        Ok(held)
     }
 
     /// Reads a set, lets `judge` change it, and writes it if `judge` says so; again when somebody else wrote first.
-    fn change<T, S: CounterStore>(
-        &self,
+    fn change<T, S: Outside>(
+        self,
         who: Identity,
         env: &mut Env<'_, S>,
         mut judge: impl FnMut(&mut Set, u64) -> (T, bool),
     ) -> Result<T, Reason> {
-        let name = self.table().name(who.set);
-        let mut bytes = Vec::new();
-        for _ in 0..MAX_TRIES {
-            let cas = load(env.counters, &name, &mut bytes)?;
-            let (now, records) = open(&bytes, env.now.0);
+        let ways = self.bans().ways();
+        self.change_bans(who.set, env, |body, now, out| {
             let mut set = Set {
-                records: records.filter(|record| record.lives(now)).collect(),
+                records: Vec::new(),
+                ways,
             };
+            set.records
+                .extend(records(body, now).filter(|record| record.lives(now)));
             let (answer, write) = judge(&mut set, now);
             if !write {
-                return Ok(answer);
+                return (answer, None);
             }
-            set.encode(now, &mut bytes);
-            if swap(env.counters, &name, &bytes, cas)? {
-                return Ok(answer);
-            }
-        }
-        Err(Reason::CountersContended)
+            (answer, Some(set.encode(out)))
+        })
     }
 }
 
@@ -460,6 +511,17 @@ impl Record {
         }
     }
 
+    /// The last time at which it may say anything.
+    fn gone_by(&self) -> u64 {
+        let kept = match self.kind {
+            Kind::Excess => self.span,
+            Kind::Ban | Kind::Monitored | Kind::Operator => {
+                self.span.saturating_mul(u64::from(self.count))
+            }
+        };
+        self.time.saturating_add(kept).min(MAX_TIME)
+    }
+
     /// How many bans are remembered.
     fn level(&self, now: u64) -> u32 {
         let quiet = now.saturating_sub(self.time);
@@ -484,39 +546,42 @@ impl Record {
     }
 }
 
-/// The time to judge by, never before the newest of the entry, and the records that can be read.
-fn open(entry: &[u8], now: u64) -> (u64, impl Iterator<Item = Record>) {
-    let mut reader = Reader::new(entry);
-    let newest = match (reader.u8(), reader.time()) {
-        (Some(LAYOUT), Some(newest)) => Some(newest),
-        _ => None,
-    };
-    let now = now.min(MAX_TIME).max(newest.unwrap_or(0));
-    let (records, _) = match newest {
-        Some(_) => reader.rest.as_chunks::<RECORD_BYTES>(),
-        None => (&[][..], &[][..]),
-    };
-    let records = records
+/// The records of a group that can be read.
+fn records(body: &[u8], now: u64) -> impl Iterator<Item = Record> {
+    let (records, _) = body.as_chunks::<RECORD_BYTES>();
+    records
         .iter()
-        .take(WAYS)
-        .filter_map(move |bytes| Record::decode(bytes, now));
-    (now, records)
+        .take(MOST_WAYS)
+        .filter_map(move |bytes| Record::decode(bytes, now))
+}
+
+/// Whether all of a group can be read.
+fn is_sound(body: &[u8], now: u64) -> bool {
+    let (records, rest) = body.as_chunks::<RECORD_BYTES>();
+    rest.is_empty()
+        && records.len() <= MOST_WAYS
+        && records
+            .iter()
+            .all(|bytes| Record::decode(bytes, now).is_some())
 }
 
 /// One set, decoded: what still says something.
 #[derive(Debug)]
 struct Set {
     records: Vec<Record>,
+    /// How many it has room for.
+    ways: usize,
 }
 
 impl Set {
-    fn encode(&self, now: u64, out: &mut Vec<u8>) {
-        out.clear();
-        out.push(LAYOUT);
-        push_time(out, now);
+    /// Writes it, and says when nothing of it counts any more.
+    fn encode(&self, out: &mut Vec<u8>) -> u64 {
         for record in &self.records {
             record.encode(out);
         }
+        self.records
+            .iter()
+            .fold(0, |last, record| last.max(record.gone_by()))
     }
 
     /// The ban of its kind (an operator's is a ban like any other).
@@ -606,22 +671,24 @@ impl Set {
         (banned, true)
     }
 
-    /// Adds a record; of a full set the least goes, which may be this one. Whether it was a ban that stood.
+    /// Adds a record; of a full set the least goes, which may be this one (more of them where a reload left less room).
+    /// Whether it was a ban that stood.
     fn add(&mut self, record: Record, now: u64) -> bool {
         self.records.push(record);
-        if self.records.len() <= WAYS {
-            return false;
+        let mut stood = false;
+        while self.records.len() > self.ways {
+            let least = self
+                .records
+                .iter()
+                .min_by_key(|record| record.weight(now))
+                .copied();
+            let Some(least) = least else {
+                break;
+            };
+            self.records.retain(|record| *record != least);
+            stood |= least.stops(now);
         }
-        let least = self
-            .records
-            .iter()
-            .min_by_key(|record| record.weight(now))
-            .copied();
-        let Some(least) = least else {
-            return false;
-        };
-        self.records.retain(|record| *record != least);
-        least.stops(now)
+        stood
     }
 }
 

@@ -5,6 +5,7 @@
 //! group  = limit id u32 · gone-by u48 · length u16 · record*        at most `ways` records and one floor
 //! record = length u16 · tag u48 · shape u24 · counts
 //! ```
+//! The group [`BANS`] is not a limit's: it holds the set's bans (`bans.rs`).
 //! **In:** stored bytes. **Out:** the [`Slot`] of a client; the bytes of the next value.
 //! **Invariant:** `newest` never decreases and all times are taken as at least it. When a group is full, an expired
 //! record goes first, then the emptiest, which is joined into the group's floor ([`Counts::join`]); a client
@@ -21,7 +22,10 @@ use super::counts::{Counts, Rule};
 use super::presence::Presence;
 
 /// Version of the layout; a part of every key.
-pub(super) const LAYOUT: u8 = 2;
+pub(super) const LAYOUT: u8 = 3;
+
+/// The group of bans. No limit has this id.
+pub(super) const BANS: u32 = 0;
 
 /// The record that newcomers start from. No client has this tag.
 pub(super) const FLOOR: u64 = MAX_TIME;
@@ -85,6 +89,27 @@ pub(super) fn newest(entry: &[u8]) -> u64 {
     }
 }
 
+/// Whether all of an entry can be read (none is one). What a broken host left is dropped with the next write.
+pub(super) fn is_sound(entry: &[u8]) -> bool {
+    let mut reader = Reader::new(entry);
+    if entry.is_empty() {
+        return true;
+    }
+    if reader.u8() != Some(LAYOUT) || reader.time().is_none() {
+        return false;
+    }
+    while !reader.rest.is_empty() {
+        let head = (reader.u32(), reader.time());
+        let body = reader
+            .u16()
+            .and_then(|length| reader.take(usize::from(length)));
+        if let ((None, _) | (_, None), _) | (_, None) = (head, body) {
+            return false;
+        }
+    }
+    true
+}
+
 /// The client's state under the limit `id` at `now` (which must be at least [`newest`]).
 pub(super) fn slot(entry: &[u8], id: u32, tag: u64, rule: Rule, now: u64) -> Slot {
     let mut found = None;
@@ -106,7 +131,7 @@ pub(super) fn slot(entry: &[u8], id: u32, tag: u64, rule: Rule, now: u64) -> Slo
     })
 }
 
-/// The records of the limit `id`.
+/// The records of the limit `id`, or of [`BANS`].
 pub(super) fn body(entry: &[u8], id: u32, now: u64) -> &[u8] {
     groups(entry)
         .find(|group| group.id == id && group.gone_by >= now)
@@ -131,6 +156,11 @@ pub(super) enum Next<'c> {
         held: &'c Held,
         presence: &'c Presence,
     },
+    /// All bans of the set, as they are written.
+    Bans {
+        body: &'c [u8],
+        gone_by: u64,
+    },
 }
 
 impl Next<'_> {
@@ -140,6 +170,7 @@ impl Next<'_> {
             Self::Charged { rule, .. } => rule.gone_by(now),
             // A request may take as long as it likes.
             Self::InFlight { .. } => MAX_TIME,
+            Self::Bans { gone_by, .. } => gone_by,
         }
     }
 }
@@ -190,6 +221,7 @@ pub(super) fn rewrite(
                 evicted = evicted.saturating_add(gone);
             }
             Next::InFlight { held, presence } => held.write(records, visit.tag, presence, out),
+            Next::Bans { body, .. } => out.extend_from_slice(body),
         }
         let empty = out.len() == body.saturating_add(2);
         if empty || close(out, body).is_none() {

@@ -136,8 +136,8 @@ pub struct Facts<'a> {
     pub certificate: Option<Certificate<'a>>,
     /// The account that the request's credential claims.
     pub account: Option<&'a [u8]>,
-    /// Provider index and subject, once verified.
-    pub subject: Option<(usize, &'a [u8])>,
+    /// The provider's name and the subject, once verified.
+    pub subject: Option<(&'a [u8], &'a [u8])>,
     /// Whether the subject is the id of an API key.
     pub api_key: bool,
     /// The claims that are kept for limits.
@@ -370,10 +370,10 @@ fn add(sip: &mut Sip, part: &KeyPart, missing: Missing, facts: &Facts<'_>) -> Op
     }
 }
 
-/// Who was verified, and by which provider.
-fn provided(sip: &mut Sip, subject: Option<(usize, &[u8])>, missing: Missing) -> Option<()> {
+/// Who was verified, and by which provider: by its name, which is the same wherever the policy lists it.
+fn provided(sip: &mut Sip, subject: Option<(&[u8], &[u8])>, missing: Missing) -> Option<()> {
     if let Some((provider, _)) = subject {
-        sip.word(u64::try_from(provider).unwrap_or(u64::MAX));
+        sip.text(provider);
     }
     value(sip, &Value::of_known(subject.map(|(_, id)| id)), missing)
 }

@@ -41,18 +41,21 @@ pub(super) struct Lease {
     pub(super) used: u64,
     /// Charges that could be made besides.
     pub(super) remaining: u64,
+    /// When there is one more of them; nothing: all are there.
+    pub(super) more_ms: Option<u64>,
     /// The quota that judged it.
     pub(super) quota: Quota,
 }
 
 impl Lease {
-    /// What a client is told that was given `cost` of it. When more is there, the lease does not know.
-    pub(super) fn met(&self, index: usize, cost: u32) -> Met {
+    /// What a client is told that was given `cost` of it. What others charge meanwhile, and what comes back, the lease does
+    /// not know.
+    pub(super) fn met(&self, index: usize, cost: u32, now: u64) -> Met {
         Met {
             index,
             quota: self.quota,
             remaining: self.remaining.saturating_add(u64::from(self.left)),
-            wait_ms: None,
+            wait_ms: self.more_ms.map(|more| more.saturating_sub(now)),
             key: Some(self.key),
             taken: cost,
         }
@@ -191,6 +194,7 @@ const NONE: Lease = Lease {
     until_ms: 0,
     used: 0,
     remaining: 0,
+    more_ms: None,
     quota: Quota {
         count: 0,
         window: Span { ms: 0 },

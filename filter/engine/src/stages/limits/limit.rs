@@ -122,7 +122,8 @@ impl Limit {
     }
 
     /// Tells counters apart inside an entry (FNV-1a): another name, window or algorithm counts on its own. Another
-    /// number of places does not, so that a client keeps what it was charged when its plan or the policy changes it.
+    /// number of places does not, so that a client keeps what it was charged when its plan or the policy changes it. Never
+    /// that of the bans, 0.
     pub(super) fn id(&self, quota: Quota) -> u32 {
         let algorithm = match self.algorithm {
             Algorithm::SlidingWindow => 0_u8,
@@ -137,6 +138,7 @@ impl Limit {
             .fold(0x811c_9dc5, |hash: u32, byte| {
                 (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
             })
+            .max(1)
     }
 }
 

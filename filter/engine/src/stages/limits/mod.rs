@@ -13,8 +13,8 @@
 //! A charge that is given back counts for that if its client was pushed out meanwhile.
 //! **Reload:** a changed quota or burst keeps the counts; changed ways keep them too (a smaller set joins its emptiest into
 //! the floor); a changed number of sets, window, algorithm or name starts afresh.
-//! **Cost:** one load and one swap a distinct key; limits with the same key share both. Where something can ban, one load
-//! more for the client, and one for the subject if it can ban subjects.
+//! **Cost:** one load and one swap a distinct key; limits with the same key share both. Where something can ban, the client's
+//! set is read first, and the subject's if subjects can be banned: that load serves a limit by `client` (or `subject`) too.
 
 mod bans;
 mod bytes;
@@ -60,7 +60,7 @@ pub use penal::{Penal, Person};
 pub use penalty::{Cause, Penalty, Scope, Signal};
 pub use plan::Plans;
 pub use table::{DEFAULT_SETS, DEFAULT_WAYS};
-use table::{Outcome, Purpose, Table, Work};
+use table::{Outcome, Purpose, Seen, Table, Work};
 pub use worker::{Place, Worker, tick};
 
 /// The compiled `limits` section.
@@ -174,6 +174,12 @@ struct Due<'l> {
     fleet: Option<fleet::Name>,
 }
 
+/// Who asks, where anybody can be banned, and the set that was read to see whether they are.
+struct Asker<'w> {
+    who: Option<&'w Who>,
+    seen: Option<Seen>,
+}
+
 /// The strictest refusal: the longest wait, then the fewest places left.
 #[derive(Debug, Clone, Copy)]
 struct Refusal<'l> {
@@ -208,8 +214,12 @@ impl LimitStage {
             return Ok(());
         }
         let who = self.who(facts);
-        self.stopped(phase, who.as_ref(), env, found)?;
-        self.charge(&due, who.as_ref(), monitor, env, charges, found)
+        let seen = self.stopped(phase, who.as_ref(), env, found)?;
+        let mut asker = Asker {
+            who: who.as_ref(),
+            seen,
+        };
+        self.charge(&due, &mut asker, monitor, env, charges, found)
     }
 
     /// The limits that count this request and cannot be judged before its body is known.
@@ -251,7 +261,11 @@ impl LimitStage {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let due = self.due_pending(pending, fields, found);
-        self.charge(&due, pending.who.as_ref(), monitor, env, charges, found)
+        let mut asker = Asker {
+            who: pending.who.as_ref(),
+            seen: None,
+        };
+        self.charge(&due, &mut asker, monitor, env, charges, found)
     }
 
     fn due_pending(&self, pending: &Pending, fields: Fields<'_>, found: &Findings) -> Vec<Due<'_>> {
@@ -282,7 +296,7 @@ impl LimitStage {
     fn charge<S: Outside>(
         &self,
         due: &[Due<'_>],
-        who: Option<&Who>,
+        asker: &mut Asker<'_>,
         monitor: bool,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
@@ -320,16 +334,17 @@ impl LimitStage {
                 Purpose::Look
             };
             if purpose == Purpose::Charge && lent(due, first.key, env, &mut charged) {
+                let now = env.now.0;
                 let leases = &env.counters.worker().leases;
                 for one in due.iter().filter(|one| one.key == first.key) {
                     let lease = leases.of(one.limit.id(one.quota), first.key);
                     if let Some(lease) = lease.filter(|_| shows(one.limit, keeps)) {
-                        met.push(lease.met(one.index, one.cost));
+                        met.push(lease.met(one.index, one.cost, now));
                     }
                 }
                 continue;
             }
-            match table.visit(due, first.key, purpose, env) {
+            match table.visit(due, first.key, purpose, &mut asker.seen, env) {
                 Ok(works) => {
                     if env.counters.listens() {
                         tell(&works, env.counters);
@@ -363,7 +378,7 @@ impl LimitStage {
                 }
             }
         }
-        let banned_ms = self.punish(&excesses, who, monitor, env, found);
+        let banned_ms = self.punish(&excesses, asker.who, monitor, env, found);
         let denial = failure.or_else(|| {
             refusal.map(|refusal| match banned_ms {
                 0 => {
@@ -558,7 +573,7 @@ impl LimitStage {
     /// the most it can take under this policy. Typical entries are a tenth of it.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        if self.limits.is_empty() {
+        if self.limits.is_empty() && !self.bans.is_used() {
             return 0;
         }
         Table::new(self).most_bytes()

@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::bans::{self, Held};
+use super::table::Table;
 use super::{Facts, LimitStage, Scope, Who};
-use crate::env::{CounterStore, Env};
+use crate::env::{Env, Outside};
 use crate::verdict::Reason;
 
 /// What to do.
@@ -46,7 +47,7 @@ impl LimitStage {
     ///
     /// # Errors
     /// `CountersUnavailable`, `CountersContended`.
-    pub fn penal<S: CounterStore>(
+    pub fn penal<S: Outside>(
         &self,
         penal: Penal,
         person: &Person<'_>,
@@ -56,10 +57,11 @@ impl LimitStage {
         let Some(one) = who.and_then(|who| who.identity(person.scope)) else {
             return Ok(self.json(&Held::default()));
         };
+        let table = Table::new(self);
         let held = match penal {
-            Penal::Show => self.bans.show(one, env)?,
-            Penal::Lift => self.bans.lift(one, env)?,
-            Penal::Set { ms } => self.bans.set(one, ms, env)?,
+            Penal::Show => table.show(one, env)?,
+            Penal::Lift => table.lift(one, env)?,
+            Penal::Set { ms } => table.ban(one, ms, env)?,
         };
         Ok(self.json(&held))
     }

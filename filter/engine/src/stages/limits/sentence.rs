@@ -2,10 +2,13 @@
 //!
 //! **In:** facts of a request, refusals by limits. **Out:** a [`Denial`], findings. **Invariant:** who is banned is refused before any
 //! limit of the phase is looked at; where a refusal is only reported, so is the ban. An excess that cannot be counted is
-//! refused all the same, and said. **Cost:** a look is one load; an excess one load and one swap.
+//! refused all the same, and said. Refusals of requests in flight (`concurrency`) are no excesses: the client cannot know how
+//! many of its requests a slow upstream still holds. **Cost:** a look is one load, which the limits with the same key use
+//! as well; an excess one load and one swap.
 
 use super::bans::{self, Excess, Struck, Who};
-use super::{Cause, Facts, Limit, LimitStage, Phase, Scope, fields};
+use super::table::{Seen, Table};
+use super::{Cause, Facts, Limit, LimitStage, Phase, Scope, fields, violated};
 use crate::env::{Env, Note, Outside};
 use crate::finding::{Finding, Findings};
 use crate::verdict::{Denial, Reason, Stage};
@@ -45,30 +48,30 @@ impl LimitStage {
         banned_ms
     }
 
-    /// Refuses who is banned.
+    /// Refuses who is banned; else the set that was looked at, for limits that count in it.
     pub(super) fn stopped<S: Outside>(
         &self,
         phase: Phase,
         who: Option<&Who>,
         env: &mut Env<'_, S>,
         found: &mut Findings,
-    ) -> Result<(), Denial> {
+    ) -> Result<Option<Seen>, Denial> {
         let scope = match phase {
-            _ if !self.bans.stop_in(phase) => return Ok(()),
+            _ if !self.bans.stop_in(phase) => return Ok(None),
             Phase::Subject => Scope::Subject,
             Phase::Client | Phase::Credential | Phase::Field => Scope::Client,
         };
         let Some(who) = who else {
-            return Ok(());
+            return Ok(None);
         };
-        let stands = match self.bans.look(who, scope, env) {
-            Ok(stands) => stands,
+        let (stands, seen) = match Table::new(self).look(who, scope, env) {
+            Ok(looked) => looked,
             Err(reason) => {
                 found.push(Finding::new(Stage::Limits, reason).rule(b"bans"));
                 if self.bans.enforces {
                     return Err(Denial::new(Stage::Limits, reason));
                 }
-                return Ok(());
+                return Ok(None);
             }
         };
         for standing in stands.monitored.iter().chain(&stands.enforced) {
@@ -77,9 +80,13 @@ impl LimitStage {
             found.push(finding.place(standing.scope.name().as_bytes(), b""));
             tell(standing.wait_ms, env);
         }
-        stands
-            .enforced
-            .map_or(Ok(()), |standing| Err(fields::banned(standing.wait_ms)))
+        let Some(standing) = stands.enforced else {
+            return Ok(seen);
+        };
+        let mut denial = fields::banned(standing.wait_ms);
+        let limits = self.limits.iter();
+        denial.violated = violated(limits.filter(|it| bans::rule(&it.name) == standing.rule));
+        Err(denial)
     }
 
     /// Holds refusals against whom the limits' penalties and the signals mean. Milliseconds of the longest ban that begins and is
@@ -125,7 +132,7 @@ impl LimitStage {
         let Some(who) = who.and_then(|who| who.identity(scope)) else {
             return 0;
         };
-        match self.bans.strike(who, excess, env) {
+        match Table::new(self).strike(who, excess, env) {
             Ok(Struck::Noted) => 0,
             Ok(Struck::Banned { wait_ms, dropped }) => {
                 let finding = Finding::new(Stage::Limits, Reason::Banned).rule(name);

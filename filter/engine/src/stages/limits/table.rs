@@ -13,10 +13,10 @@ use super::entry::{self, Change, Next, Slot, Visit};
 use super::fields::Met;
 use super::lease::{Lease, Leases};
 use super::presence;
-use super::{Algorithm, Due, LimitStage, Place, Reservation, Worker};
-use crate::env::{Env, Outside, TableEvent};
+use super::{Algorithm, Bans, Due, LimitStage, Place, Reservation, Worker};
+use crate::env::{Cas, Env, Outside, TableEvent};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
-use crate::units::Quota;
+use crate::units::{Monotonic, Quota};
 use crate::verdict::Reason;
 
 /// Sets when the policy says nothing: 65,536 clients a limit.
@@ -108,20 +108,15 @@ impl Work {
             (State::InFlight(_), _) => None,
             (State::Charged(..), Outcome::Refused { wait_ms, .. }) => Some(wait_ms),
             (State::Charged(rule, slot), Outcome::Admitted { .. }) => {
-                // More than there is: it says until when that is so. More than there can be: all is there.
-                let more = slot.counts.remaining(*rule).saturating_add(1);
-                let more = u32::try_from(more).unwrap_or(u32::MAX);
-                let mut counts = slot.counts.clone();
-                (more <= rule.capacity())
-                    .then(|| counts.admit(*rule, self.now, more).err())
-                    .flatten()
-                    .map(|exhausted| exhausted.until_ms.saturating_sub(self.now))
+                more_ms(slot, *rule, self.now).map(|more| more.saturating_sub(self.now))
             }
         };
+        // What it has charged ahead is the client's.
+        let ahead = self.lease.map_or(0, |lease| u64::from(lease.left));
         Met {
             index: self.index,
             quota: self.quota,
-            remaining: self.remaining(),
+            remaining: self.remaining().saturating_add(ahead),
             wait_ms,
             key: Some(key),
             taken: match self.outcome {
@@ -181,6 +176,22 @@ impl Work {
 /// worker's doing.
 const MAX_LOOKS: u32 = 4;
 
+/// A set's entry, as a request has read it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    name: [u8; 8],
+    cas: Cas,
+    entry: Vec<u8>,
+}
+
+impl Seen {
+    /// The time to judge by, never before the newest of the entry, and the bans in it.
+    pub(super) fn bans(&self, now: Monotonic) -> (u64, &[u8]) {
+        let now = now.0.min(MAX_TIME).max(entry::newest(&self.entry));
+        (now, entry::body(&self.entry, entry::BANS, now))
+    }
+}
+
 /// The table of one policy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table<'p> {
@@ -194,12 +205,59 @@ impl<'p> Table<'p> {
         Self { stage, sets }
     }
 
-    /// Judges all of `due` that have `key`, and writes what they charge.
+    pub(super) const fn bans(self) -> &'p Bans {
+        &self.stage.bans
+    }
+
+    /// Reads the set of a key.
+    pub(super) fn see<S: Outside>(self, key: u64, env: &mut Env<'_, S>) -> Result<Seen, Reason> {
+        let name = self.sets.name(key);
+        let mut entry = Vec::new();
+        let cas = read(env.counters, &name, &mut entry)?;
+        Ok(Seen { name, cas, entry })
+    }
+
+    /// Lets `judge` change the bans in a key's set: it gets them and the time, writes all of them anew, and says when
+    /// nothing of them counts any more. Nothing: they stay as they are. Again when somebody else wrote first.
+    pub(super) fn change_bans<T, S: Outside>(
+        self,
+        key: u64,
+        env: &mut Env<'_, S>,
+        mut judge: impl FnMut(&[u8], u64, &mut Vec<u8>) -> (T, Option<u64>),
+    ) -> Result<T, Reason> {
+        let name = self.sets.name(key);
+        let (mut old, mut new, mut bans) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..MAX_TRIES {
+            let cas = read(env.counters, &name, &mut old)?;
+            let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
+            bans.clear();
+            let (answer, gone_by) = judge(entry::body(&old, entry::BANS, now), now, &mut bans);
+            let Some(gone_by) = gone_by else {
+                return Ok(answer);
+            };
+            let next = Next::Bans {
+                body: &bans,
+                gone_by,
+            };
+            let id = entry::BANS;
+            let visit = self.visit_of(0, now);
+            self.rewrite(&old, visit, &[Change { id, next }], &mut new);
+            if swap(env.counters, &name, &new, cas)? {
+                return Ok(answer);
+            }
+            env.counters.table(TableEvent::Conflict);
+        }
+        Err(Reason::CountersContended)
+    }
+
+    /// Judges all of `due` that have `key`, and writes what they charge. What was `seen` of the set stands for the first
+    /// look: if it is not so any more, the swap fails.
     pub(super) fn visit<S: Outside>(
         self,
         due: &[Due<'p>],
         key: u64,
         purpose: Purpose,
+        seen: &mut Option<Seen>,
         env: &mut Env<'_, S>,
     ) -> Result<Vec<Work>, Reason> {
         let name = self.sets.name(key);
@@ -214,8 +272,14 @@ impl<'p> Table<'p> {
         // Who goes to the store for one limit charges the others there as well.
         let lends = due.iter().all(|one| one.key != key || one.limit.lease > 0);
         let mut looks = 0_u32;
+        let mut seen = seen.take_if(|seen| seen.name == name);
         for _ in 0..MAX_TRIES {
-            let cas = load(env.counters, &name, &mut old)?;
+            let cas = if let Some(seen) = seen.take() {
+                old = seen.entry;
+                seen.cas
+            } else {
+                read(env.counters, &name, &mut old)?
+            };
             let now = env.now.0.min(MAX_TIME).max(entry::newest(&old));
             let worker = env.counters.worker();
             works.clear();
@@ -356,18 +420,16 @@ impl<'p> Table<'p> {
     /// Bytes of the longest entry of this policy.
     fn entry_bytes(self) -> u64 {
         let records = u64::try_from(self.stage.ways().saturating_add(1)).unwrap_or(u64::MAX);
-        self.stage
-            .limits
-            .iter()
-            .fold(entry::ENTRY_BYTES, |sum, limit| {
-                let state = match limit.algorithm {
-                    Algorithm::Concurrency => concurrency::most_bytes(limit.quotas().1),
-                    _ => Rule::new(limit, limit.quota).most_bytes(),
-                };
-                let record = state.saturating_add(entry::RECORD_BYTES);
-                sum.saturating_add(entry::GROUP_BYTES)
-                    .saturating_add(record.saturating_mul(records))
-            })
+        let bans = entry::ENTRY_BYTES.saturating_add(self.stage.bans.group_bytes());
+        self.stage.limits.iter().fold(bans, |sum, limit| {
+            let state = match limit.algorithm {
+                Algorithm::Concurrency => concurrency::most_bytes(limit.quotas().1),
+                _ => Rule::new(limit, limit.quota).most_bytes(),
+            };
+            let record = state.saturating_add(entry::RECORD_BYTES);
+            sum.saturating_add(entry::GROUP_BYTES)
+                .saturating_add(record.saturating_mul(records))
+        })
     }
 
     fn visit_of(self, tag: u64, now: u64) -> Visit {
@@ -384,6 +446,9 @@ impl<'p> Table<'p> {
         let most = usize::try_from(self.entry_bytes()).unwrap_or(usize::MAX);
         if new.len() > most {
             let mut ids = Vec::new();
+            if self.stage.bans.is_used() {
+                ids.push(entry::BANS);
+            }
             for limit in &self.stage.limits {
                 ids.push(limit.id(limit.quota));
             }
@@ -391,6 +456,15 @@ impl<'p> Table<'p> {
         }
         evicted
     }
+}
+
+/// Reads an entry; one that cannot be read in full is told.
+fn read<S: Outside>(store: &mut S, name: &[u8], out: &mut Vec<u8>) -> Result<Cas, Reason> {
+    let cas = load(store, name, out)?;
+    if !entry::is_sound(out) {
+        store.table(TableEvent::Unreadable);
+    }
+    Ok(cas)
 }
 
 /// Judges one limit on a copy of the client's state.
@@ -463,9 +537,22 @@ fn ahead(
         until_ms: rule.lease_until(now),
         used: slot.counts.total(rule),
         remaining: slot.counts.remaining(rule),
+        more_ms: more_ms(slot, rule, now),
         quota: due.quota,
     });
     Some(Outcome::Admitted { mark })
+}
+
+/// When there is more than now; nothing: all is there.
+fn more_ms(slot: &Slot, rule: Rule, now: u64) -> Option<u64> {
+    // More than there is: it says until when that is so. More than there can be: all is there.
+    let more = slot.counts.remaining(rule).saturating_add(1);
+    let more = u32::try_from(more).unwrap_or(u32::MAX);
+    if more > rule.capacity() {
+        return None;
+    }
+    let exhausted = slot.counts.clone().admit(rule, now, more).err()?;
+    Some(exhausted.until_ms)
 }
 
 fn judge(slot: &mut Slot, due: &Due<'_>, rule: Rule, now: u64) -> Outcome {

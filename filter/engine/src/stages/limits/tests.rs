@@ -386,6 +386,34 @@ fn bans_follow_repeated_excess() {
     assert_eq!(step(72_001).0, Some(Reason::RateLimited));
 }
 
+/// How many requests are in flight is as much the upstream's doing as the client's.
+#[test]
+fn refusals_of_requests_in_flight_lead_to_no_ban() {
+    for in_flight in [true, false] {
+        let mut one = limit("a", 1, if in_flight { 0 } else { 10 * SECOND });
+        if in_flight {
+            one.algorithm = Algorithm::Concurrency;
+        }
+        let mut stage = stage(4, vec![one]);
+        let signal = Signal {
+            cause: Cause::Limits,
+            points: false,
+            penalty: Penalty::sample(1, 10 * SECOND, 60 * SECOND),
+        };
+        stage.bans.learn(&signal.penalty, false);
+        stage.bans.signals.push(signal);
+        let mut store = MemoryStore::default();
+        let reasons = [0, 1, 2].map(|now| reason(&ask(&stage, &facts(1), &mut store, now)));
+        let last = if in_flight {
+            Reason::RateLimited
+        } else {
+            Reason::Banned
+        };
+        assert_eq!(reasons[0], None);
+        assert_eq!(reasons[2], Some(last), "{in_flight}");
+    }
+}
+
 /// Whether somebody is banned cannot be told: refused where something enforces, else only reported.
 #[test]
 fn bans_that_cannot_be_read_refuse() {
@@ -528,7 +556,7 @@ fn phases_and_conditions_choose_limits() {
             length: None,
         };
         let facts = Facts {
-            subject: subject.map(|name| (0, name)),
+            subject: subject.map(|name| (&b"idp"[..], name)),
             ..of(method)
         };
         let (mut charges, mut found) = (Charges::default(), Findings::default());
@@ -570,7 +598,7 @@ fn broken_entries_are_started_afresh() {
     for client in 0..60 {
         admits(&stage, client % 12, &mut store, u64::from(client));
     }
-    let key = b"pl2:0000";
+    let key = b"pl3:0000";
     let mut good = Vec::new();
     store.load(key, &mut good).unwrap();
     assert!(good.len() > 200);

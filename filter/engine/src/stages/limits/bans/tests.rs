@@ -4,8 +4,11 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 
+use super::super::entry;
+use super::super::{Charges, Limit, LimitStage, Worker};
 use super::*;
-use crate::env::{Cas, MemoryStore, StoreError};
+use crate::env::{Cas, CounterStore, MemoryStore, StoreError};
+use crate::finding::Findings;
 use crate::units::{Monotonic, Span, UnixTime};
 
 const SECRET: [u8; 16] = *b"0123456789abcdef";
@@ -19,7 +22,7 @@ fn v4(client: u32) -> IpAddr {
 fn facts<'a>(client: IpAddr, route: &'a [u8], subject: Option<&'a [u8]>) -> Facts<'a> {
     Facts {
         route,
-        subject: subject.map(|name| (0, name)),
+        subject: subject.map(|name| (&b"idp"[..], name)),
         ..Facts::of(client)
     }
 }
@@ -40,15 +43,34 @@ fn who(scope: Scope, client: u32) -> Identity {
     identity(scope, &facts(v4(client), b"all", Some(b"alice"))).unwrap()
 }
 
-fn one_set() -> Bans {
-    Bans {
-        sets: 1,
+/// Sets of a table that is promised to hold so many bans.
+fn stage(sets: u32, count: u32) -> LimitStage {
+    let bans = Bans {
+        count,
+        sets,
+        clients: true,
+        subjects: true,
         ..Bans::default()
+    };
+    LimitStage {
+        sets,
+        bans,
+        hash_key: SECRET,
+        ..LimitStage::default()
     }
 }
 
-fn strike<S: CounterStore>(
-    bans: &Bans,
+fn usual() -> LimitStage {
+    stage(DEFAULT_SETS, DEFAULT_COUNT)
+}
+
+/// The fullest that a set may be.
+fn one_set() -> LimitStage {
+    stage(1, DEFAULT_COUNT)
+}
+
+fn strike<S: Outside>(
+    bans: &LimitStage,
     penalty: &Penalty,
     client: u32,
     store: &mut S,
@@ -60,26 +82,27 @@ fn strike<S: CounterStore>(
         points: 1,
         monitor: false,
     };
-    match bans.strike(who(penalty.scope, client), excess, &mut env(store, now)) {
+    match Table::new(bans).strike(who(penalty.scope, client), excess, &mut env(store, now)) {
         Ok(Struck::Banned { wait_ms, .. }) => Some(wait_ms),
         Ok(Struck::Noted) => None,
         Err(reason) => panic!("{reason:?}"),
     }
 }
 
-fn stands<S: CounterStore>(
-    bans: &Bans,
+fn stands<S: Outside>(
+    bans: &LimitStage,
     scope: Scope,
     facts: &Facts<'_>,
     store: &mut S,
     now: u64,
 ) -> Stands {
     let who = Who::new(&SECRET, facts).unwrap();
-    bans.look(&who, scope, &mut env(store, now)).unwrap()
+    let looked = Table::new(bans).look(&who, scope, &mut env(store, now));
+    looked.unwrap().0
 }
 
 /// Milliseconds that a client is still banned for.
-fn left<S: CounterStore>(bans: &Bans, client: u32, store: &mut S, now: u64) -> Option<u64> {
+fn left<S: Outside>(bans: &LimitStage, client: u32, store: &mut S, now: u64) -> Option<u64> {
     let facts = facts(v4(client), b"all", None);
     let standing = stands(bans, Scope::Client, &facts, store, now).enforced;
     standing.map(|standing| standing.wait_ms)
@@ -91,7 +114,7 @@ fn bans_escalate_and_are_forgotten_one_by_one() {
     penalty.escalate = 4;
     penalty.max = Span { ms: 10 * MINUTE };
     penalty.decay = Span { ms: 60 * MINUTE };
-    let bans = Bans::default();
+    let bans = usual();
     let mut store = MemoryStore::default();
     let mut now = 1000;
     let mut ban = |gap: u64| {
@@ -120,7 +143,7 @@ fn bans_escalate_and_are_forgotten_one_by_one() {
 #[test]
 fn excesses_count_within_their_window_and_by_rule() {
     let penalty = Penalty::sample(3, MINUTE, MINUTE);
-    let bans = Bans::default();
+    let bans = usual();
     let mut store = MemoryStore::default();
     let mut strikes = |times: &[u64]| {
         let banned: Vec<bool> = times
@@ -139,14 +162,15 @@ fn excesses_count_within_their_window_and_by_rule() {
             points,
             monitor: false,
         };
-        let struck = bans.strike(who(Scope::Client, 1), excess, &mut env(&mut store, 5));
+        let struck =
+            Table::new(&bans).strike(who(Scope::Client, 1), excess, &mut env(&mut store, 5));
         assert_eq!(struck != Ok(Struck::Noted), banned, "rule {rule}");
     }
 }
 
 #[test]
 fn a_scope_says_whom_a_ban_stops() {
-    let bans = Bans::default();
+    let bans = usual();
     let v6 = |net, host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, net, host, 0, 0, 1));
     let alice = Some(&b"alice"[..]);
     let here = facts(v6(1, 1), b"a", alice);
@@ -168,7 +192,9 @@ fn a_scope_says_whom_a_ban_stops() {
             monitor: false,
         };
         let who = identity(scope, &here).unwrap();
-        bans.strike(who, excess, &mut env(&mut store, 0)).unwrap();
+        Table::new(&bans)
+            .strike(who, excess, &mut env(&mut store, 0))
+            .unwrap();
         let looks = [here, neighbour, elsewhere, stranger].map(|facts| {
             [Scope::Client, Scope::Subject].iter().any(|phase| {
                 let stands = stands(&bans, *phase, &facts, &mut store, 1).enforced;
@@ -183,7 +209,7 @@ fn a_scope_says_whom_a_ban_stops() {
 
 #[test]
 fn what_is_monitored_stops_nobody_and_is_seen() {
-    let (bans, penalty) = (Bans::default(), Penalty::sample(1, MINUTE, MINUTE));
+    let (bans, penalty) = (usual(), Penalty::sample(1, MINUTE, MINUTE));
     let mut store = MemoryStore::default();
     let excess = |monitor| Excess {
         penalty: &penalty,
@@ -192,13 +218,15 @@ fn what_is_monitored_stops_nobody_and_is_seen() {
         monitor,
     };
     let who = who(Scope::Client, 1);
-    bans.strike(who, excess(true), &mut env(&mut store, 0))
+    Table::new(&bans)
+        .strike(who, excess(true), &mut env(&mut store, 0))
         .unwrap();
     let facts = facts(v4(1), b"all", None);
     let seen = stands(&bans, Scope::Client, &facts, &mut store, 1);
     assert!(seen.enforced.is_none() && seen.monitored.is_some());
     // It does not stand in the way of a true one, nor raises its level.
-    bans.strike(who, excess(false), &mut env(&mut store, 1))
+    Table::new(&bans)
+        .strike(who, excess(false), &mut env(&mut store, 1))
         .unwrap();
     let seen = stands(&bans, Scope::Client, &facts, &mut store, 2);
     assert!(seen.enforced.is_some() && seen.monitored.is_some());
@@ -246,7 +274,8 @@ fn a_full_set_keeps_the_bans_that_last_longest() {
             points: 1,
             monitor: false,
         };
-        let struck = bans.strike(who(Scope::Client, client), excess, &mut env(store, 1));
+        let struck =
+            Table::new(&bans).strike(who(Scope::Client, client), excess, &mut env(store, 1));
         matches!(struck, Ok(Struck::Banned { dropped: true, .. }))
     };
     // Bans push out counts, and no count pushes out a ban.
@@ -271,28 +300,55 @@ fn a_full_set_keeps_the_bans_that_last_longest() {
     assert_eq!(banned(&mut store), left_over);
     let most = usize::try_from(bans.memory_bytes()).unwrap();
     assert!(store.len() == 1 && store.bytes() <= most);
+    assert!(most <= 1000, "{most}");
 }
 
 #[test]
 fn memory_is_flat_and_a_table_holds_what_it_promises() {
-    let bans = Bans {
-        sets: Bans::sets_for(1000),
-        ..Bans::default()
-    };
-    assert!(bans.capacity() >= 1000, "{}", bans.capacity());
     let penalty = Penalty::sample(1, MINUTE, MINUTE);
-    let mut store = MemoryStore::default();
-    for client in 0..1000 {
-        strike(&bans, &penalty, client, &mut store, 0);
+    for sets in [Bans::sets_for(1000), 256, 512, 1024, 4096] {
+        let bans = stage(sets, 1000);
+        assert!(bans.bans.capacity() >= 1000, "{}", bans.bans.capacity());
+        let mut store = MemoryStore::default();
+        for client in 0..1000 {
+            strike(&bans, &penalty, client, &mut store, 0);
+        }
+        let held = (0..1000).filter(|client| left(&bans, *client, &mut store, 1).is_some());
+        assert_eq!(held.count(), 1000, "{sets} sets");
+        for client in 0..50_000 {
+            strike(&bans, &penalty, client, &mut store, u64::from(client));
+        }
+        assert!(store.len() <= usize::try_from(sets).unwrap());
+        assert!(store.bytes() <= usize::try_from(bans.memory_bytes()).unwrap());
     }
-    let held = (0..1000).filter(|client| left(&bans, *client, &mut store, 1).is_some());
-    assert_eq!(held.count(), 1000);
-    for client in 0..50_000 {
-        strike(&bans, &penalty, client, &mut store, u64::from(client));
+    assert_eq!(Bans::sets_for(DEFAULT_COUNT), 2048);
+}
+
+/// A set that is to hold `mean` records meets more than its ways in less than five cases of ten million.
+#[test]
+fn ways_follow_from_what_a_set_is_promised_for() {
+    let more = |mean: f64, ways: u8| {
+        let mut term = (-mean).exp();
+        let mut rest = 0.0;
+        for count in 1..200_u32 {
+            term *= mean / f64::from(count);
+            if count > u32::from(ways) {
+                rest += term;
+            }
+        }
+        rest
+    };
+    for (promised, ways) in (1_u32..).zip(WAYS) {
+        let mean = f64::from(promised);
+        assert!(more(mean, ways) < 5e-7, "{promised}");
+        assert!(more(mean, ways - 1) > 5e-7, "{promised}: one less would do");
+        assert_eq!(stage(1, promised).bans.ways(), usize::from(ways));
     }
-    assert!(store.len() <= usize::try_from(bans.sets).unwrap());
-    assert!(store.bytes() <= usize::try_from(bans.memory_bytes()).unwrap());
-    assert_eq!(Bans::sets_for(16_384), DEFAULT_SETS);
+    assert_eq!(stage(1, 9999).bans.ways(), MOST_WAYS);
+    assert_eq!(
+        (stage(0, 0).bans.ways(), stage(0, 0).bans.capacity()),
+        (9, 0)
+    );
 }
 
 #[test]
@@ -304,7 +360,7 @@ fn broken_values_are_taken_for_none_and_written_anew() {
         strike(&bans, &penalty, client, &mut store, 50);
         strike(&bans, &penalty, client % 10, &mut store, 51);
     }
-    let key = bans.table().name(0);
+    let key = crate::sets::Sets::new(*b"pl", entry::LAYOUT, 1).name(0);
     let mut good = Vec::new();
     store.load(&key, &mut good).unwrap();
     assert!(good.len() > 300);
@@ -340,8 +396,132 @@ fn broken_values_are_taken_for_none_and_written_anew() {
     assert_eq!(strike(&bans, &penalty, 1, &mut store, 6), Some(MINUTE));
 }
 
+/// A store that keeps what it is told of the table.
+#[derive(Default)]
+struct Watched {
+    store: MemoryStore,
+    told: Vec<TableEvent>,
+}
+
+impl Outside for Watched {
+    fn worker(&mut self) -> &mut Worker {
+        self.store.worker()
+    }
+
+    fn table(&mut self, event: TableEvent) {
+        self.told.push(event);
+    }
+}
+
+impl CounterStore for Watched {
+    fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
+        self.store.load(key, out)
+    }
+
+    fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError> {
+        self.store.compare_and_swap(key, value, cas)
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_a_ban_that_had_to_go() {
+    let bans = one_set();
+    let penalty = Penalty::sample(1, MINUTE, MINUTE);
+    let mut watched = Watched::default();
+    strike(&bans, &penalty, 1, &mut watched, 5);
+    assert_eq!(left(&bans, 1, &mut watched, 6), Some(MINUTE - 1));
+    assert_eq!(watched.told, [], "nothing is wrong");
+    let key = crate::sets::Sets::new(*b"pl", entry::LAYOUT, 1).name(0);
+    let mut good = Vec::new();
+    watched.load(&key, &mut good).unwrap();
+    let kind = good.len() - RECORD_BYTES + 6;
+    let bad: [&[u8]; 4] = [
+        // A record of no kind, half a record, half a group, another layout.
+        &[&good[..kind], &[9], &good[kind + 1..]].concat(),
+        &[&good[..17], &[0, 12], &good[19..31]].concat(),
+        &good[..20],
+        b"\x02of another layout",
+    ];
+    for bad in bad {
+        let mut watched = Watched::default();
+        watched.compare_and_swap(&key, bad, Cas::ABSENT).unwrap();
+        assert_eq!(left(&bans, 1, &mut watched, 6), None);
+        assert_eq!(watched.told, [TableEvent::Unreadable], "{bad:?}");
+        // The next excess writes it anew.
+        strike(&bans, &penalty, 1, &mut watched, 7);
+        watched.told.clear();
+        assert_eq!(left(&bans, 1, &mut watched, 7), Some(MINUTE));
+        assert_eq!(watched.told, []);
+    }
+    for client in 2..=32 {
+        strike(&bans, &penalty, client, &mut watched, 8);
+    }
+    assert_eq!(watched.told, []);
+    strike(&bans, &penalty, 33, &mut watched, 8);
+    assert_eq!(watched.told, [TableEvent::BanDropped]);
+    let by_hand = Table::new(&bans).ban(who(Scope::Client, 34), MINUTE, &mut env(&mut watched, 8));
+    assert_eq!(by_hand.unwrap().level, 1);
+    assert_eq!(watched.told, [TableEvent::BanDropped; 2]);
+}
+
+/// Limits and bans in one entry: neither loses what the other writes, and both are read at once.
+#[test]
+fn bans_and_counts_share_an_entry() {
+    let mut bans = one_set();
+    bans.limits.push(Limit::sample(b"a", 100, MINUTE));
+    let penalty = Penalty::sample(1, MINUTE, MINUTE);
+    let mut store = MemoryStore::default();
+    let admits = |client: u32, store: &mut MemoryStore, now: u64| {
+        let facts = facts(v4(client), b"all", None);
+        let (mut charges, mut found) = (Charges::default(), Findings::default());
+        let mut env = env(store, now);
+        let checked = bans.check(
+            Phase::Client,
+            &facts,
+            false,
+            &mut env,
+            &mut charges,
+            &mut found,
+        );
+        checked.map_err(|denial| denial.reason)
+    };
+    assert_eq!(admits(1, &mut store, 1), Ok(()));
+    // Somebody whom no limit has met.
+    strike(&bans, &penalty, 2, &mut store, 2).unwrap();
+    assert_eq!(admits(2, &mut store, 3), Err(Reason::Banned));
+    for client in 10..40 {
+        assert_eq!(admits(client, &mut store, 4), Ok(()), "evictions of counts");
+    }
+    assert_eq!(admits(2, &mut store, 5), Err(Reason::Banned));
+    let mut admitted = 0;
+    while admits(39, &mut store, 6).is_ok() {
+        admitted += 1;
+    }
+    assert!((70..100).contains(&admitted), "{admitted}");
+    assert_eq!(admits(39, &mut store, 6), Err(Reason::RateLimited));
+    for client in 100..120 {
+        strike(&bans, &penalty, client, &mut store, 7);
+    }
+    assert_eq!(admits(39, &mut store, 8), Err(Reason::RateLimited), "kept");
+    let lifted = Table::new(&bans).lift(who(Scope::Client, 2), &mut env(&mut store, 9));
+    assert_eq!(lifted.unwrap(), Held::default());
+    assert_ne!(admits(2, &mut store, 10), Err(Reason::Banned));
+    assert_eq!(store.len(), 1);
+    assert!(store.bytes() <= usize::try_from(bans.memory_bytes()).unwrap());
+    // When all has ended, nothing is left of it.
+    let later = 2 * 86_400_000;
+    assert_eq!(admits(200, &mut store, later), Ok(()));
+    assert!(store.bytes() < 100, "{}", store.bytes());
+}
+
 /// A store that several workers share.
 struct Shared<'a>(&'a Mutex<MemoryStore>);
+
+impl Outside for Shared<'_> {
+    fn worker(&mut self) -> &mut Worker {
+        panic!("bans need no worker of their own")
+    }
+}
 
 impl CounterStore for Shared<'_> {
     fn load(&mut self, key: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
@@ -381,6 +561,16 @@ fn of_racing_workers_one_begins_a_ban_and_it_holds_for_all() {
 #[test]
 fn a_failing_store_is_an_error() {
     struct Broken;
+    impl Outside for Broken {
+        fn worker(&mut self) -> &mut Worker {
+            panic!("bans need no worker of their own")
+        }
+    }
+    impl Outside for Dead {
+        fn worker(&mut self) -> &mut Worker {
+            panic!("bans need no worker of their own")
+        }
+    }
     impl CounterStore for Broken {
         fn load(&mut self, _: &[u8], out: &mut Vec<u8>) -> Result<Cas, StoreError> {
             out.clear();
@@ -407,8 +597,8 @@ fn a_failing_store_is_an_error() {
         monitor: false,
     };
     let who = who(Scope::Client, 1);
-    let contended = bans.strike(who, excess, &mut env(&mut Broken, 0));
+    let contended = Table::new(&bans).strike(who, excess, &mut env(&mut Broken, 0));
     assert_eq!(contended, Err(Reason::CountersContended));
-    let dead = bans.strike(who, excess, &mut env(&mut Dead, 0));
+    let dead = Table::new(&bans).strike(who, excess, &mut env(&mut Dead, 0));
     assert_eq!(dead, Err(Reason::CountersUnavailable));
 }

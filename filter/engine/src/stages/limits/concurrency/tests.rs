@@ -457,7 +457,7 @@ fn broken_entries_are_decisions() {
         let mut proxy = Proxy::new(MemoryStore::default());
         let mut worker = Worker::default();
         let mut held = proxy.takes(&stage, &mut worker, 1).unwrap();
-        for key in [&b"pv1:live"[..], b"pl2:0000"] {
+        for key in [&b"pv1:live"[..], b"pl3:0000"] {
             let mut value = Vec::new();
             let cas = proxy.store.load(key, &mut value).unwrap();
             assert!(!value.is_empty(), "the names of keys have changed");

@@ -203,7 +203,7 @@ fn who_was_verified() {
     let claims = [Some(b"\"a".to_vec()), None];
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let known = Facts {
-        subject: Some((0, b"s")),
+        subject: Some((b"idp", b"s")),
         api_key: true,
         claims: &claims,
         ..Facts::of(client)
@@ -238,7 +238,7 @@ fn who_was_verified() {
     }
     // Another provider's subject of the same name is somebody else; a subject is no API key.
     let other = Facts {
-        subject: Some((1, b"s")),
+        subject: Some((b"other", b"s")),
         ..known
     };
     let of = |part: KeyPart, facts: &Facts<'_>| hash(&SECRET, &[part], Missing::Usual, facts);

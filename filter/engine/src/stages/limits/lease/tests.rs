@@ -235,7 +235,7 @@ fn the_store_is_asked_once_a_lease() {
         assert!(admits(&stage, &mut store, &mut worker, 1_000_000, 7).is_some());
         let mut value = Vec::new();
         for set in 0..16_u8 {
-            let name = alloc::format!("pl2:{set:04x}");
+            let name = alloc::format!("pl3:{set:04x}");
             let mut one = Vec::new();
             store.load(name.as_bytes(), &mut one).unwrap();
             value.extend(one);
@@ -350,4 +350,56 @@ fn leases_of_a_policy_that_is_gone_are_forgotten() {
     assert_eq!(worker.leases.over(1_022_000, 9).len(), 1);
     assert_eq!(worker.count_leases(1_031_000), (0, 0));
     assert!(worker.leases.over(1_031_000, 9).is_empty());
+}
+
+/// Who is served from a lease is told when more is there, as others are: never too early.
+#[test]
+fn a_leased_request_is_told_when_more_is_there() {
+    for algorithm in [
+        Algorithm::SlidingWindow,
+        Algorithm::FixedWindow,
+        Algorithm::TokenBucket,
+    ] {
+        let mut leased = limit(algorithm, 60, 60_000, 10);
+        leased.telling.shown = crate::stages::limits::Shown::Always;
+        leased.telling.legacy = true;
+        let stage = stage(vec![leased]);
+        let (mut store, mut worker) = (MemoryStore::default(), Worker::default());
+        let number = |charges: &Charges, field: &str| {
+            let fields = stage.answer(charges);
+            let (_, value) = fields.iter().find(|(name, _)| *name == field).unwrap();
+            let text = String::from_utf8(value.clone()).unwrap();
+            text.parse::<u64>().unwrap()
+        };
+        let told = |charges: &Charges| {
+            let fields = stage.answer(charges);
+            assert!(fields.iter().any(|(name, value)| {
+                *name == "ratelimit" && value.windows(3).any(|part| part == b";t=")
+            }));
+            (
+                number(charges, "x-ratelimit-remaining"),
+                number(charges, "x-ratelimit-reset"),
+            )
+        };
+        let mut last = (0, 0, 0);
+        for step in 0..24_u64 {
+            let now = 1_000_000 + 20 * step;
+            let charges = admits(&stage, &mut store, &mut worker, now, 1).unwrap();
+            let (remaining, reset) = told(&charges);
+            assert_eq!(remaining, 59 - step, "{algorithm:?}");
+            last = (now, remaining, reset);
+        }
+        let (now, remaining, reset) = last;
+        assert!(worker.leases.counted().0 >= 1, "some were leased");
+        assert!((1..=64).contains(&reset), "{algorithm:?}: {reset}");
+        // A worker that has no lease asks the store when the time has come.
+        let later = now + 1000 * reset;
+        with(&mut store, &mut worker, later, |env| {
+            stage.return_leases(env)
+        });
+        let charges = admits(&stage, &mut store, &mut Worker::default(), later, 1).unwrap();
+        // Of a bucket's lease that went back, what may have been refilled meanwhile did not come back.
+        let lost = u64::from(algorithm == Algorithm::TokenBucket);
+        assert!(told(&charges).0 + 1 + lost > remaining, "{algorithm:?}");
+    }
 }
