@@ -11,6 +11,8 @@ use palisade_tests::upstream::Upstream;
 pub(crate) const JWT_KEY: &str = "demo-jwt-key-demo-jwt-key-demo-jwt-key-0";
 pub(crate) const SESSION_KEY: &str = "demo-session-key-demo-session-key-demo-0";
 
+pub(crate) const FLEET_KEY: &str = "demo-fleet-key-demo-fleet-key-demo-fleet";
+
 /// The filter as shipped; built once per test binary.
 pub(crate) fn module() {
     static BUILT: OnceLock<()> = OnceLock::new();
@@ -30,6 +32,7 @@ pub(crate) fn shipped(name: &str, upstream: &Upstream) -> Setup {
     setup.environment = vec![
         ("PALISADE_JWT_KEY".to_owned(), JWT_KEY.to_owned()),
         ("PALISADE_SESSION_KEY".to_owned(), SESSION_KEY.to_owned()),
+        ("PALISADE_FLEET_KEY".to_owned(), FLEET_KEY.to_owned()),
     ];
     setup
 }

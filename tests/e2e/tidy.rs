@@ -100,11 +100,16 @@ fn every_source_file_says_what_it_is() {
     }
 }
 
-/// The shop policy inside the Envoy configurations is the one in `examples/policies`.
+/// The policies inside the Envoy configurations are those in `examples/policies`.
 #[test]
 fn the_policy_in_the_envoy_configurations_is_the_example() {
-    let policy = read("examples/policies/shop.yaml");
-    for name in ["body", "edge", "tls"] {
+    for (name, example) in [
+        ("body", "shop"),
+        ("edge", "shop"),
+        ("tls", "shop"),
+        ("fleet", "fleet"),
+    ] {
+        let policy = read(&format!("examples/policies/{example}.yaml"));
         let config = read(&format!("envoy/{name}.yaml"));
         let indented: String = policy
             .lines()
@@ -112,7 +117,7 @@ fn the_policy_in_the_envoy_configurations_is_the_example() {
             .collect();
         assert!(
             config.contains(&indented),
-            "envoy/{name}.yaml holds another policy than examples/policies/shop.yaml"
+            "envoy/{name}.yaml holds another policy than examples/policies/{example}.yaml"
         );
     }
 }

@@ -224,6 +224,14 @@ struct Consulting {
     then: Option<(Wait, Held)>,
 }
 
+impl Consulting {
+    /// What to wait for, and where to go on then.
+    fn wait(mut self, question: Question) -> (Wait, Next) {
+        self.service = question.service;
+        (Wait::Fleet(question), Next::Fleet(Box::new(self)))
+    }
+}
+
 /// What the body phase needs of the head.
 #[derive(Debug)]
 struct Held {
@@ -945,13 +953,7 @@ impl Engine {
                     revoke: held.revoke.and_then(|revocable| revocable.passed),
                     then: None,
                 };
-                let suspended = Suspended {
-                    next: Next::Fleet(Box::new(consulting)),
-                    pass,
-                    charges,
-                    report,
-                };
-                return Verdict::Need(Wait::Fleet(question), suspended);
+                return suspend(consulting.wait(question), pass, charges, report);
             }
             Ok(None) => Ok(()),
             Err(denial) => Err(denial),
@@ -968,7 +970,7 @@ impl Engine {
     )]
     fn resume_fleet<S: Outside>(
         &self,
-        mut consulting: Consulting,
+        consulting: Consulting,
         answer: Answer<'_>,
         pass: Pass,
         mut charges: Charges,
@@ -996,27 +998,14 @@ impl Engine {
         );
         let mut judged = match gate(self.mode_of_limits(route), consulted) {
             Ok(Some(Some(question))) => {
-                consulting.service = question.service;
-                let suspended = Suspended {
-                    next: Next::Fleet(Box::new(consulting)),
-                    pass,
-                    charges,
-                    report,
-                };
-                return Verdict::Need(Wait::Fleet(question), suspended);
+                return suspend(consulting.wait(question), pass, charges, report);
             }
             Ok(_) => Ok(()),
             Err(denial) => Err(denial),
         };
         if judged.is_ok() {
             if let Some((wait, held)) = consulting.then {
-                let suspended = Suspended {
-                    next: Next::Body(held),
-                    pass,
-                    charges,
-                    report,
-                };
-                return Verdict::Need(wait, suspended);
+                return suspend((wait, Next::Body(held)), pass, charges, report);
             }
             if let Some(credential) = &consulting.revoke {
                 let found = &mut report.findings;
@@ -1258,7 +1247,7 @@ impl Engine {
                     revoke,
                     then: None,
                 };
-                Some((Wait::Fleet(question), Next::Fleet(Box::new(consulting))))
+                Some(consulting.wait(question))
             }
             (judged @ (Judged::AwaitsBody(_) | Judged::AwaitsFleet(_, Some(_))), Some(route)) => {
                 let tokens = &self.policy.tokens;
@@ -1285,7 +1274,7 @@ impl Engine {
                             revoke: None,
                             then: Some((wait, held)),
                         };
-                        Some((Wait::Fleet(question), Next::Fleet(Box::new(consulting))))
+                        Some(consulting.wait(question))
                     }
                     Judged::AwaitsBody(wait) => Some((wait, Next::Body(held))),
                     Judged::AwaitsFleet(_, None) | Judged::AwaitsForToken(_) | Judged::Passed => {
@@ -1307,15 +1296,8 @@ impl Engine {
             }
             _ => None,
         };
-        if let Some((wait, next)) = waits {
-            let report = self.report(head, client, seen);
-            let suspended = Suspended {
-                next,
-                pass,
-                charges,
-                report,
-            };
-            return Verdict::Need(wait, suspended);
+        if let Some(waits) = waits {
+            return suspend(waits, pass, charges, self.report(head, client, seen));
         }
         self.answer(&charges, &mut pass.edits);
         if !charges.reserved.is_empty() {
@@ -1433,6 +1415,16 @@ struct Seen {
 fn is_attack(inspected: &Result<(), Denial>) -> bool {
     let denial = inspected.as_ref().err();
     denial.is_some_and(|denial| denial.reason == Reason::Injection)
+}
+
+fn suspend((wait, next): (Wait, Next), pass: Pass, charges: Charges, report: Report) -> Verdict {
+    let suspended = Suspended {
+        next,
+        pass,
+        charges,
+        report,
+    };
+    Verdict::Need(wait, suspended)
 }
 
 /// Lets a refusal stand, or drops it because it is only to be reported (its finding was pushed).

@@ -1,17 +1,21 @@
 //! A rate limit service for the end-to-end tests: limitador over Redis, behind Envoy's protocol.
 //!
 //! `ratelimit-engine --listen 127.0.0.1:0 --redis redis://127.0.0.1:6379 --domain edge --limit fleet=100/3600`
-//! prints `listening ADDRESS`. `--fault garbage|late|never` answers so instead.
+//! prints `listening ADDRESS`. `--fault garbage|late|never|twice` answers so instead. `--stock FILE` reads limits as Limitador's
+//! server does (JSON), and judges by its call: all descriptors of a request at once, checked first and counted after.
 //!
-//! **In:** descriptors of the entries `limit` and `key`. **Out:** over the limit or not, and when it starts afresh.
+//! **In:** descriptors of the entries `limit` and `key`. **Out:** over the limit or not, and when it starts afresh (the stock server
+//! tells neither that nor of which descriptor it speaks).
 //! **Invariant:** exact under concurrency, with any number of engines over one Redis: of limitador's calls only the reservation
 //! checks and counts in one step. A reservation is held to the end of its window and never committed: a commit
 //! counts before it releases, and who asks in between is refused without need.
 
 use std::collections::HashMap;
-use std::future::pending;
+use std::convert::Infallible;
+use std::future::{Ready, pending, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -27,9 +31,13 @@ use limitador::storage::AsyncStorage;
 use limitador::storage::redis::AsyncRedisStorage;
 use limitador::{AsyncRateLimiter, AsyncRateLimiterBuilder};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http, tokio_stream};
+use tonic::server::{Grpc, NamedService, ServerStreamingService};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
 
 /// Longer than any window of a test.
 const HOLD: Duration = Duration::from_secs(30 * 86_400);
@@ -42,11 +50,86 @@ enum Fault {
     Garbage,
     Late,
     Never,
+    Twice,
 }
 
 struct Engine {
     limiter: Arc<AsyncRateLimiter>,
     fault: Option<Fault>,
+    stock: bool,
+}
+
+fn answer(over: bool, statuses: Vec<DescriptorStatus>) -> RateLimitResponse {
+    let overall = if over { Code::OverLimit } else { Code::Ok };
+    RateLimitResponse {
+        overall_code: overall.into(),
+        statuses,
+        ..RateLimitResponse::default()
+    }
+}
+
+/// Answers a call that has one answer with two, the second against the first.
+#[derive(Clone)]
+struct Twice;
+
+impl NamedService for Twice {
+    const NAME: &'static str = "envoy.service.ratelimit.v3.RateLimitService";
+}
+
+impl Service<http::Request<Body>> for Twice {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        Box::pin(async {
+            let mut grpc = Grpc::new(ProstCodec::<RateLimitResponse, RateLimitRequest>::default());
+            Ok(grpc.server_streaming(Both, request).await)
+        })
+    }
+}
+
+struct Both;
+
+type Answers = tokio_stream::Iter<std::array::IntoIter<Result<RateLimitResponse, Status>, 2>>;
+
+impl ServerStreamingService<RateLimitRequest> for Both {
+    type Response = RateLimitResponse;
+    type ResponseStream = Answers;
+    type Future = Ready<Result<Response<Answers>, Status>>;
+
+    fn call(&mut self, _: Request<RateLimitRequest>) -> Self::Future {
+        let both = [Ok(answer(false, Vec::new())), Ok(answer(true, Vec::new()))];
+        ready(Ok(Response::new(tokio_stream::iter(both))))
+    }
+}
+
+impl Engine {
+    /// As Limitador's own server does.
+    async fn stock(
+        &self,
+        request: RateLimitRequest,
+    ) -> Result<Response<RateLimitResponse>, Status> {
+        let mut descriptors = Vec::new();
+        for descriptor in request.descriptors {
+            let entries = descriptor.entries.into_iter();
+            descriptors.push(entries.map(|entry| (entry.key, entry.value)).collect());
+        }
+        let mut context = Context::default();
+        context.list_binding("descriptors".into(), descriptors);
+        let domain = request.domain.as_str().into();
+        let hits = u64::from(request.hits_addend.max(1));
+        let judged = self
+            .limiter
+            .check_rate_limited_and_update(&domain, &context, hits)
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(answer(judged.limited, Vec::new())))
+    }
 }
 
 #[tonic::async_trait]
@@ -60,7 +143,10 @@ impl RateLimitService for Engine {
             Some(Fault::Garbage) => return Ok(Response::new(RateLimitResponse::default())),
             Some(Fault::Late) => tokio::time::sleep(LATE).await,
             Some(Fault::Never) => pending().await,
-            None => {}
+            Some(Fault::Twice) | None => {}
+        }
+        if self.stock {
+            return self.stock(request).await;
         }
         let mut statuses = Vec::new();
         for descriptor in request.descriptors {
@@ -108,20 +194,15 @@ impl RateLimitService for Engine {
         let over = statuses
             .iter()
             .any(|status| status.code == i32::from(Code::OverLimit));
-        let overall = if over { Code::OverLimit } else { Code::Ok };
-        Ok(Response::new(RateLimitResponse {
-            overall_code: overall.into(),
-            statuses,
-            ..RateLimitResponse::default()
-        }))
+        Ok(Response::new(answer(over, statuses)))
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut listen: SocketAddr = "127.0.0.1:0".parse()?;
-    let (mut redis, mut domain, mut limits, mut fault) =
-        (None, String::from("edge"), Vec::new(), None);
+    let (mut redis, mut domain, mut limits, mut fault, mut stock) =
+        (None, String::from("edge"), Vec::new(), None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments
@@ -132,11 +213,13 @@ async fn main() -> Result<()> {
             "--redis" => redis = Some(value),
             "--domain" => domain = value,
             "--limit" => limits.push(value),
+            "--stock" => stock = Some(value),
             "--fault" => {
                 fault = Some(match value.as_str() {
                     "garbage" => Fault::Garbage,
                     "late" => Fault::Late,
                     "never" => Fault::Never,
+                    "twice" => Fault::Twice,
                     other => bail!("no fault `{other}`"),
                 });
             }
@@ -184,15 +267,25 @@ async fn main() -> Result<()> {
         );
         limiter.add_limit(limit);
     }
+    if let Some(path) = &stock {
+        let text = std::fs::read_to_string(path).context("--stock")?;
+        let listed: Vec<Limit> = serde_json::from_str(&text).context("--stock")?;
+        for limit in listed {
+            limiter.add_limit(limit);
+        }
+    }
     let incoming = TcpIncoming::bind(listen)?.with_nodelay(Some(true));
     println!("listening {}", incoming.local_addr()?);
-    let service = RateLimitServiceServer::new(Engine {
-        limiter: Arc::new(limiter),
-        fault,
-    });
-    Server::builder()
-        .add_service(service)
-        .serve_with_incoming(incoming)
-        .await?;
+    let mut server = Server::builder();
+    let router = if matches!(fault, Some(Fault::Twice)) {
+        server.add_service(Twice)
+    } else {
+        server.add_service(RateLimitServiceServer::new(Engine {
+            limiter: Arc::new(limiter),
+            fault,
+            stock: stock.is_some(),
+        }))
+    };
+    router.serve_with_incoming(incoming).await?;
     Ok(())
 }

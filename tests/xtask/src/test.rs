@@ -115,7 +115,7 @@ pub(crate) fn limits(arguments: &[&str]) -> Result<()> {
         .join("target/palisade.wasm")
         .is_file()
     {
-        crate::wasm_build()?;
+        wasm_build()?;
     }
     palisade_tests::envoy::install()?;
     crate::ratelimit::build()?;

@@ -15,17 +15,34 @@ pub const PENDING: usize = 1024;
 /// Places of a key in the table of hits.
 const PROBES: usize = 16;
 
+/// Failures in a row after which a service is not asked for a while: an outage costs a time-out to some requests, not to all.
+const MANY: u8 = 3;
+/// How long. One request asks then, and the others go on without while it waits.
+pub(super) const REST_MS: u64 = 1_000;
+
+/// Services of a policy at most.
+const MOST_SERVICES: usize = 64;
+
 /// The memory of one worker.
 #[derive(Debug, Default)]
 pub struct Memory {
     denied: Vec<Denied>,
     pending: Vec<Option<Asked>>,
-    /// Services that did not answer last, a bit each.
-    down: u64,
+    /// How each service does, by its index; who is not there has not failed.
+    health: Vec<Health>,
     /// Calls without an answer that can be read, since they were last taken.
     failures: u32,
     /// When each service is told next.
     next_ms: Vec<u64>,
+}
+
+/// How a service does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Health {
+    /// Calls in a row without an answer that can be read.
+    failed: u8,
+    /// Until when nobody waits for it, once they were [`MANY`].
+    rests_until_ms: u64,
 }
 
 /// A refusal that is remembered.
@@ -130,7 +147,27 @@ impl Memory {
 
     /// Whether a service did not answer last.
     pub(super) fn is_down(&self, service: usize) -> bool {
-        self.down & bit(service) != 0
+        self.health
+            .get(service)
+            .is_some_and(|health| health.failed > 0)
+    }
+
+    /// Whether a request may wait for a service. After [`MANY`] failures nobody does for [`REST_MS`], then one, with this
+    /// time-out, to see whether it is back.
+    pub(super) fn may_ask(&mut self, service: usize, now: u64, timeout_ms: u32) -> bool {
+        let Some(health) = self.health.get_mut(service) else {
+            return true;
+        };
+        let longest = REST_MS.saturating_add(u64::from(timeout_ms));
+        let left = health.rests_until_ms.saturating_sub(now);
+        // More than it can be: the clock was set back.
+        if health.failed >= MANY && (1..=longest).contains(&left) {
+            return false;
+        }
+        if health.failed >= MANY {
+            health.rests_until_ms = now.saturating_add(longest);
+        }
+        true
     }
 
     /// Calls without an answer that can be read, since the last time.
@@ -139,19 +176,28 @@ impl Memory {
     }
 
     /// Notes whether a service answered; whether that is news.
-    pub(super) fn answered(&mut self, service: usize, answered: bool) -> bool {
-        let before = self.down;
+    pub(super) fn answered(&mut self, service: usize, answered: bool, now: u64) -> bool {
         if answered {
-            self.down &= !bit(service);
-        } else {
-            self.down |= bit(service);
-            self.failures = self.failures.saturating_add(1);
+            let known = self.health.get_mut(service);
+            return known.is_some_and(|health| core::mem::take(health).failed > 0);
         }
-        before != self.down
+        self.failures = self.failures.saturating_add(1);
+        if self.health.len() <= service {
+            // A policy has 32 limits at most, and no more services.
+            let length = service.saturating_add(1).min(MOST_SERVICES);
+            self.health.resize(length, Health::default());
+        }
+        let Some(health) = self.health.get_mut(service) else {
+            return false;
+        };
+        let news = health.failed == 0;
+        health.failed = health.failed.saturating_add(1);
+        health.rests_until_ms = now.saturating_add(REST_MS);
+        news
     }
 }
 
-fn bit(service: usize) -> u64 {
-    // A policy has 32 limits at most, and no more services.
+/// Bit of a service in a set of them.
+pub(super) fn bit(service: usize) -> u64 {
     1_u64.wrapping_shl(u32::try_from(service).unwrap_or(0))
 }

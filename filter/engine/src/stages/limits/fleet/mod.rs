@@ -6,6 +6,7 @@
 //! last, when nothing else speaks against the request: once a request and service, with all limits it counts. A client that it
 //! refuses is refused here until its counter starts afresh, but no longer than a window, and its request is given
 //! back here. No answer, a late one and one that cannot be read are the same: the limit's policy decides, and the event says so.
+//! After three of them in a row nobody waits for a second, then one request asks again: an outage holds up few, not all.
 //! **Source:** `envoy.service.ratelimit.v3.RateLimitService`.
 //! **Cost:** `sync`: a call-out for each admitted request. `async`: none; see [`memory`].
 
@@ -26,6 +27,8 @@ mod memory;
 mod tests;
 mod wire;
 
+#[cfg(test)]
+use memory::REST_MS;
 pub use memory::{Memory, PENDING};
 pub use wire::MAX_ANSWER_BYTES;
 
@@ -285,15 +288,26 @@ impl LimitStage {
         found: &mut Findings,
     ) -> Result<Option<Question>, Denial> {
         let mut refused = None;
+        let (mut known, mut rests) = (0_u64, 0_u64);
         for asked in core::mem::take(&mut charges.fleet) {
             let Some((limit, fleet, service)) = self.fleet_of(asked.limit) else {
                 continue;
             };
+            let (used, quota) = (asked.used, asked.quota);
             if service.delivery == Delivery::Sync && enforce && !limit.monitor {
-                charges.fleet.push(asked);
+                let bit = memory::bit(fleet.service);
+                if known & bit == 0 {
+                    known |= bit;
+                    let may = memory.may_ask(fleet.service, env.now.0, service.timeout_ms);
+                    rests |= if may { 0 } else { bit };
+                }
+                if rests & bit == 0 {
+                    charges.fleet.push(asked);
+                } else {
+                    alone(&mut refused, limit, quota, used, service, found);
+                }
                 continue;
             }
-            let (used, quota) = (asked.used, asked.quota);
             if !memory.keep(asked) || memory.is_down(fleet.service) {
                 alone(&mut refused, limit, quota, used, service, found);
             }
@@ -328,7 +342,7 @@ impl LimitStage {
             }
         }
         let answer = message.and_then(wire::answer);
-        memory.answered(service, answer.is_some());
+        memory.answered(service, answer.is_some(), env.now.0);
         let mut refused = None;
         match answer {
             None => {
@@ -413,7 +427,7 @@ impl LimitStage {
             memory.deny(report.limit, report.key, now.saturating_add(wait_ms));
         }
         memory
-            .answered(report.question.service, answered)
+            .answered(report.question.service, answered, now)
             .then_some(answered)
     }
 

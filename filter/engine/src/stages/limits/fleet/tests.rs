@@ -281,13 +281,16 @@ fn without_an_answer_the_policy_decides() {
             assert_eq!(refused.reason, Reason::RateLimited);
             assert_eq!(header(&refused, "retry-after"), Some(&b"60"[..]));
         }
-        assert_eq!(worker.memory.take_failures(), 5);
+        // The last two asked nobody.
+        assert_eq!(worker.memory.take_failures(), 3);
+        worker.now += REST_MS;
         assert_eq!(worker.ask(1, Some(OK)), Ok(()), "it is back");
 
         let mut worker = Worker::new(stage(&[4], Delivery::Sync, OnFailure::Deny));
         let refused = worker.ask(1, garbage).unwrap_err();
         assert_eq!(refused.reason, Reason::FleetUnavailable);
         assert_eq!(worker.used(1), 0);
+        worker.now += REST_MS;
 
         let mut worker = Worker::new(stage(&[4], Delivery::Sync, OnFailure::Allow));
         for _ in 0..4 {
@@ -296,6 +299,53 @@ fn without_an_answer_the_policy_decides() {
         }
         // The table here still counts.
         assert!(matches!(worker.begin(1), Asks::Refused(_)));
+    }
+}
+
+#[test]
+fn an_outage_holds_up_few_requests() {
+    let mut worker = Worker::new(stage(&[100, 100], Delivery::Sync, OnFailure::Deny));
+    let asks = |worker: &mut Worker| match worker.begin(1) {
+        Asks::Service(_, charges) => Some(charges),
+        Asks::Nobody => panic!("nobody decides"),
+        Asks::Refused(denial) => {
+            assert_eq!(denial.reason, Reason::FleetUnavailable);
+            None
+        }
+    };
+    // One that is under way when the others fail.
+    let early = asks(&mut worker).unwrap();
+    for _ in 0..3 {
+        let charges = asks(&mut worker).unwrap();
+        assert!(worker.end(charges, None).is_err());
+    }
+    assert!(asks(&mut worker).is_none());
+    worker.now += REST_MS - 1;
+    assert!(asks(&mut worker).is_none());
+    // One sees whether it is back; nobody waits beside it.
+    worker.now += 1;
+    let first = asks(&mut worker).unwrap();
+    assert!(asks(&mut worker).is_none());
+    worker.now += 250;
+    assert!(worker.end(first, None).is_err());
+    worker.now += REST_MS - 1;
+    assert!(asks(&mut worker).is_none());
+    // Who went away without an answer keeps the next from asking for its time-out and a rest.
+    worker.now += 1;
+    let gone = asks(&mut worker).unwrap();
+    worker.now += REST_MS + 249;
+    assert!(asks(&mut worker).is_none());
+    worker.now += 1;
+    assert!(asks(&mut worker).is_some());
+    drop(gone);
+    // A clock that is set back keeps nobody from asking for long.
+    worker.now = 5;
+    assert!(asks(&mut worker).is_some());
+    assert!(asks(&mut worker).is_none());
+    // Any answer is the end of it.
+    assert_eq!(worker.end(early, Some(OK)), Ok(()));
+    for _ in 0..3 {
+        assert!(asks(&mut worker).is_some());
     }
 }
 
