@@ -40,6 +40,13 @@ pub(super) const STAR: u32 = 1 << 15;
 pub(super) const PIPE: u32 = 1 << 17;
 /// `$`.
 pub(super) const DOLLAR: u32 = 1 << 16;
+/// `.`
+pub(super) const DOT: u32 = 1 << 18;
+/// `_`.
+pub(super) const SCORE: u32 = 1 << 19;
+
+/// Classes without which a value is a name, a number or a word: only detectors of names look at it.
+pub(super) const LOUD: u32 = !(DOT | SCORE);
 
 /// What may hide other bytes.
 pub(super) const ENCODED: u32 = PERCENT | AMP | BACKSLASH | WIDE;
@@ -57,6 +64,8 @@ const fn class(byte: u8) -> u32 {
         b'=' | b'!' | b'^' | b'?' => OPERATOR,
         b'*' => STAR,
         b'$' => DOLLAR,
+        b'.' => DOT,
+        b'_' => SCORE,
         b';' => SHELL,
         b'|' => SHELL | PIPE,
         b'/' => SLASH,
@@ -132,6 +141,12 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
 /// The rest from `at`, empty past the end.
 pub(super) fn rest(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or(&[])
+}
+
+/// At most `length` bytes from `at` on.
+pub(super) fn part(bytes: &[u8], at: usize, length: usize) -> &[u8] {
+    let tail = rest(bytes, at);
+    tail.get(..length).unwrap_or(tail)
 }
 
 /// Whether `bytes` has `word` (lower case) at `at`, ASCII case ignored.

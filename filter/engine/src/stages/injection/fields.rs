@@ -49,7 +49,7 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
     // A payload in a segment starts where its segment starts.
     if let Some(odd) = path
         .iter()
-        .position(|&byte| classes(&[byte]) & !bytes::SLASH != 0)
+        .position(|&byte| classes(&[byte]) & bytes::LOUD & !bytes::SLASH != 0)
     {
         let start = path
             .get(..odd)

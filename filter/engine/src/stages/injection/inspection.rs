@@ -2,7 +2,7 @@
 //!
 //! **In:** values with their place. **Out:** findings, and the denial at the threshold.
 //! **Invariant:** an exception takes a hit out before it scores; scratch buffers are reused, empty until something is encoded.
-//! **Cost:** a plain value costs one class look-up a byte and nothing else.
+//! **Cost:** a plain value costs one class look-up a byte; one with dots or underscores, a look at its ends.
 
 use alloc::vec::Vec;
 
@@ -54,7 +54,7 @@ pub(crate) enum Encoding {
 }
 
 /// Classes of the bytes of base64 that are not plain (a form turns `+` into a blank).
-const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR;
+const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR | bytes::SCORE;
 
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
@@ -96,6 +96,8 @@ pub(crate) struct Inspection<'a> {
     blocks: bool,
     /// Every value is looked at, whatever the verdict.
     all: bool,
+    /// What is looked at is the name of a file.
+    is_file: bool,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
@@ -127,6 +129,7 @@ impl<'a> Inspection<'a> {
             outer: 0,
             blocks: false,
             all: false,
+            is_file: false,
             watch: None,
         }
     }
@@ -143,6 +146,13 @@ impl<'a> Inspection<'a> {
         self.is_name = true;
         self.value(place, name, raw, encoding);
         self.is_name = false;
+    }
+
+    /// Looks at the name of a file that somebody sends.
+    pub(crate) fn file(&mut self, place: Place, name: &[u8], raw: &[u8]) {
+        self.is_file = true;
+        self.value(place, name, raw, Encoding::Plain);
+        self.is_file = false;
     }
 
     /// Looks at one value; once the verdict is clear, at no further one.
@@ -208,6 +218,9 @@ impl<'a> Inspection<'a> {
         let custom = !self.stage.patterns.is_empty();
         // `http:2130706433` has no byte that is not plain.
         if seen == 0 && !custom && !bytes::has_at(raw, 0, b"http:") {
+            if detectors::packed(raw) {
+                self.view(place, name, raw, seen);
+            }
             self.base64(place, name, raw);
             return Natural {
                 seen,
@@ -295,6 +308,7 @@ impl<'a> Inspection<'a> {
         spend(self.steps, view.len());
         let mut looked_at = View::new(place, name, view, seen);
         looked_at.is_name = self.is_name;
+        looked_at.is_file = self.is_file;
         detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
         self.report(place, name, view, &hits);
         self.patterns(place, name, view);

@@ -133,7 +133,7 @@ fn part(part: &[u8], inspection: &mut Inspection<'_>) -> bool {
     let disposition = Disposition::read(disposition);
     let name = disposition.name;
     inspection.value(Place::Body, name, name, Encoding::Plain);
-    inspection.value(Place::Body, name, disposition.filename, Encoding::Plain);
+    inspection.file(Place::Body, name, disposition.filename);
     let file = dispositions == 1 && !folded && !disposition.odd && !disposition.filename.is_empty();
     if !file {
         inspection.value(Place::Body, name, content, Encoding::Plain);

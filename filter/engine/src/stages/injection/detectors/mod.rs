@@ -5,13 +5,17 @@
 //! **Cost:** one pass for words; then what the detectors that have reason to look spend.
 
 mod address;
+mod code;
 mod crlf;
 mod java;
 mod jndi;
 mod ldap;
 mod node;
 mod nosql;
+mod objects;
 mod php;
+mod php_words;
+mod prototype;
 mod rfi;
 mod scanner;
 mod shell;
@@ -21,6 +25,7 @@ mod ssrf;
 mod ssti;
 mod traversal;
 mod triggers;
+mod upload;
 mod url;
 mod words;
 mod xpath;
@@ -29,6 +34,7 @@ mod xxe;
 
 use alloc::vec::Vec;
 
+use super::bytes::LOUD;
 use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
 pub(super) use sql_tokens::Token;
@@ -49,12 +55,18 @@ pub(super) struct View<'a> {
     pub(super) name: &'a [u8],
     /// The view is of the name, not of the value.
     pub(super) is_name: bool,
+    /// The value is the name of a file that somebody sends.
+    pub(super) is_file: bool,
 }
 
 impl<'a> View<'a> {
     /// Reads the words of `bytes`, of the classes `classes`.
     pub(super) fn new(place: Place, name: &'a [u8], bytes: &'a [u8], classes: u32) -> Self {
-        let words = triggers::words(bytes);
+        let words = if classes & LOUD == 0 && !bytes::has_at(bytes, 0, b"http:") {
+            0
+        } else {
+            triggers::words(bytes)
+        };
         Self {
             bytes,
             classes,
@@ -62,24 +74,35 @@ impl<'a> View<'a> {
             place,
             name,
             is_name: false,
+            is_file: false,
         }
     }
 }
 
+/// Whether a value that is plain otherwise is a stream of objects in base64.
+pub(super) fn packed(value: &[u8]) -> bool {
+    objects::packed(value)
+}
+
 /// All detectors over one view.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    java::scan(view, steps, hits);
+    node::scan(view, steps, hits);
+    objects::scan(view, steps, hits);
+    php::scan(view, steps, hits);
+    prototype::scan(view, steps, hits);
+    ssrf::scan(view, steps, hits);
+    if view.classes & LOUD == 0 {
+        return;
+    }
     sqli::scan(view, tokens, steps, hits);
     crlf::scan(view, steps, hits);
-    java::scan(view, steps, hits);
     jndi::scan(view, steps, hits);
     ldap::scan(view, steps, hits);
-    node::scan(view, steps, hits);
     nosql::scan(view, steps, hits);
-    php::scan(view, steps, hits);
     rfi::scan(view, steps, hits);
     scanner::scan(view, steps, hits);
     shell::scan(view, steps, hits);
-    ssrf::scan(view, steps, hits);
     ssti::scan(view, steps, hits);
     traversal::scan(view, steps, hits);
     xpath::scan(view, steps, hits);

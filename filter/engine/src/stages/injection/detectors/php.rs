@@ -1,11 +1,644 @@
-//! PHP: code, calls that run code, variable functions, serialised objects.
+//! PHP: tags, calls that run code, variable functions, names in pieces, superglobals, settings, script uploads.
 //!
 //! **In:** a decoded value. **Out:** hits of class `php`.
+//! **Invariant:** a name is no hit: a call is one, at a place where code can stand (`code::in_sentence`), or a structure that only
+//! PHP has. What a sentence tells of is weak.
+//! **Source:** PHP manual: basic syntax, variable functions, variable variables, list of directives, supported wrappers.
+//! **Cost:** one pass over values with a word of PHP, a `$` or `<?`; every look around is bounded by a constant.
 
-use super::{Hits, View};
+use super::bytes::{
+    ANGLE, DOLLAR, LOUD, OPERATOR, PAREN, QUOTE, SCORE, byte, has_at, is_space, is_word, part,
+    rest, skip_space,
+};
+use super::code::{self, Arguments, Call, Gap};
+use super::php_words::{
+    self, COMMON, EXTENSIONS, GLOBALS, GLUE, MAYBE, SETTING, SETTINGS, SURE, TAG, TORN, WRAPPER,
+};
+use super::triggers::PHP;
+use super::{Class, Hits, Strength, View, upload};
 
-/// Words no pattern of this file can do without.
-pub(super) const WORDS: &[&[u8]] = &[];
+/// Bytes of a name or an index that are read.
+const REACH: usize = 48;
 
 /// Scans one value.
-pub(super) const fn scan(_view: &View<'_>, _steps: &mut u64, _hits: &mut Hits) {}
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
+    if upload::is_file_name(view)
+        && let Some(at) = upload::php(value)
+    {
+        hits.add(Class::Php, Strength::Decisive, at);
+        return;
+    }
+    let torn = classes & QUOTE != 0 && classes & PAREN != 0;
+    let tag = classes & ANGLE != 0 && classes & OPERATOR != 0;
+    let named = classes & SCORE != 0 && classes & PAREN != 0;
+    if classes & LOUD == 0 || (words & PHP == 0 && classes & DOLLAR == 0 && !torn && !tag && !named)
+    {
+        return;
+    }
+    super::spend(steps, value.len());
+    let mut at = 0;
+    let mut looks = 0_u16;
+    while let Some(&here) = value.get(at) {
+        let mut next = at.saturating_add(1);
+        let hit = match here {
+            b'<' if byte(value, next) == b'?' => tag_at(value, at),
+            b'[' | b'{' => bulletin(value, at),
+            b'$' => dollar(value, at, view.is_name),
+            b'(' => callee(value, at),
+            b'"' | b'\'' => string(value, at),
+            b'-' | 0xAD if matches!(byte(value, next), b'd' | b'D') => option(value, at),
+            _ if is_word(here) && code::starts(value, at) => {
+                let (end, key) = code::word(value, at);
+                next = end.max(next);
+                let kind = php_words::kind(key);
+                word(value, at, next, kind)
+            }
+            _ => None,
+        };
+        if let Some(strength) = hit {
+            hits.add(Class::Php, strength, at);
+            if strength == Strength::Decisive {
+                return;
+            }
+            looks = looks.saturating_add(1);
+            super::spend(steps, REACH);
+            if looks > 256 {
+                return;
+            }
+        }
+        at = next;
+    }
+}
+
+/// What a word of PHP is worth where it stands.
+fn word(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength> {
+    match kind {
+        SURE | COMMON | MAYBE | GLUE => function(value, start, end, kind),
+        SETTING | SETTINGS => setting(value, start, end, kind),
+        TAG | WRAPPER => wrapper(value, start, end),
+        _ => {
+            let name = value.get(start..end)?;
+            let extension = name.contains(&b'_')
+                && EXTENSIONS.iter().any(|first| {
+                    name.len() > first.len().saturating_add(1) && has_at(name, 0, first)
+                });
+            if extension {
+                function(value, start, end, SURE)
+            } else {
+                None
+            }
+        }
+    }
+}
+
+/// A call of a function.
+fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength> {
+    let Call {
+        gap,
+        arguments,
+        first,
+        mention,
+        ..
+    } = code::call(value, start, end)?;
+    let quoted = matches!(first, b'$' | b'"' | b'\'' | b'`' | b'@' | b'\\');
+    // A comment between a name and its bracket hides it: no sentence has one.
+    let hidden = gap == Gap::Odd && !is_space(byte(value, end));
+    if mention && !hidden {
+        return Some(Strength::Weak);
+    }
+    if matches!(kind, SURE | COMMON) {
+        return match (gap, arguments) {
+            _ if kind == COMMON && is_document(value) => Some(Strength::Weak),
+            (Gap::Blank, Arguments::Name | Arguments::Text) => Some(Strength::Weak),
+            (Gap::None, Arguments::Text) => Some(Strength::Suspicious),
+            _ => Some(Strength::Decisive),
+        };
+    }
+    if code::is_member(value, start) {
+        return Some(Strength::Weak);
+    }
+    if kind == GLUE {
+        return match arguments {
+            Arguments::None => Some(Strength::Decisive),
+            Arguments::Code if first == b'$' => Some(Strength::Decisive),
+            Arguments::Code if quoted => Some(Strength::Suspicious),
+            _ => None,
+        };
+    }
+    let name = value.get(start..end)?;
+    let title = name.first().is_some_and(u8::is_ascii_uppercase)
+        && name.iter().skip(1).all(u8::is_ascii_lowercase);
+    match (gap, arguments) {
+        (_, Arguments::Open) => None,
+        (Gap::Odd, Arguments::None | Arguments::Code | Arguments::Name) => Some(Strength::Decisive),
+        (Gap::None, Arguments::Code) => Some(Strength::Decisive),
+        (Gap::Blank, Arguments::Code) if quoted && !title => Some(Strength::Decisive),
+        // `File(s)`, `system(e)`: a plural.
+        (Gap::None, Arguments::Name) if !title && byte(value, end.saturating_add(2)) != b')' => {
+            Some(Strength::Decisive)
+        }
+        (Gap::None, Arguments::None) => Some(Strength::Suspicious),
+        _ => None,
+    }
+}
+
+/// A text of many lines, where C and its kin are quoted, too.
+fn is_document(value: &[u8]) -> bool {
+    super::bytes::tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) == 4
+}
+
+/// `<?php`, `<?=`, `<? echo`, and `<?` at the end of a value without blanks.
+fn tag_at(value: &[u8], at: usize) -> Option<Strength> {
+    let name = at.saturating_add(2);
+    let next = byte(value, name);
+    let found = if next == b'=' {
+        name.saturating_add(1) < value.len()
+    } else if next.is_ascii_alphabetic() {
+        let (end, key) = code::word(value, name);
+        match php_words::kind(key) {
+            TAG => true,
+            _ if has_at(value, name, b"xml") && end == name.saturating_add(3) => {
+                byte(value, skip_space(value, end)) == b':'
+            }
+            _ => is_statement(value, name),
+        }
+    } else if is_space(next) {
+        let start = skip_space(value, name);
+        let (_, key) = code::word(value, start);
+        php_words::kind(key) == TAG || is_statement(value, start)
+    } else {
+        (name >= value.len() && at > 0 && !value.contains(&b' ')) || is_statement(value, name)
+    };
+    found.then(|| {
+        if code::in_sentence(value, at) {
+            Strength::Weak
+        } else {
+            Strength::Decisive
+        }
+    })
+}
+
+/// Whether a statement of PHP starts at `at`.
+fn is_statement(value: &[u8], at: usize) -> bool {
+    let next = byte(value, at);
+    if matches!(next, b'$' | b'@' | b'`') {
+        return true;
+    }
+    let (end, key) = code::word(value, at);
+    if matches!(php_words::kind(key), SURE | COMMON | MAYBE | GLUE) {
+        return byte(value, code::gap(value, end).0) == b'(';
+    }
+    [
+        &b"echo"[..],
+        b"print",
+        b"include",
+        b"include_once",
+        b"require",
+        b"require_once",
+        b"if",
+        b"foreach",
+        b"while",
+        b"die",
+        b"exit",
+        b"return",
+        b"namespace",
+        b"function",
+    ]
+    .iter()
+    .any(|word| has_at(value, at, word) && !is_word(byte(value, at.saturating_add(word.len()))))
+}
+
+/// `[php]`, `[/php]`, `{php}`: tags of boards and of Smarty.
+fn bulletin(value: &[u8], at: usize) -> Option<Strength> {
+    let mut start = at.saturating_add(1);
+    if matches!(byte(value, start), b'/' | b'\\') {
+        start = start.saturating_add(1);
+    }
+    let close = if byte(value, at) == b'[' { b']' } else { b'}' };
+    let found = has_at(value, start, b"php") && byte(value, start.saturating_add(3)) == close;
+    found.then(|| {
+        if code::in_sentence(value, at) {
+            Strength::Weak
+        } else {
+            Strength::Decisive
+        }
+    })
+}
+
+/// Variables as functions, variable variables, superglobals.
+fn dollar(value: &[u8], at: usize, is_name: bool) -> Option<Strength> {
+    let mut start = at.saturating_add(1);
+    if at > 0 && byte(value, at.saturating_sub(1)) == b'$' {
+        return None;
+    }
+    for _ in 0..4 {
+        if byte(value, start) != b'$' {
+            break;
+        }
+        start = start.saturating_add(1);
+    }
+    let open = skip_space(value, start);
+    if byte(value, open) == b'{' {
+        return braces(value, at, start, open);
+    }
+    let first = byte(value, start);
+    if !(first.is_ascii_alphabetic() || first == b'_') {
+        return None;
+    }
+    let name = part(value, start, REACH);
+    let length = name
+        .iter()
+        .position(|&letter| !is_word(letter))
+        .unwrap_or(name.len());
+    let end = start.saturating_add(length);
+    let name = value.get(start..end)?;
+    let after = code::gap(value, end).0;
+    let indexed = matches!(byte(value, after), b'[' | b'{');
+    if GLOBALS
+        .iter()
+        .any(|global| name.eq_ignore_ascii_case(global))
+    {
+        let whole = is_name && at == 0 && end == value.len();
+        return Some(if whole || (indexed && !code::in_sentence(value, at)) {
+            Strength::Decisive
+        } else {
+            Strength::Weak
+        });
+    }
+    let (call_at, gap) = groups(value, end)?;
+    called(value, at, call_at, gap)
+}
+
+/// Skips indices (`[…]`, `{…}`, none of them empty) from `from` on; the place of the bracket of a call, and the gap before it.
+fn groups(value: &[u8], from: usize) -> Option<(usize, Gap)> {
+    let mut at = from;
+    for _ in 0..6 {
+        let (next, gap) = code::gap(value, at);
+        let close = match byte(value, next) {
+            b'(' => return Some((next, gap)),
+            b'[' => b']',
+            b'{' => b'}',
+            _ => return None,
+        };
+        let inner = part(value, next.saturating_add(1), REACH);
+        let length = inner.iter().position(|&byte| byte == close)?;
+        if length == 0 {
+            return None;
+        }
+        at = next.saturating_add(length).saturating_add(2);
+        // An index that holds an index: `$a[$b[1]]`.
+        if byte(value, at) == close {
+            at = at.saturating_add(1);
+        }
+    }
+    None
+}
+
+/// A call of what a variable holds. `$f(x)$` is mathematics, `$ACME (Acme)` a stock, `$list(name)` an array of Tcl, and in a
+/// password nothing closes or ends as in code.
+fn called(value: &[u8], at: usize, open: usize, gap: Gap) -> Option<Strength> {
+    let (arguments, end) = code::arguments(value, open);
+    let end = end?;
+    let tail = part(value, end, REACH);
+    let mut before = 0;
+    let formula = tail.iter().any(|&next| {
+        let open = core::mem::replace(&mut before, next) == b'$';
+        open && !(next.is_ascii_alphabetic() || matches!(next, b'_' | b'{' | b'$'))
+    }) || tail.last() == Some(&b'$');
+    let inner = code::gap(value, open.saturating_add(1)).0;
+    let name =
+        byte(value, inner).is_ascii_alphabetic() && byte(value, code::word(value, inner).0) != b'(';
+    let before = at.checked_sub(1).map_or(b' ', |at| byte(value, at));
+    let odd = is_word(before) || before == b'%' || is_word(byte(value, end));
+    let mention = code::in_sentence(value, at) || code::goes_on(value, end);
+    if mention
+        || formula
+        || name
+        || odd
+        || byte(value, inner) == b'{'
+        || arguments == Arguments::Text
+    {
+        return Some(Strength::Weak);
+    }
+    let whole = at <= 1 && end.saturating_add(1) >= value.len();
+    match gap {
+        Gap::Blank if !whole => Some(Strength::Weak),
+        _ => Some(Strength::Decisive),
+    }
+}
+
+/// `${…}`, with blanks or without.
+fn braces(value: &[u8], at: usize, sigil: usize, open: usize) -> Option<Strength> {
+    let inner = skip_space(value, open.saturating_add(1));
+    let first = byte(value, inner);
+    let odd = match first {
+        b'"' | b'\'' | b'$' | b'@' => true,
+        b'}' | 0 => return None,
+        _ => open > sigil && (is_word(first)),
+    };
+    if odd {
+        return Some(if code::in_sentence(value, at) {
+            Strength::Weak
+        } else {
+            Strength::Decisive
+        });
+    }
+    let tail = part(value, inner, REACH);
+    let length = tail.iter().position(|&byte| byte == b'}')?;
+    let after = inner.saturating_add(length).saturating_add(1);
+    let (open, gap) = groups(value, after)?;
+    called(value, at, open, gap)
+}
+
+/// `("system")(…)`, `(sy.(st).em)(…)`, `[system][0](…)`, `($f)(…)`: the bracket at `open` calls what stands before it.
+fn callee(value: &[u8], open: usize) -> Option<Strength> {
+    let before = code::last(value, open);
+    let commented = before == b'/' && has_at(value, open.saturating_sub(2), b"*/");
+    if !matches!(before, b')' | b']' | b'}' | b'"' | b'\'') && !commented {
+        return None;
+    }
+    let mut letters = [0_u8; 24];
+    let mut length = 0_usize;
+    let mut at = open;
+    let mut boundary = false;
+    let mut sigil = false;
+    let mut comment = false;
+    for _ in 0..64_u8 {
+        let Some(previous) = at.checked_sub(1) else {
+            boundary = true;
+            break;
+        };
+        at = previous;
+        let letter = byte(value, at);
+        if comment {
+            comment = !(letter == b'/' && byte(value, at.saturating_add(1)) == b'*');
+            continue;
+        }
+        match letter {
+            b'/' if at > 0 && byte(value, at.saturating_sub(1)) == b'*' => comment = true,
+            _ if is_word(letter) => {
+                // Behind the name there may be an index.
+                if length == 0 && letter.is_ascii_digit() {
+                    continue;
+                }
+                let Some(slot) = letters.get_mut(length) else {
+                    break;
+                };
+                *slot = letter.to_ascii_lowercase();
+                length = length.saturating_add(1);
+            }
+            b'.' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'' | b'@' => {}
+            b'$' => {
+                sigil = true;
+                break;
+            }
+            _ if is_space(letter) => {}
+            _ => {
+                boundary = true;
+                break;
+            }
+        }
+        if length > 3
+            && !is_word(byte(value, at.saturating_sub(1)))
+            && is_torn(letters.get(..length)?)
+        {
+            boundary = true;
+            break;
+        }
+    }
+    let quoted = matches!(
+        byte(value, code::gap(value, open.saturating_add(1)).0),
+        b'"' | b'\'' | b'$' | b'@'
+    );
+    let gap = byte(value, open.saturating_sub(1)) == b' ';
+    if sigil && matches!(before, b')' | b'/') && length > 0 && !gap {
+        return Some(Strength::Decisive);
+    }
+    let torn = boundary && is_torn(letters.get(..length)?);
+    if !torn || (gap && !quoted && before != b']' && before != b'}') || code::in_sentence(value, at)
+    {
+        return None;
+    }
+    Some(Strength::Decisive)
+}
+
+/// Whether `reversed` spells a function that runs something, from behind.
+fn is_torn(reversed: &[u8]) -> bool {
+    TORN.iter()
+        .any(|name| name.len() == reversed.len() && name.iter().rev().eq(reversed))
+}
+
+/// Serialised objects, and names that adjacent strings spell.
+fn string(value: &[u8], at: usize) -> Option<Strength> {
+    if let Some(key) = code::joined(value, at)
+        && matches!(php_words::kind(key), SURE | MAYBE)
+    {
+        return Some(Strength::Decisive);
+    }
+    None
+}
+
+/// `-d allow_url_include=1`, with the soft hyphen that some code pages turn into one.
+fn option(value: &[u8], at: usize) -> Option<Strength> {
+    let before = at.checked_sub(1).map_or(b' ', |at| byte(value, at));
+    if !is_space(before) && !matches!(before, b'?' | b'&' | b'+' | 0xC2) {
+        return None;
+    }
+    let start = skip_space(value, at.saturating_add(2));
+    let (end, key) = code::word(value, start);
+    let known = matches!(php_words::kind(key), SETTING | SETTINGS);
+    let equals = part(value, end, REACH)
+        .iter()
+        .position(|&letter| !is_word(letter) && letter != b'.')
+        .is_some_and(|step| byte(value, end.saturating_add(step)) == b'=');
+    (known && equals).then_some(Strength::Decisive)
+}
+
+/// `extension_dir=…` as a whole value.
+fn setting(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength> {
+    let mut end = end;
+    if kind == SETTINGS {
+        let tail = part(value, end, REACH);
+        let length = tail
+            .iter()
+            .position(|&letter| !is_word(letter) && letter != b'.')?;
+        if byte(value, end) != b'.' || length < 3 {
+            return None;
+        }
+        end = end.saturating_add(length);
+    }
+    let equals = skip_space(value, end);
+    if byte(value, equals) != b'=' || byte(value, equals.saturating_add(1)) == b'=' {
+        return None;
+    }
+    let whole =
+        start == 0 && super::bytes::tally(value.iter().filter(|&&byte| byte == b' ').take(4)) < 3;
+    Some(if whole {
+        Strength::Decisive
+    } else {
+        Strength::Weak
+    })
+}
+
+/// `php://input`, `phar://…`, `expect://id`, `ssh2.exec://…` where an address may start.
+fn wrapper(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+    let mut end = end;
+    if byte(value, end) == b'.' {
+        end = code::word(value, end.saturating_add(1)).0;
+    }
+    if !rest(value, end).starts_with(b"://") {
+        return None;
+    }
+    let before = start.checked_sub(1).map_or(b'=', |at| byte(value, at));
+    let leads = matches!(
+        before,
+        b'=' | b'"' | b'\'' | b'(' | b':' | b'|' | b'/' | b',' | b'['
+    );
+    let compressed = before == b'.' && has_at(value, start.saturating_sub(9), b"compress.");
+    Some(if leads || compressed {
+        Strength::Decisive
+    } else {
+        Strength::Weak
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Strength, hits_of};
+
+    fn is_decisive(value: &str) -> bool {
+        hits_of(value.as_bytes()).contains(&(Class::Php, Strength::Decisive))
+    }
+
+    #[test]
+    fn code_is_found_where_code_can_stand() {
+        for value in [
+            // Tags.
+            "<?php echo 1;",
+            "<?PHP\necho 1;",
+            "x<?=`id`?>",
+            "<? system($x) ?>",
+            "<?xml:echo 1;",
+            "img<?",
+            "{php}echo 1;{/php}",
+            "GIF89a<?php system($_GET[0]);",
+            // Calls.
+            "system('id')",
+            "\\system('id')",
+            "@system('id');",
+            "');system('id');//",
+            "1;phpinfo()",
+            "{${phpinfo()}}",
+            "|| phpinfo()",
+            "eval($_POST['x'])",
+            "eval(base64_decode('aWQ='))",
+            "file_put_contents/**/('a', 'b')",
+            "I do not mind gzinflate/*x*/()",
+            "exec  (whoami)",
+            "exec #x\n(whoami)",
+            "echo shell_exec('id');",
+            "print_r(scandir('.'))",
+            "array_map('system', ['id'])",
+            "posix_getegid()",
+            "sodium_crypto_box_keypair (",
+            "extract($_GET)",
+            "new ReflectionFunction('system')",
+            "<?php __HALT_COMPILER();",
+            // Names in pieces.
+            "('sys'.'tem')('id')",
+            "(sy.(st).em)('id')",
+            "\"system\"('id')",
+            "[system][0]('id')",
+            "(string)\"system\"('id')",
+            "$f = 'sys' . 'tem'; $f('id');",
+            "(/*x*/system/*y*/)/*z*/('id')",
+            "chr(115).chr(121)",
+            // Variables.
+            "$a('id')",
+            "$$b(2)",
+            "@$_[0]($_[1])",
+            "${'_GET'}[x]",
+            "$ {'a'}",
+            "${@$b}(12)",
+            "$x{0}(1)",
+            "Foo::$bar()",
+            "$foo->$bar()",
+            "$_GET['x']",
+            "$GLOBALS['x']",
+            // Settings and wrappers.
+            "-d allow_url_include=1 -d auto_prepend_file=php://input",
+            "opcache.preload=/tmp/x",
+            "extension_dir=/tmp",
+            "php://filter/convert.base64-encode/resource=index",
+            "phar:///tmp/a.jpg/x",
+            "expect://id",
+            "ssh2.exec://u:p@h/id",
+        ] {
+            assert!(
+                is_decisive(value),
+                "{value}: {:?}",
+                hits_of(value.as_bytes())
+            );
+        }
+    }
+
+    #[test]
+    fn talk_about_code_is_none() {
+        for value in [
+            "How do I use <?php echo $x; ?> here",
+            "Java, JavaScript, PHP: which language? phpinfo is handy",
+            "You can use file_get_contents() to read it.",
+            "I called `exec('ls')` and it hangs",
+            "phpinfo() is disabled on my host",
+            "The function \"system('x')\" returns the last line",
+            "In old versions, eval($code) was common",
+            "is $_GET['id'] safe?",
+            "please check $user['name'] first",
+            "richard.php@my-email.example",
+            "RootAndLeafOpenCamera.jpg",
+            "SprintForTheCause",
+            "System (2023)",
+            "File(s)",
+            "operating \"system\" (linux)",
+            "the system is down()",
+            "ecosystem()",
+            "exec (",
+            "a (b) (c)",
+            "§ 501(c)(3)",
+            "(555)(1234)",
+            "(foo)bar or foo(bar)",
+            "this is a \"dog\" (not a cat)",
+            "Hello ${name}, welcome back",
+            "${CLICK_URL}",
+            "$f(x)$ and $O(n)$",
+            "$f(2)=4$",
+            "$ACME (Acme Inc.) +2%",
+            "US$50 (about 45)",
+            "$(\"#id\").hide()",
+            "regex.exec(text)",
+            "db.system(1)",
+            "<?xml version=\"1.0\"?>",
+            "<?xpacket begin=\"?\"?>",
+            "var x = (a < b) ? c : d; // <?test comment",
+            "Is this x < y ? yes : no",
+            "#Oc%$st()_1Tg",
+            "$lr42(GG5hKM6m",
+            "set x $list(name)",
+            "memory_limit and max_execution_time are too low",
+            "my file: a (1).php",
+            "{\"array\":[\"php\",\"test\"]}",
+        ] {
+            assert!(
+                !is_decisive(value),
+                "{value}: {:?}",
+                hits_of(value.as_bytes())
+            );
+        }
+    }
+}

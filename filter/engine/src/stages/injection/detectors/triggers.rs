@@ -7,8 +7,8 @@
 use super::bytes::{folded, is_space};
 use super::words::{Key, Words};
 use super::{
-    crlf, java, jndi, ldap, node, nosql, php, rfi, scanner, shell, sql_tokens, ssrf, ssti, xpath,
-    xxe,
+    crlf, java, jndi, ldap, node, nosql, php_words, prototype, rfi, scanner, shell, sql_tokens,
+    ssrf, ssti, xpath, xxe,
 };
 
 /// A statement, a call or a name that SQL patterns are made of.
@@ -53,6 +53,8 @@ pub(super) const SSTI: u32 = 1 << 18;
 pub(super) const XPATH: u32 = 1 << 19;
 /// XML entities and inclusion.
 pub(super) const XXE: u32 = 1 << 20;
+/// Prototypes.
+pub(super) const PROTOTYPE: u32 = 1 << 21;
 
 const SCRIPTS: &[(&[u8], u32)] = &[
     (b"alert", SCRIPT),
@@ -176,7 +178,8 @@ static TABLE: Words<4096> = {
     table = all(table, ldap::WORDS, LDAP);
     table = all(table, node::WORDS, NODE);
     table = all(table, nosql::WORDS, NOSQL);
-    table = all(table, php::WORDS, PHP);
+    table = same(table, php_words::LIST, PHP);
+    table = all(table, prototype::WORDS, PROTOTYPE);
     table = all(table, rfi::WORDS, RFI);
     table = all(table, scanner::WORDS, SCANNER);
     table = all(table, ssrf::WORDS, SSRF);
