@@ -13,8 +13,9 @@ use crate::addition::Addition;
 use crate::budget::MAX_STEPS;
 use crate::env::{Connection, Env, Note, Outside, Step};
 use crate::finding::{Finding, Findings};
-use crate::policy::{EventLog, Mode, Policy, Route, RouteBody};
-use crate::request::body::{self, BodyKind};
+use crate::inflate::{Coding, Fault, inflate};
+use crate::policy::{BodyCompressed, BodyOver, EventLog, Mode, Policy, Route, RouteBody};
+use crate::request::body::{self, BodyKind, Coded};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
 use crate::stages::injection::{Explained, Here, Uses};
@@ -77,6 +78,8 @@ pub enum Wait {
         hold: bool,
         /// Bytes at most; more is answered by [`Answer::BodyTooLarge`].
         max: usize,
+        /// More is answered by [`Answer::BodyPrefix`] instead.
+        prefix: bool,
     },
     /// The keys of a provider, which its memory has noted as wanted.
     Keys {
@@ -123,6 +126,8 @@ impl Wait {
 pub enum Answer<'a> {
     /// The whole body.
     Body(&'a [u8]),
+    /// The beginning of a body that is longer than the bound, as much of it as the bound.
+    BodyPrefix(&'a [u8]),
     /// The body is longer than the bound.
     BodyTooLarge,
     /// The host did not deliver it.
@@ -153,6 +158,8 @@ pub enum BodySeen {
     None,
     /// It was inspected.
     Inspected,
+    /// Its beginning was inspected, the rest passed unseen.
+    Prefix,
     /// It passed unseen: gRPC, CONNECT, upgrade, event stream, or a streaming route.
     Streamed,
 }
@@ -237,10 +244,21 @@ impl Consulting {
 struct Held {
     route: usize,
     kind: BodyKind,
+    coding: Option<Coding>,
     /// Limits to judge by it.
     pending: Pending,
     /// What is revoked when it passes, and what when its body attacks.
     revoke: Option<Box<Revocable>>,
+}
+
+/// What the body phase is told of a body.
+#[derive(Debug, Clone, Copy)]
+struct Message<'a> {
+    kind: BodyKind,
+    coding: Option<Coding>,
+    bytes: &'a [u8],
+    /// It is all of it.
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -591,26 +609,39 @@ impl Engine {
             return Ok(Judged::Passed);
         };
         let mode = if hold { Mode::Enforce } else { Mode::Monitor };
-        if body::is_coded(head) {
+        let coding = self.coding(head);
+        let Ok(coding) = coding else {
             let reason = Reason::ContentTypeNotAllowed;
             let finding = Finding::new(Stage::Body, reason).rule(b"content-encoding");
             found.push(finding.place(b"header", b"content-encoding"));
             let mut denial = Denial::new(Stage::Body, reason);
-            let mut plain = Vec::new();
-            plain.extend_from_slice(b"identity");
-            denial.headers.push(("accept-encoding", plain));
+            let mut others = Vec::new();
+            others.extend_from_slice(match self.policy.body_compressed {
+                BodyCompressed::Inspect => b"gzip, deflate, identity",
+                BodyCompressed::Refuse => b"identity",
+            });
+            denial.headers.push(("accept-encoding", others));
             gate::<()>(mode, Err(denial))?;
             return Ok(Judged::Passed);
-        }
+        };
         if let Some(bytes) = body {
             // The credentials had to wait for it.
-            let kind = body::kind(head);
-            self.judge_body(&pending, kind, index, bytes, memory, env, charges, found)?;
+            let message = Message {
+                kind: body::kind(head),
+                coding,
+                bytes,
+                whole: true,
+            };
+            self.judge_body(&pending, message, index, memory, env, charges, found)?;
             return Ok(Judged::Passed);
         }
+        // Who counts by fields counts by all of them.
+        let prefix = self.policy.body_over == BodyOver::Prefix && !pending.needs_body();
         seen.pending = pending;
-        Ok(gate(mode, self.body_within_bound(head, hold, found))?
-            .map_or(Judged::Passed, Judged::AwaitsBody))
+        Ok(
+            gate(mode, self.body_within_bound(head, hold, prefix, found))?
+                .map_or(Judged::Passed, Judged::AwaitsBody),
+        )
     }
 
     /// Whether a stage looks at the body of a request, and then whether the head is held for it. `mode` is the
@@ -639,7 +670,7 @@ impl Engine {
         let mode = narrower(self.policy.mode, route.mode);
         let facts = asked.facts(Some(route), &Subject::Anonymous, &self.policy);
         let by_limits = self.policy.limits.concerns_body(&facts);
-        let holds = self.reads_body(mode, by_limits) == Some(true) && !body::is_coded(head);
+        let holds = self.reads_body(mode, by_limits) == Some(true) && self.coding(head).is_ok();
         (holds || self.policy.tokens.reads_body(&route.token)).then_some(self.policy.body_max)
     }
 
@@ -756,14 +787,26 @@ impl Engine {
         &self,
         head: &RequestHead<'_>,
         hold: bool,
+        prefix: bool,
         found: &mut Findings,
     ) -> Result<Wait, Denial> {
         let max = self.policy.body_max;
-        if body::declared_length(head).is_some_and(|length| length > max) {
+        if !prefix && body::declared_length(head).is_some_and(|length| length > max) {
             found.push(Finding::new(Stage::Body, Reason::BodyTooLarge));
             return Err(Denial::new(Stage::Body, Reason::BodyTooLarge));
         }
-        Ok(Wait::Body { hold, max })
+        Ok(Wait::Body { hold, max, prefix })
+    }
+
+    /// What has to be undone before a body can be read; `Err`: nobody here undoes it.
+    fn coding(&self, head: &RequestHead<'_>) -> Result<Option<Coding>, ()> {
+        match body::coded(head) {
+            Coded::Plain => Ok(None),
+            Coded::In(coding) if self.policy.body_compressed == BodyCompressed::Inspect => {
+                Ok(Some(coding))
+            }
+            Coded::In(_) | Coded::Otherwise => Err(()),
+        }
     }
 
     /// The same for credentials that cover the body: what streams cannot be shown to be what was signed.
@@ -779,7 +822,7 @@ impl Engine {
             found.push(Finding::new(Stage::Token, reason).rule(b"streamed"));
             return Err(Denial::new(Stage::Token, reason));
         }
-        self.body_within_bound(head, hold, found)
+        self.body_within_bound(head, hold, false, found)
     }
 
     /// Goes on after a wait.
@@ -844,7 +887,7 @@ impl Engine {
         let collected = if ends { Some(&[][..]) } else { resumed.body };
         let (body, replied) = match resumed.answer {
             Answer::Body(bytes) => (Ok(Some(bytes)), None),
-            Answer::BodyTooLarge => (Err(Reason::BodyTooLarge), None),
+            Answer::BodyTooLarge | Answer::BodyPrefix(_) => (Err(Reason::BodyTooLarge), None),
             Answer::BodyUnavailable => (Err(Reason::BodyUnavailable), None),
             Answer::Replied { status, body } if body.len() <= MAX_ANSWER_BYTES => {
                 let body = cut(body, MAX_ANSWER_BYTES);
@@ -913,24 +956,37 @@ impl Engine {
         env: &mut Env<'_, S>,
     ) -> Verdict {
         let judged = match answer {
-            Answer::Body(bytes) => {
-                report.body = BodySeen::Inspected;
-                let found = &mut report.findings;
-                self.judge_body(
-                    &held.pending,
-                    held.kind,
-                    held.route,
+            Answer::Body(bytes) | Answer::BodyPrefix(bytes) => {
+                let whole = matches!(answer, Answer::Body(_));
+                let message = Message {
+                    kind: held.kind,
+                    coding: held.coding,
                     bytes,
+                    whole,
+                };
+                let found = &mut report.findings;
+                let judged = self.judge_body(
+                    &held.pending,
+                    message,
+                    held.route,
                     memory,
                     env,
                     &mut charges,
                     found,
-                )
+                );
+                judged.map(|seen| report.body = seen).inspect_err(|_| {
+                    report.body = if whole {
+                        BodySeen::Inspected
+                    } else {
+                        BodySeen::Prefix
+                    };
+                })
             }
             other => {
                 let reason = match other {
                     Answer::BodyTooLarge => Reason::BodyTooLarge,
                     Answer::Body(_)
+                    | Answer::BodyPrefix(_)
                     | Answer::BodyUnavailable
                     | Answer::Keys { .. }
                     | Answer::Replied { .. }
@@ -981,6 +1037,7 @@ impl Engine {
         let message = match answer {
             Answer::Counted(message) => Some(message),
             Answer::Body(_)
+            | Answer::BodyPrefix(_)
             | Answer::BodyTooLarge
             | Answer::BodyUnavailable
             | Answer::Keys { .. }
@@ -1032,7 +1089,9 @@ impl Engine {
                 if !charges.reserved.is_empty() {
                     pass.settlement = Some(charges);
                 }
-                if !report.findings.as_slice().is_empty() || self.policy.events.log == EventLog::All
+                if !report.findings.as_slice().is_empty()
+                    || report.body == BodySeen::Prefix
+                    || self.policy.events.log == EventLog::All
                 {
                     pass.report = Some(report);
                 }
@@ -1060,7 +1119,7 @@ impl Engine {
         }
     }
 
-    /// The body phase: a whole body within the bound.
+    /// The body phase: a body within the bound, or as much of it. Tells what was seen of it.
     #[expect(
         clippy::too_many_arguments,
         reason = "facts of one request; a struct for them would have one user"
@@ -1068,23 +1127,31 @@ impl Engine {
     fn judge_body<S: Outside>(
         &self,
         pending: &Pending,
-        kind: BodyKind,
+        message: Message<'_>,
         route: usize,
-        bytes: &[u8],
         memory: &mut Memory,
         env: &mut Env<'_, S>,
         charges: &mut Charges,
         found: &mut Findings,
-    ) -> Result<(), Denial> {
+    ) -> Result<BodySeen, Denial> {
         env.enter(Step::Body);
         let policy = &self.policy;
         let Some(route) = policy.routes.get(route) else {
-            return Ok(());
+            return Ok(BodySeen::None);
         };
         let mode = narrower(policy.mode, route.mode);
         let limits_mode = narrower(mode, policy.stage_modes.limits);
         let watched = limits_mode == Mode::Monitor;
         let injection_mode = narrower(mode, policy.stage_modes.injection);
+        let mut plain = Vec::new();
+        let prefix = policy.body_over == BodyOver::Prefix && !pending.needs_body();
+        let read = self.plain(message, prefix, &mut plain, found);
+        let Some(Message {
+            kind, bytes, whole, ..
+        }) = gate(mode, read)?
+        else {
+            return Ok(BodySeen::None);
+        };
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
             env.enter(Step::BodyInjection);
             let mut steps = MAX_STEPS;
@@ -1093,7 +1160,11 @@ impl Engine {
                 route: &route.name,
                 now: env.wall,
             };
-            let inspected = stage.inspect_body(kind, bytes, here, &mut steps, found);
+            let inspected = if whole {
+                stage.inspect_body(kind, bytes, here, &mut steps, found)
+            } else {
+                stage.inspect_prefix(kind, bytes, here, &mut steps, found)
+            };
             found.excepted.count_into(&mut memory.exceptions);
             if is_attack(&inspected) {
                 let watched = injection_mode == Mode::Monitor;
@@ -1107,7 +1178,7 @@ impl Engine {
             let fields = Fields {
                 pairs: &pairs,
                 form: kind == BodyKind::Form,
-                length: u64::try_from(bytes.len()).ok(),
+                length: u64::try_from(message.bytes.len()).ok(),
             };
             if policy.limits.contradicted(pending, fields) {
                 let reason = Reason::MalformedBody;
@@ -1126,7 +1197,43 @@ impl Engine {
                 limits.check_pending(pending, fields, watched, env, charges, found),
             )?;
         }
-        Ok(())
+        Ok(if whole {
+            BodySeen::Inspected
+        } else {
+            BodySeen::Prefix
+        })
+    }
+
+    /// What a message stands for. `prefix`: what is longer than the bound is read as far as that.
+    fn plain<'a>(
+        &self,
+        message: Message<'a>,
+        prefix: bool,
+        plain: &'a mut Vec<u8>,
+        found: &mut Findings,
+    ) -> Result<Message<'a>, Denial> {
+        let Some(coding) = message.coding.filter(|_| !message.bytes.is_empty()) else {
+            return Ok(message);
+        };
+        let most = self.policy.body_max;
+        let whole = match inflate(coding, message.bytes, most, plain) {
+            Ok(()) => message.whole,
+            Err(Fault::TooLong) if prefix => false,
+            Err(Fault::Truncated) if !message.whole => false,
+            Err(fault) => {
+                let reason = match fault {
+                    Fault::TooLong => Reason::BodyTooLarge,
+                    Fault::Malformed | Fault::Truncated => Reason::MalformedBody,
+                };
+                found.push(Finding::new(Stage::Body, reason).rule(b"content-encoding"));
+                return Err(Denial::new(Stage::Body, reason));
+            }
+        };
+        Ok(Message {
+            bytes: plain,
+            whole,
+            ..message
+        })
     }
 
     /// An attack was recognised, by the findings from the place `before` on.
@@ -1176,6 +1283,12 @@ impl Engine {
         ) {
             (Some(stage), Some(route)) => {
                 let route = &route.name;
+                let mut plain = Vec::new();
+                let read = held.coding.map(|coding| {
+                    // As far as it goes: this judges nothing.
+                    let _ = inflate(coding, bytes, self.policy.body_max, &mut plain);
+                });
+                let bytes = if read.is_some() { &plain } else { bytes };
                 stage.explain_body(held.kind, bytes, Here { route, now })
             }
             _ => Explained::default(),
@@ -1263,6 +1376,8 @@ impl Engine {
                 let held = Held {
                     route,
                     kind: body::kind(head),
+                    // What cannot be undone was refused.
+                    coding: self.coding(head).unwrap_or_default(),
                     pending: core::mem::take(&mut seen.pending),
                     revoke,
                 };

@@ -18,6 +18,7 @@ pub mod budget;
 pub mod engine;
 pub mod env;
 pub mod finding;
+pub mod inflate;
 pub mod json;
 pub mod marks;
 pub mod operator;

@@ -55,6 +55,8 @@ pub(crate) enum Phase {
 pub(crate) struct Waiting {
     suspended: Suspended,
     max: usize,
+    /// Of a longer body the beginning is judged.
+    prefix: bool,
     since_ms: u64,
     body_seen: bool,
 }
@@ -62,8 +64,18 @@ pub(crate) struct Waiting {
 pub(crate) struct Watching {
     suspended: Suspended,
     max: usize,
+    prefix: bool,
     copy: Vec<u8>,
     too_large: bool,
+}
+
+/// What is told of the bytes of a body that were there, one more than the bound at most.
+fn answer(bytes: &[u8], max: usize, prefix: bool) -> Answer<'_> {
+    match bytes.get(..max).filter(|_| bytes.len() > max) {
+        None => Answer::Body(bytes),
+        Some(start) if prefix => Answer::BodyPrefix(start),
+        Some(_) => Answer::BodyTooLarge,
+    }
 }
 
 /// A held stream without a body callback for so long: the flag is missing.
@@ -256,22 +268,22 @@ impl Turn<'_> {
             verdict = match verdict {
                 Verdict::Allow(pass) => return self.let_pass(pass),
                 Verdict::Deny(refusal) => return Ok(self.refuse(refusal)),
-                Verdict::Need(Wait::Body { hold, max }, suspended) => match gathered {
+                Verdict::Need(Wait::Body { hold, max, prefix }, suspended) => match gathered {
                     Gathered::Whole { size, .. } => {
-                        let body = self.collected(size)?;
-                        if body.len() > max {
-                            self.go_on(suspended, Answer::BodyTooLarge, None)?
-                        } else {
-                            self.go_on(suspended, Answer::Body(body), None)?
-                        }
+                        let answer = answer(self.collected(size)?, max, prefix);
+                        self.go_on(suspended, answer, None)?
                     }
                     Gathered::Coming { seen, .. } => {
-                        return self.hold(suspended, max, seen, now_ms);
+                        return self.hold(suspended, (max, prefix), seen, now_ms);
                     }
-                    Gathered::Open if hold => return self.hold(suspended, max, false, now_ms),
+                    Gathered::Open if hold => {
+                        return self.hold(suspended, (max, prefix), false, now_ms);
+                    }
                     // The host was told to keep the body to itself: it would pass unseen.
                     Gathered::Gone if hold => return Err(HostError::BadResult),
-                    Gathered::Open | Gathered::Gone => return self.watch(suspended, max),
+                    Gathered::Open | Gathered::Gone => {
+                        return self.watch(suspended, max, prefix);
+                    }
                 },
                 Verdict::Need(Wait::Keys { provider, body }, suspended) => {
                     match self.hope_for_keys(provider, now_ms)? {
@@ -308,7 +320,7 @@ impl Turn<'_> {
     fn hold(
         &mut self,
         suspended: Suspended,
-        max: usize,
+        (max, prefix): (usize, bool),
         body_seen: bool,
         now_ms: Option<u64>,
     ) -> Result<Action, HostError> {
@@ -319,6 +331,7 @@ impl Turn<'_> {
         *self.phase = Phase::Held(Box::new(Waiting {
             suspended,
             max,
+            prefix,
             since_ms,
             body_seen,
         }));
@@ -326,11 +339,17 @@ impl Turn<'_> {
     }
 
     /// Lets the head go on and looks at a copy of the body as it passes.
-    fn watch(&mut self, mut suspended: Suspended, max: usize) -> Result<Action, HostError> {
+    fn watch(
+        &mut self,
+        mut suspended: Suspended,
+        max: usize,
+        prefix: bool,
+    ) -> Result<Action, HostError> {
         self.edit(suspended.take_edits())?;
         *self.phase = Phase::Watched(Box::new(Watching {
             suspended,
             max,
+            prefix,
             copy: Vec::new(),
             too_large: false,
         }));
@@ -379,10 +398,10 @@ impl Turn<'_> {
                 waiting.body_seen = true;
                 self.slot.bodies_arrive = true;
                 // The buffer is cumulative while the head is held.
-                if size > waiting.max {
+                if size > waiting.max && !waiting.prefix {
                     return self.finish_held(Answer::BodyTooLarge);
                 }
-                if !ends {
+                if !ends && size <= waiting.max {
                     return Action::Pause;
                 }
                 self.whole_body(size)
@@ -391,7 +410,14 @@ impl Turn<'_> {
             Phase::Watched(watching) => {
                 // The buffer is the chunk: nothing is held.
                 let room = watching.max.saturating_sub(watching.copy.len());
-                if size > room {
+                let most = watching.max.saturating_add(1);
+                let wanted = most.saturating_sub(watching.copy.len());
+                let size = if watching.prefix {
+                    size.min(wanted)
+                } else {
+                    size
+                };
+                if size > room && !watching.prefix {
                     watching.too_large = true;
                 } else if size > 0 && !watching.too_large {
                     match self.host.buffer(Buffer::RequestBody, size) {
@@ -450,10 +476,10 @@ impl Turn<'_> {
         let Phase::Held(waiting) = &*self.phase else {
             return Action::Pause;
         };
-        let max = waiting.max;
-        match self.collected(size) {
-            Ok(bytes) if bytes.len() > max => self.finish_held(Answer::BodyTooLarge),
-            Ok(bytes) => self.finish_held(Answer::Body(bytes)),
+        let (max, prefix) = (waiting.max, waiting.prefix);
+        // One more than the bound tells "full" from "too large".
+        match self.collected(size.min(max.saturating_add(1))) {
+            Ok(bytes) => self.finish_held(answer(bytes, max, prefix)),
             Err(_) => self.finish_held(Answer::BodyUnavailable),
         }
     }
@@ -521,12 +547,13 @@ impl Turn<'_> {
             suspended,
             copy,
             too_large,
-            ..
+            max,
+            prefix,
         } = *watching;
         let answer = if too_large {
             Answer::BodyTooLarge
         } else {
-            Answer::Body(&copy)
+            answer(&copy, max, prefix)
         };
         let Ok(verdict) = self.go_on(suspended, answer, None) else {
             self.meters.add(Count::HostFailure);
@@ -759,7 +786,9 @@ fn resume(
     let (mut env, _) = env(engine, host, &mut counters)?;
     // The request goes with the verdict, so what can be seen in it is looked at before.
     let seen = match answer {
-        Answer::Body(bytes) if traced => engine.explain_body(&suspended, bytes, env.wall),
+        Answer::Body(bytes) | Answer::BodyPrefix(bytes) if traced => {
+            engine.explain_body(&suspended, bytes, env.wall)
+        }
         _ => Explained::default(),
     };
     let resumed = Resumed {

@@ -11,7 +11,7 @@
 //! | `route` | name of the route; empty when none was chosen |
 //! | `subject` | `sub` of the verified token; absent when anonymous |
 //! | `stage`, `reason`, `status` | of the refusal (monitored: of the first finding and the status it would have had) |
-//! | `body` | `none`, `inspected` or `streamed` (passed unseen) |
+//! | `body` | `none`, `inspected`, `prefix` (the rest passed unseen) or `streamed` (passed unseen) |
 //! | `findings` | `[{stage, reason, rule, place, evidence, score, level}]`; `level` (1 surest to 4) of injection only; `evidence` is `[redacted]` for names in `events.redact` |
 //!
 //! **Invariant:** every string is escaped: no client byte can end a string, a line, or a terminal's patience.
@@ -87,6 +87,7 @@ pub fn event(
         match report.body {
             BodySeen::None => b"none".as_slice(),
             BodySeen::Inspected => b"inspected",
+            BodySeen::Prefix => b"prefix",
             BodySeen::Streamed => b"streamed",
         },
     );

@@ -67,7 +67,7 @@ fn reason(denial: &Option<Denial>) -> Option<Reason> {
 }
 
 #[test]
-fn a_coded_body_that_is_to_be_read_is_refused() {
+fn a_coded_body_that_nobody_undoes_is_refused() {
     type Case = (
         &'static str,
         &'static str,
@@ -75,21 +75,19 @@ fn a_coded_body_that_is_to_be_read_is_refused() {
         Option<Reason>,
     );
     const CASES: &[Case] = &[
+        ("/", "br", Some(b"x"), Some(Reason::ContentTypeNotAllowed)),
         (
             "/",
-            "gzip",
+            "gzip, gzip",
             Some(b"\x1f\x8b"),
             Some(Reason::ContentTypeNotAllowed),
         ),
-        (
-            "/",
-            "deflate",
-            Some(b"a=b"),
-            Some(Reason::ContentTypeNotAllowed),
-        ),
+        ("/", "gzip", Some(b"\x1f\x8b"), Some(Reason::MalformedBody)),
+        ("/", "deflate", Some(b"a=b"), Some(Reason::MalformedBody)),
+        ("/", "gzip", Some(b""), None),
         ("/", "identity", Some(b"a=b"), None),
         ("/", "gzip", None, None),
-        ("/events", "gzip", Some(b"\x1f\x8b"), None),
+        ("/events", "br", Some(b"\x1f\x8b"), None),
     ];
     let engine = engine();
     for (path, coding, body, expected) in CASES {
@@ -101,10 +99,35 @@ fn a_coded_body_that_is_to_be_read_is_refused() {
         ];
         let denial = ask(&engine, &mut MemoryStore::default(), &pairs, *body);
         assert_eq!(reason(&denial), *expected, "{path} {coding}");
-        if let Some(denial) = denial {
-            assert_eq!(denial.headers, [("accept-encoding", b"identity".to_vec())]);
+        if *expected == Some(Reason::ContentTypeNotAllowed) {
+            let headers = denial.map(|denial| denial.headers);
+            let others = b"gzip, deflate, identity".to_vec();
+            assert_eq!(headers, Some(vec![("accept-encoding", others)]));
         }
     }
+}
+
+/// Who logs in is read from what a compressed form stands for.
+#[test]
+fn a_compressed_login_is_counted_by_its_account() {
+    // `username=alice`, stored.
+    let body = [&b"\x01\x0e\x00\xf1\xff"[..], b"username=alice"].concat();
+    let engine = engine();
+    let mut store = MemoryStore::default();
+    let pairs = [
+        (":method", "POST"),
+        (":path", "/login"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("content-encoding", "deflate"),
+    ];
+    let mut reasons = Vec::new();
+    for _ in 0..3 {
+        reasons.push(reason(&ask(&engine, &mut store, &pairs, Some(&body))));
+    }
+    assert_eq!(reasons, [None, None, Some(Reason::RateLimited)]);
+    let plain = &pairs[..3];
+    let denial = ask(&engine, &mut store, plain, Some(b"username=alice"));
+    assert_eq!(reason(&denial), Some(Reason::RateLimited));
 }
 
 #[test]

@@ -184,6 +184,8 @@ impl Compiler<'_> {
             operator,
             injection,
             body_max,
+            body_over: config.body.over,
+            body_compressed: config.body.compressed,
             routes,
             security_headers: match config.responses.security_headers {
                 SecurityHeaders::Strict => strict_headers(),

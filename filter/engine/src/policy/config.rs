@@ -16,7 +16,7 @@ use super::values::{
     BodyField, Cidr, Count, FieldName, HeaderName, Host, MediaType, Method, Name, Part,
     SecurityHeaders, Size, Time,
 };
-use super::{EventLog, Mode, RouteBody};
+use super::{BodyCompressed, BodyOver, EventLog, Mode, RouteBody};
 use crate::pattern::Pattern;
 use crate::request::target::PathPattern;
 use crate::stages::headers::EscapedSlash;
@@ -198,6 +198,10 @@ section! {
     struct Body {
         /// Largest body held for inspection; a longer one is refused where bodies are inspected.
         max: Size = "128KiB",
+        /// Bodies over `max`: refused, or inspected as far as that.
+        over: BodyOver = "deny",
+        /// Bodies in gzip or deflate: inspected as what they stand for, at most `max` of it, or refused.
+        compressed: BodyCompressed = "inspect",
     }
 }
 

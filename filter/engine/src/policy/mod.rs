@@ -68,6 +68,10 @@ pub struct Policy {
     pub injection: Option<InjectionStage>,
     /// Largest body held, in bytes; a longer one on an inspected route is refused.
     pub body_max: usize,
+    /// What happens to longer ones.
+    pub body_over: BodyOver,
+    /// What happens to compressed ones.
+    pub body_compressed: BodyCompressed,
     /// Routes, most specific first as matched; the last takes all when the policy has no routes.
     pub routes: Vec<Route>,
     /// Security headers on our own replies (and later on responses): lower-case name, value.
@@ -146,6 +150,24 @@ pub enum RouteBody {
     Inspect,
     /// Passed through.
     Stream,
+}
+
+/// What happens to a body that is longer than is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyOver {
+    /// It is refused.
+    Deny,
+    /// Its beginning is inspected, and the event says so.
+    Prefix,
+}
+
+/// What happens to a body in gzip or deflate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyCompressed {
+    /// What it stands for is inspected.
+    Inspect,
+    /// It is refused.
+    Refuse,
 }
 
 /// Compiled `events`.

@@ -12,6 +12,7 @@ use super::cookie::trim;
 use super::target::hex;
 use super::{Known, RequestHead};
 use crate::budget::MAX_JSON_DEPTH;
+use crate::inflate::Coding;
 use crate::json::{Event, Reader};
 
 /// What the content type says a body is.
@@ -161,16 +162,36 @@ pub fn is_streaming(head: &RequestHead<'_>) -> bool {
     upgrades || head.method == b"CONNECT" || is_grpc(head)
 }
 
-/// Whether the body is compressed or otherwise coded (RFC 9110 §8.4), so that its bytes are not what the
-/// application reads. `identity` is no coding.
+/// How the bytes of a body stand for what the application reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coded {
+    /// They are it.
+    Plain,
+    /// Compressed in one way that can be undone here.
+    In(Coding),
+    /// Coded in another way, or in several.
+    Otherwise,
+}
+
+/// The coding of the body (RFC 9110 §8.4). `identity` is none.
 #[must_use]
-pub fn is_coded(head: &RequestHead<'_>) -> bool {
-    head.count(Known::ContentEncoding) > 0
-        && head
-            .all(b"content-encoding")
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .map(trim)
-            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+pub fn coded(head: &RequestHead<'_>) -> Coded {
+    if head.count(Known::ContentEncoding) == 0 {
+        return Coded::Plain;
+    }
+    let codings = head
+        .all(b"content-encoding")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(trim)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    codings.fold(Coded::Plain, |before, coding| {
+        let gzip = coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip");
+        match before {
+            Coded::Plain if gzip => Coded::In(Coding::Gzip),
+            Coded::Plain if coding.eq_ignore_ascii_case(b"deflate") => Coded::In(Coding::Deflate),
+            _ => Coded::Otherwise,
+        }
+    })
 }
 
 /// `content-length`, when it is sent once and is one number.
@@ -423,24 +444,24 @@ mod tests {
 
     #[test]
     fn codings() {
-        const CASES: &[(&[&[u8]], bool)] = &[
-            (&[], false),
-            (&[b""], false),
-            (&[b"Identity"], false),
-            (&[b"identity, identity"], false),
-            (&[b"gzip"], true),
-            (&[b"identity", b"br"], true),
-            (&[b"identity,x-gzip"], true),
+        const CASES: &[(&[&[u8]], Coded)] = &[
+            (&[], Coded::Plain),
+            (&[b""], Coded::Plain),
+            (&[b"Identity"], Coded::Plain),
+            (&[b"identity, identity"], Coded::Plain),
+            (&[b"GZip"], Coded::In(Coding::Gzip)),
+            (&[b"identity", b"deflate"], Coded::In(Coding::Deflate)),
+            (&[b"identity,x-gzip"], Coded::In(Coding::Gzip)),
+            (&[b"identity", b"br"], Coded::Otherwise),
+            (&[b"gzip, gzip"], Coded::Otherwise),
+            (&[b"gzip", b"deflate"], Coded::Otherwise),
+            (&[b"br, gzip"], Coded::Otherwise),
         ];
         for (values, expected) in CASES {
             let pairs = values
                 .iter()
                 .map(|value| (&b"content-encoding"[..], *value));
-            assert_eq!(
-                is_coded(&RequestHead::decode(pairs)),
-                *expected,
-                "{values:?}"
-            );
+            assert_eq!(coded(&RequestHead::decode(pairs)), *expected, "{values:?}");
         }
     }
 

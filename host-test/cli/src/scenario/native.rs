@@ -102,7 +102,12 @@ impl Session for NativeSession {
                     Answer::Unanswered
                 }
                 (Wait::Body { .. }, Some(Fault::BodyNever)) => Answer::BodyUnavailable,
-                (Wait::Body { max, .. }, _) if body.len() > max => Answer::BodyTooLarge,
+                (Wait::Body { max, prefix, .. }, _) if body.len() > max => {
+                    match body.get(..max).filter(|_| prefix) {
+                        Some(start) => Answer::BodyPrefix(start),
+                        None => Answer::BodyTooLarge,
+                    }
+                }
                 (Wait::Body { .. }, _) => Answer::Body(&body),
             };
             let resumed = Resumed {

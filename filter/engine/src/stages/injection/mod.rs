@@ -331,4 +331,24 @@ impl InjectionStage {
             inspection.malformed()
         }
     }
+
+    /// Inspects the beginning of a body, the rest of which nobody holds.
+    ///
+    /// # Errors
+    /// As [`InjectionStage::inspect_head`].
+    pub fn inspect_prefix(
+        &self,
+        kind: BodyKind,
+        start: &[u8],
+        here: Here<'_>,
+        steps: &mut u64,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let mut inspection = Inspection::new(self, here, steps, found);
+        if !body::look(kind, start, &mut inspection) {
+            // What it was cut in the middle of is looked at as text.
+            inspection.value(Place::Body, b"", start, Encoding::Plain);
+        }
+        inspection.end()
+    }
 }

@@ -9,6 +9,7 @@
 use super::super::bytes::{
     BLANK, LINE, QUOTE, SLASH, byte, contains, has_at, is_space, rest, skip_space,
 };
+use super::super::fields::find;
 use super::address::{self, Reach};
 use super::triggers::SSRF;
 use super::url::{self, Url};
@@ -171,7 +172,11 @@ fn first(view: &View<'_>, url: &Url<'_>, bare: bool) -> Option<Strength> {
 
 /// A line of another protocol follows the URL at once.
 fn smuggles(path: &[u8]) -> bool {
-    let end = path.iter().take(256).position(|&byte| is_space(byte));
+    let end = path
+        .get(..256)
+        .unwrap_or(path)
+        .iter()
+        .position(|&byte| is_space(byte));
     end.is_some_and(|end| matches!(byte(path, end), b'\r' | b'\n'))
 }
 
@@ -305,7 +310,7 @@ fn links(view: &View<'_>, from: usize, bare: bool, hits: &mut Hits) {
     let value = view.bytes;
     let mut at = from.saturating_add(8);
     for _ in 0..LINKS {
-        let Some(step) = rest(value, at).windows(3).position(|part| part == b"://") else {
+        let Some(step) = find(rest(value, at), b"://") else {
             return;
         };
         let colon = at.saturating_add(step);

@@ -112,7 +112,8 @@ fn scheme(text: &[u8]) -> Option<&[u8]> {
     if text.starts_with(b"//") && byte(text, 2) != b'/' {
         return Some(&[]);
     }
-    let length = text.iter().take(SCHEME).position(|&byte| byte == b':')?;
+    let start = text.get(..SCHEME).unwrap_or(text);
+    let length = start.iter().position(|&byte| byte == b':')?;
     let scheme = text.get(..length)?;
     let legal =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_');
