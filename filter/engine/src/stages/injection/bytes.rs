@@ -92,29 +92,42 @@ static CLASSES: [u32; 256] = {
     table
 };
 
-/// The union of the classes of all bytes. Most values are plain but for blanks and slashes: that is seen 16 bytes at a time.
+/// Classes of single bytes that plain values have too.
+const QUIET: [(u8, u32); 4] = [(b' ', BLANK), (b'/', SLASH), (b'.', DOT), (b'_', SCORE)];
+
+/// The union of the classes of all bytes. Most values are plain but for blanks, slashes, dots and underscores: that is seen 16
+/// bytes at a time.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
 pub(super) fn classes(bytes: &[u8]) -> u32 {
     let (chunks, tail) = bytes.as_chunks::<16>();
-    let (mut odd, mut blank, mut slash) = ([0_u8; 16], [0_u8; 16], [0_u8; 16]);
+    let mut odd = [0_u8; 16];
+    let [mut blank, mut slash, mut dot, mut score] = [[0_u8; 16]; 4];
     for chunk in chunks {
-        let lanes = odd.iter_mut().zip(&mut blank).zip(&mut slash).zip(chunk);
-        for (((odd, blank), slash), &byte) in lanes {
-            let (is_blank, is_slash) = (byte == b' ', byte == b'/');
-            *odd |= if is_plain(byte) | is_blank | is_slash {
-                0
-            } else {
-                1
-            };
-            *blank |= if is_blank { 1 } else { 0 };
-            *slash |= if is_slash { 1 } else { 0 };
+        let quiet = blank
+            .iter_mut()
+            .zip(&mut slash)
+            .zip(&mut dot)
+            .zip(&mut score);
+        for ((odd, (((blank, slash), dot), score)), &byte) in odd.iter_mut().zip(quiet).zip(chunk) {
+            *odd |= u8::from(!(is_plain(byte) | is_quiet(byte)));
+            *blank |= u8::from(byte == b' ');
+            *slash |= u8::from(byte == b'/');
+            *dot |= u8::from(byte == b'.');
+            *score |= u8::from(byte == b'_');
         }
     }
     let any = |lanes: [u8; 16]| u128::from_ne_bytes(lanes) != 0;
     if any(odd) {
         return each(bytes);
     }
-    each(tail) | if any(blank) { BLANK } else { 0 } | if any(slash) { SLASH } else { 0 }
+    let found = [blank, slash, dot, score].into_iter().zip(QUIET);
+    found.fold(each(tail), |all, (lanes, (_, class))| {
+        all | if any(lanes) { class } else { 0 }
+    })
+}
+
+const fn is_quiet(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'/') | (byte == b'.') | (byte == b'_')
 }
 
 fn each(bytes: &[u8]) -> u32 {
@@ -125,11 +138,10 @@ fn each(bytes: &[u8]) -> u32 {
 
 /// Bytes of no class that plain values are made of, without a branch: the compiler does 16 of them at once.
 const fn is_plain(byte: u8) -> bool {
-    (byte.wrapping_sub(b',') < 3)
+    (byte.wrapping_sub(b',') < 2)
         | (byte.wrapping_sub(b'0') < 11)
         | (byte.wrapping_sub(b'@') < 27)
         | (byte.wrapping_sub(b'a') < 26)
-        | (byte == b'_')
         | (byte == b'~')
 }
 
@@ -235,7 +247,11 @@ mod tests {
     #[test]
     fn what_is_plain_has_no_class() {
         for byte in 0..=255 {
-            if is_plain(byte) {
+            let quiet = QUIET.iter().find(|(quiet, _)| *quiet == byte);
+            assert_eq!(is_quiet(byte), quiet.is_some(), "{byte:#x}");
+            if let Some((_, single)) = quiet {
+                assert_eq!(class(byte), *single, "{byte:#x}");
+            } else if is_plain(byte) {
                 assert_eq!(class(byte), 0, "{byte:#x}");
             } else if class(byte) == 0 {
                 assert!(byte >= 0x80, "{byte:#x}");
