@@ -352,3 +352,36 @@ fn transplants_are_told() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_page_needs_nothing_else_and_runs_nothing() -> Result<()> {
+    let corpus = corpus("page.jsonl")?;
+    let page = file("page.html", "")?;
+    let done = score(&[
+        corpus.to_str().context("path")?,
+        "--transplant",
+        "all",
+        "--max-blocked",
+        "10",
+        "--html",
+        page.to_str().context("path")?,
+    ])?;
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done));
+    let page = std::fs::read_to_string(&page)?;
+    for expected in [
+        "default-src 'none'",
+        "<b>66.67 %</b><span>of 3 attacks caught, 1 missed</span>",
+        "<td>10</td><td>33.33</td><td class=\"no\">missed</td>",
+        "aria-label=\"Attacks caught over benign requests refused, by threshold\"",
+        "<tspan class=\"ink\">66.7 %</tspan> of 3",
+        "xss in query:q, 5 points: &lt;script&gt;alert(1)&lt;/script&gt;",
+        "<h2>Misses: 1</h2>",
+        "threshold 5",
+    ] {
+        assert!(page.contains(expected), "{expected} is not in the page");
+    }
+    for forbidden in ["<script", "http://", "https://", "src=", "href="] {
+        assert!(!page.contains(forbidden), "{forbidden} is in the page");
+    }
+    Ok(())
+}

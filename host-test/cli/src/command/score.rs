@@ -14,7 +14,8 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use palisade_cli::score::corpus::Corpus;
 use palisade_cli::score::gates::{Caught, Check, Exceptions, Gates};
-use palisade_cli::score::judge::{InModule, Native, Start, injection_alone};
+use palisade_cli::score::html::Report;
+use palisade_cli::score::judge::{self, InModule, Native, Start, injection_alone};
 use palisade_cli::score::list::{self, Which};
 use palisade_cli::score::own::Mutate;
 use palisade_cli::score::transplant::{self, Transplants};
@@ -61,6 +62,9 @@ pub(crate) struct Score {
     /// Write tables, misses and false alarms as JSON.
     #[arg(long, value_name = "OUT")]
     json: Option<PathBuf>,
+    /// Write a page with plots, tables and lists; it needs nothing else.
+    #[arg(long, value_name = "OUT")]
+    html: Option<PathBuf>,
     /// Gate: at least so many percent of the attacks are caught.
     #[arg(long, value_name = "PERCENT")]
     min_caught: Option<f64>,
@@ -155,6 +159,9 @@ impl Score {
         }
         if let Some(path) = &self.json {
             write(path, &format!("{:#}\n", scored.json()))?;
+        }
+        if let Some(path) = &self.html {
+            write(path, &self.page(&scored)?)?;
         }
         if let Some(listed) = self.list {
             scored.print_list(listed, self.most);
@@ -275,6 +282,47 @@ impl Score {
             }
         };
         injection_alone(given, self.level, self.threshold)
+    }
+
+    fn page(&self, scored: &Scored) -> Result<String> {
+        let filter = match &self.filter.module {
+            Some(path) => path
+                .file_name()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            None => "the engine".to_owned(),
+        };
+        let foreign = self.filter.config.is_some() || self.filter.config_text.is_some();
+        let (judge, threshold) = if foreign {
+            (format!("{filter} with a configuration of its own"), 0)
+        } else {
+            let policy = self.policy()?;
+            let threshold = judge::threshold(&policy)?;
+            let under = self
+                .filter
+                .policy
+                .as_ref()
+                .and_then(|path| path.file_name())
+                .map_or_else(
+                    || "injection detection alone".to_owned(),
+                    |name| format!("the injection section of {}", name.to_string_lossy()),
+                );
+            let level = self
+                .level
+                .map_or_else(String::new, |level| format!(", level {level}"));
+            let judge = format!("{filter}: {under}{level}, threshold {threshold}");
+            (judge, threshold)
+        };
+        let report = Report {
+            judge: &judge,
+            threshold,
+            corpus: &scored.corpus,
+            verdicts: &scored.verdicts,
+            tables: &scored.tables,
+            checks: &scored.checks,
+            said: &scored.said,
+            transplants: scored.transplants.as_ref(),
+        };
+        Ok(report.html())
     }
 
     /// Gates of the command line.

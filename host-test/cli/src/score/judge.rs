@@ -125,6 +125,17 @@ pub fn injection_alone(
     Ok(out)
 }
 
+/// The threshold of a policy of [`injection_alone`].
+///
+/// # Errors
+/// It does not compile.
+pub fn threshold(policy: &Json) -> Result<u32> {
+    let policy = compile(policy)?;
+    Ok(policy
+        .injection
+        .map_or(NEVER, |stage| stage.rules.threshold))
+}
+
 /// The same policy under a threshold that nothing reaches.
 fn unstopped(policy: &Json) -> Json {
     let mut policy = policy.clone();

@@ -62,23 +62,8 @@ pub fn entry(row: &Row, verdict: &Verdict, exception: Option<&str>) -> String {
         shown(row.request.method.as_bytes(), 20),
         shown(row.request.path.as_bytes(), MOST)
     );
-    // Elsewhere headers are those of any browser.
-    if matches!(
-        row.place.to_ascii_lowercase().as_str(),
-        "header" | "cookie" | "useragent" | ""
-    ) {
-        for (name, value) in &row.request.headers {
-            let named = verdict.reasons.iter().any(|reason| {
-                let place = reason.place.split_once(':');
-                place.is_some_and(|(_, field)| field.eq_ignore_ascii_case(name))
-            });
-            let ordinary = |known: &&str| known.eq_ignore_ascii_case(name);
-            let browser = value.starts_with("Mozilla/5.0 (")
-                || value.len() < 40 && name.eq_ignore_ascii_case("referer");
-            if named || !(browser || ORDINARY.iter().any(ordinary)) {
-                let _ = writeln!(out, "  {name}: {}", shown(value.as_bytes(), MOST));
-            }
-        }
+    for line in headers(row, verdict) {
+        let _ = writeln!(out, "  {line}");
     }
     if !row.request.body.is_empty() {
         let _ = writeln!(out, "  {}", shown(&row.request.body, MOST));
@@ -86,13 +71,41 @@ pub fn entry(row: &Row, verdict: &Verdict, exception: Option<&str>) -> String {
     for reason in &verdict.reasons {
         let _ = writeln!(out, "  found {}", found(reason));
     }
-    if !verdict.refusal.is_empty() && verdict.refusal != "injection" {
+    let told = |code: &str| verdict.reasons.iter().any(|one| one.reason == code);
+    if !verdict.refusal.is_empty() && !told(&verdict.refusal) {
         let _ = writeln!(out, "  refused as {}", verdict.refusal);
     }
     if let Some(fault) = &verdict.fault {
         let _ = writeln!(out, "  FAILED: {}", shown(fault.as_bytes(), MOST));
     }
     out
+}
+
+/// Headers worth showing: where something was found, and where a payload may stand; not those of any browser.
+pub(super) fn headers(row: &Row, verdict: &Verdict) -> Vec<String> {
+    let place = row.place.to_ascii_lowercase();
+    let in_head = matches!(place.as_str(), "header" | "cookie" | "useragent" | "");
+    let worth = |name: &str, value: &str| {
+        let named = verdict.reasons.iter().any(|reason| {
+            let place = reason.place.split_once(':');
+            place.is_some_and(|(_, field)| field.eq_ignore_ascii_case(name))
+        });
+        let browser = value.starts_with("Mozilla/5.0 (")
+            || (value.len() < 40 && name.eq_ignore_ascii_case("referer"));
+        let ordinary = |known: &&str| known.eq_ignore_ascii_case(name);
+        named || (in_head && !browser && !ORDINARY.iter().any(ordinary))
+    };
+    let headers = row.request.headers.iter();
+    headers
+        .filter(|(name, value)| worth(name, value))
+        .map(|(name, value)| {
+            format!(
+                "{}: {}",
+                shown(name.as_bytes(), 60),
+                shown(value.as_bytes(), MOST)
+            )
+        })
+        .collect()
 }
 
 /// Headers that say nothing here.

@@ -5,11 +5,13 @@
 
 pub mod corpus;
 pub mod gates;
+pub mod html;
 pub mod judge;
 pub mod list;
 pub mod mutate;
 pub mod own;
 pub mod place;
+pub mod plot;
 pub mod run;
 pub mod slots;
 pub mod table;
