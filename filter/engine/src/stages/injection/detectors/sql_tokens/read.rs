@@ -1,0 +1,633 @@
+//! The SQL tokenizer's reader: one pass over the bytes of a value.
+//!
+//! **In:** a value and the quote it may sit in. **Out:** tokens, in a reused list.
+//! **Invariant:** every step takes at least one byte; look-ahead is bounded by constants or by the token that is taken.
+//! **Cost:** linear.
+
+use alloc::vec::Vec;
+
+use super::super::words::Key;
+use super::bytes::{byte, has_at, is_space, is_word, rest, skip_space, tally};
+use super::words::{
+    W_ANALYSE, W_DANGER, W_DROP, W_FUNC, W_IF, W_NATIVE, W_OBJECT, W_PROC, W_REPLACE, W_RUN,
+    W_TEST, W_TIMED, W_TYPE, W_VALUE, W_VALUES, WORDS, kind_of,
+};
+use super::{Flags, Kind, Token};
+
+struct Builder<'t> {
+    tokens: &'t mut Vec<Token>,
+    pending: u16,
+    /// Brackets open.
+    depth: u32,
+    /// A comment to the end of a line is a blank.
+    fold: bool,
+}
+
+impl Builder<'_> {
+    fn push(&mut self, kind: Kind, flags: u16, at: usize) {
+        self.tokens.push(Token {
+            kind,
+            flags: flags | self.pending,
+            at: u32::try_from(at).unwrap_or(u32::MAX),
+        });
+        self.pending = 0;
+    }
+
+    /// A comment to the end of the line, between `from` and `to`.
+    fn comment(&mut self, flags: u16, value: &[u8], from: usize, to: usize, at: usize) {
+        let more = || rest(value, to).iter().any(|&byte| !is_space(byte));
+        if self.fold && to < value.len() && more() {
+            self.pending |= Flags::COMMENTED.0;
+        } else {
+            self.push(Kind::Comment, flags | blank_until(value, from, to), at);
+        }
+    }
+
+    fn last(&self) -> Kind {
+        self.tokens.last().map_or(Kind::End, |token| token.kind)
+    }
+}
+
+/// What stands behind the last token.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in super::super) struct Tail {
+    /// An opening bracket.
+    pub(in super::super) open: bool,
+    /// A closing bracket.
+    pub(in super::super) closed: bool,
+}
+
+/// Reads `value` as it would stand after an opening `context` quote (0: none). With `fold`, a comment that another line
+/// follows is a blank; without, it ends what was said.
+pub(in super::super) fn tokenize(
+    value: &[u8],
+    context: u8,
+    fold: bool,
+    tokens: &mut Vec<Token>,
+) -> Tail {
+    tokens.clear();
+    let mut builder = Builder {
+        tokens,
+        pending: 0,
+        depth: 0,
+        fold,
+    };
+    let mut at = 0;
+    if context != 0 {
+        at = literal(value, 0, context, false).unwrap_or(value.len());
+        let inside = value.get(..at.saturating_sub(1)).unwrap_or(value);
+        let mut flags = 0;
+        if inside.is_empty() {
+            flags |= Flags::EMPTY.0;
+        }
+        if !inside.trim_ascii().iter().any(|&byte| is_space(byte)) {
+            flags |= Flags::SHORT.0;
+        }
+        if !inside.trim_ascii().is_empty()
+            && !inside
+                .iter()
+                .any(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80)
+        {
+            flags |= Flags::ODD.0;
+        }
+        if inside
+            .last()
+            .is_some_and(|&byte| is_space(byte) || byte == b'=')
+            && !is_space(byte(value, at))
+            && !inside.trim_ascii().is_empty()
+        {
+            flags |= Flags::QUOTES.0;
+        }
+        builder.push(Kind::Prefix, flags, at.saturating_sub(1));
+    }
+    while let Some(&head) = value.get(at) {
+        at = token(value, at, head, &mut builder);
+    }
+    Tail {
+        open: builder.pending & Flags::OPEN.0 != 0,
+        closed: builder.pending & Flags::CLOSED.0 != 0,
+    }
+}
+
+/// The position after the closing quote; `None` when it stays open. Doubled quotes and backslashes are inside.
+fn literal(value: &[u8], from: usize, quote: u8, escapes: bool) -> Option<usize> {
+    let mut at = from;
+    while let Some(&head) = value.get(at) {
+        if escapes && head == b'\\' {
+            at = at.saturating_add(2);
+        } else if head == quote {
+            let next = at.saturating_add(1);
+            if byte(value, next) != quote {
+                return Some(next);
+            }
+            at = at.saturating_add(2);
+        } else {
+            at = at.saturating_add(1);
+        }
+    }
+    None
+}
+
+fn line_end(value: &[u8], at: usize) -> usize {
+    rest(value, at)
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .map_or(value.len(), |step| at.saturating_add(step))
+}
+
+fn blank_until(value: &[u8], from: usize, to: usize) -> u16 {
+    let inside = value.get(from..to).unwrap_or(&[]);
+    // A few letters after the dashes are part of the trick (`--+`, `-- -`, `--x`).
+    let words = tally(inside.iter().filter(|byte| byte.is_ascii_alphanumeric()));
+    if words <= 3 { Flags::EMPTY.0 } else { 0 }
+}
+
+fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize {
+    let next = byte(value, at.saturating_add(1));
+    let one = at.saturating_add(1);
+    let two = at.saturating_add(2);
+    match head {
+        _ if is_space(head) || head == 0 || head == 0xA0 => return skip_space(value, one),
+        b'0'..=b'9' => return number(value, at, builder),
+        b'.' if next.is_ascii_digit() && builder.last() != Kind::Word => {
+            return number(value, at, builder);
+        }
+        b'.' => {}
+        0xE2 if next == 0x80 && matches!(byte(value, two), 0x93 | 0x94) => {
+            return dash(value, at, builder);
+        }
+        _ if is_word(head) || head == b'$' && is_word(next) => return word(value, at, builder),
+        b'\'' | b'"' => {
+            let end = literal(value, one, head, true);
+            let close = end.unwrap_or(value.len());
+            let empty = match end {
+                Some(close) => close == two,
+                None => one >= value.len(),
+            };
+            let flags = if empty { Flags::EMPTY.0 } else { 0 };
+            let kind = if end.is_some() {
+                Kind::Str
+            } else {
+                Kind::StrOpen
+            };
+            builder.push(kind, flags, at);
+            return close;
+        }
+        b'`' => {
+            let close = rest(value, one).iter().position(|&byte| byte == b'`');
+            builder.push(Kind::Word, 0, at);
+            return close.map_or(one, |step| two.saturating_add(step));
+        }
+        // `array[1]`: the element of a name.
+        b'[' if at > 0 && is_word(byte(value, at.saturating_sub(1))) => {
+            builder.pending |= Flags::OPEN.0;
+            builder.depth = builder.depth.saturating_add(1);
+        }
+        b']' if builder.depth > 0 => {
+            builder.pending |= Flags::CLOSED.0;
+            builder.depth = builder.depth.saturating_sub(1);
+        }
+        b'[' => {
+            // SQL Server's [name]; anything longer than a name is no name.
+            let close = tally(
+                rest(value, one)
+                    .iter()
+                    .take(64)
+                    .take_while(|&&byte| is_word(byte) || byte == b' '),
+            );
+            let end = one.saturating_add(close);
+            if close > 0 && byte(value, end) == b']' {
+                builder.push(Kind::Word, 0, at);
+                return end.saturating_add(1);
+            }
+            builder.push(Kind::Other, 0, at);
+        }
+        b'-' if next == b'-' => {
+            let end = line_end(value, two);
+            builder.comment(Flags::DASHES.0, value, two, end, at);
+            return end;
+        }
+        b'#' if matches!(next, b'>' | b'-') && builder.last() == Kind::Cast => {
+            builder.push(Kind::Op, Flags::COMPARES.0, at);
+            return json_operator(value, one);
+        }
+        b'#' => {
+            let end = line_end(value, one);
+            builder.comment(0, value, one, end, at);
+            return end;
+        }
+        b'/' if next == b'*' => return block_comment(value, at, builder),
+        b'*' if next == b'/' => return two,
+        b'(' => {
+            builder.pending |= Flags::OPEN.0;
+            builder.depth = builder.depth.saturating_add(1);
+        }
+        b')' => {
+            let broken = builder.depth == 0;
+            builder.pending |= Flags::CLOSED.0 | if broken { Flags::BROKEN.0 } else { 0 };
+            builder.depth = builder.depth.saturating_sub(1);
+        }
+        // PostgreSQL and SQLite look into JSON with operators of their own.
+        b'<' | b'>' | b'-' | b'@' | b'?'
+            if matches!(builder.last(), Kind::Str | Kind::Cast)
+                && matches!(
+                    (head, next),
+                    (b'<', b'@') | (b'-', b'>') | (b'@', b'>' | b'?' | b'@') | (b'?', _)
+                ) =>
+        {
+            builder.push(Kind::Op, Flags::COMPARES.0, at);
+            return json_operator(value, one);
+        }
+        // Oracle's and MySQL's escapes that stand for NULL.
+        b'\\' if next == b'N' && !is_word(byte(value, two)) => {
+            builder.push(Kind::Lit, 0, at);
+            return two;
+        }
+        b'{' | b'}'
+            if matches!(
+                builder.last(),
+                Kind::Op | Kind::Logic | Kind::Prefix | Kind::Select | Kind::Num
+            ) => {}
+        b',' => builder.push(Kind::Comma, 0, at),
+        b';' => builder.push(Kind::Semi, 0, at),
+        b'@' => {
+            let system = next == b'@';
+            let name = if system { two } else { one };
+            let end = rest(value, name)
+                .iter()
+                .position(|&byte| !is_word(byte))
+                .unwrap_or(usize::MAX);
+            let end = name.saturating_add(end).min(value.len());
+            // `user@host` is an address.
+            let kind = match builder.last() {
+                Kind::Word if at > 0 && is_word(byte(value, at.saturating_sub(1))) => Kind::Other,
+                _ if end == name => Kind::Other,
+                _ if system || has_at(value, name, b"version") => Kind::SysVar,
+                _ => Kind::Var,
+            };
+            builder.push(kind, 0, at);
+            return end;
+        }
+        b'&' | b'|' if next == head => {
+            builder.push(Kind::Logic, Flags::SYMBOL.0, at);
+            return two;
+        }
+        b'+' | b'-' | b'~' if is_operator(builder.last()) => {}
+        // A placeholder where a value belongs.
+        b'?' if matches!(next, b'-' | b')' | b',' | b'#') && is_operator(builder.last()) => {
+            builder.push(Kind::Lit, 0, at);
+        }
+        b'!' if next != b'=' && builder.last() == Kind::Not => {}
+        b'!' if next != b'=' && is_operator(builder.last()) => builder.push(Kind::Not, 0, at),
+        b'+' | b'-' | b'*' | b'/' | b'%' | b'^' | b'&' | b'|' | b'~' | b'!' | b'=' | b'<'
+        | b'>' => {
+            let long = matches!(
+                (head, next),
+                (b'<', b'>' | b'<')
+                    | (b'>', b'=' | b'>')
+                    | (b'!', b'=' | b'<' | b'>')
+                    | (b'=', b'=')
+                    | (b':', b'=')
+            );
+            let flags = if matches!(head, b'=' | b'<' | b'>' | b'!') {
+                Flags::COMPARES.0
+            } else {
+                0
+            };
+            builder.push(Kind::Op, flags, at);
+            let longest = (head, next, byte(value, two)) == (b'<', b'=', b'>');
+            return match (longest, long || (head, next) == (b'<', b'=')) {
+                (true, _) => two.saturating_add(1),
+                (false, true) => two,
+                (false, false) => one,
+            };
+        }
+        b':' if next == b':' => return cast(value, at, builder),
+        b':' if next == b'=' => {
+            builder.push(Kind::Op, 0, at);
+            return two;
+        }
+        _ => builder.push(Kind::Other, 0, at),
+    }
+    one
+}
+
+/// The end of a JSON operator that starts before `at`.
+fn json_operator(value: &[u8], at: usize) -> usize {
+    let more = rest(value, at)
+        .iter()
+        .take(2)
+        .take_while(|byte| matches!(byte, b'>' | b'@' | b'?' | b'|' | b'&' | b'-'));
+    at.saturating_add(tally(more))
+}
+
+/// A typographic dash: what a word processor makes of `--`. At the end it cuts off like one, elsewhere it is prose.
+fn dash(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let end = at.saturating_add(3);
+    if rest(value, end).iter().all(|&byte| is_space(byte)) {
+        builder.push(Kind::Comment, Flags::EMPTY.0, at);
+    } else {
+        builder.push(Kind::Other, 0, at);
+    }
+    end
+}
+
+/// `::type`; `Name::Type` and `a::b()` of programs are no casts.
+fn cast(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let from = skip_space(value, at.saturating_add(2));
+    let read = read_word(value, from);
+    let mixed = byte(value, from).is_ascii_uppercase()
+        && byte(value, from.saturating_add(1)).is_ascii_lowercase();
+    if read.listed == W_TYPE && !read.calls && !mixed {
+        builder.push(Kind::Cast, 0, at);
+        return read.end;
+    }
+    builder.push(Kind::Op, 0, at);
+    at.saturating_add(2)
+}
+
+/// Kinds after which `+`, `-`, `!`, `~` are signs.
+const fn is_operator(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Op
+            | Kind::Logic
+            | Kind::Comma
+            | Kind::Select
+            | Kind::Like
+            | Kind::Not
+            | Kind::All
+            | Kind::Order
+            | Kind::When
+            | Kind::Case
+            | Kind::Having
+            | Kind::Where
+            | Kind::End
+    )
+}
+
+/// `/*…*/` is a blank, `/*!50000…*/` is code, `/*…` cuts off the rest.
+fn block_comment(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let inside = at.saturating_add(2);
+    builder.pending |= Flags::COMMENTED.0;
+    // A blank before the mark is what a filter that strips it would leave.
+    let marked = skip_space(value, inside).min(inside.saturating_add(2));
+    if byte(value, marked) == b'!' {
+        let digits = rest(value, marked.saturating_add(1));
+        let digits = tally(
+            digits
+                .iter()
+                .take(6)
+                .take_while(|byte| byte.is_ascii_digit()),
+        );
+        return marked.saturating_add(digits).saturating_add(1);
+    }
+    if byte(value, inside) == b'!'
+        || (byte(value, inside) == b'M' && byte(value, inside.saturating_add(1)) == b'!')
+    {
+        let digits = tally(
+            rest(value, inside)
+                .iter()
+                .take(7)
+                .take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'!' | b'M')),
+        );
+        return inside.saturating_add(digits.max(1));
+    }
+    let close = rest(value, inside)
+        .windows(2)
+        .position(|pair| pair == b"*/");
+    match close {
+        Some(step) => inside.saturating_add(step).saturating_add(2),
+        None => {
+            builder.push(Kind::Comment, blank_until(value, inside, value.len()), at);
+            value.len()
+        }
+    }
+}
+
+/// Numbers: `1`, `1.5e3`, `0x1F`, `1e1`; a number that runs into letters is a word.
+fn number(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let hex = byte(value, at) == b'0'
+        && matches!(byte(value, at.saturating_add(1)), b'x' | b'X' | b'b' | b'B');
+    let body = if hex { at.saturating_add(2) } else { at };
+    let mut end = body;
+    let mut exponent = false;
+    let mut dots = 0_u8;
+    while let Some(&digit) = value.get(end) {
+        let belongs = if hex {
+            digit.is_ascii_hexdigit()
+        } else if digit.is_ascii_digit() || digit == b'.' {
+            dots = dots.saturating_add(u8::from(digit == b'.'));
+            true
+        } else if matches!(digit, b'e' | b'E') && !exponent && {
+            let after = byte(value, end.saturating_add(1));
+            after.is_ascii_digit()
+                || (matches!(after, b'+' | b'-')
+                    && byte(value, end.saturating_add(2)).is_ascii_digit())
+        } {
+            exponent = true;
+            end = end.saturating_add(1);
+            true
+        } else {
+            false
+        };
+        if !belongs {
+            break;
+        }
+        end = end.saturating_add(1);
+    }
+    if is_word(byte(value, end)) {
+        // `1union`, `1or` split where a keyword starts; `5th` stays a word.
+        // and Oracle's suffixes do not hide it: `1fUNION`.
+        let suffix = matches!(byte(value, end) | 0x20, b'f' | b'd' | b'e');
+        for start in [end, end.saturating_add(usize::from(suffix))] {
+            let kind = read_word(value, start).kind;
+            let clause = matches!(
+                kind,
+                Kind::Logic | Kind::Union | Kind::Order | Kind::Having | Kind::From | Kind::Like
+            );
+            if !hex && clause && (start == end || kind == Kind::Union) {
+                builder.push(Kind::Num, 0, at);
+                return start;
+            }
+        }
+        if let Some(end) = typographic(value, end) {
+            builder.push(Kind::Num, 0, at);
+            return end;
+        }
+        builder.push(Kind::Word, 0, at);
+        return read_word(value, end).end;
+    }
+    // A version or an address is no number.
+    builder.push(if dots > 1 { Kind::Word } else { Kind::Num }, 0, at);
+    end.max(at.saturating_add(1))
+}
+
+/// The position of a typographic dash that ends a number.
+fn typographic(value: &[u8], at: usize) -> Option<usize> {
+    let dash = byte(value, at) == 0xE2
+        && byte(value, at.saturating_add(1)) == 0x80
+        && matches!(byte(value, at.saturating_add(2)), 0x93 | 0x94);
+    dash.then_some(at)
+}
+
+/// A word as it stands.
+struct Read {
+    kind: Kind,
+    listed: u8,
+    flags: u16,
+    calls: bool,
+    end: usize,
+}
+
+/// How far the bracket of a call may be from its name.
+const REACH: usize = 64;
+
+/// Whether a bracket follows the name that ends at `end`, blanks and a comment between.
+fn calls(value: &[u8], end: usize) -> bool {
+    let window = value
+        .get(..end.saturating_add(REACH).min(value.len()))
+        .unwrap_or(value);
+    let mut at = end;
+    for _ in 0..4 {
+        at = skip_space(window, at);
+        if byte(window, at) != b'/' || byte(window, at.saturating_add(1)) != b'*' {
+            break;
+        }
+        let inside = at.saturating_add(2);
+        let close = rest(window, inside)
+            .windows(2)
+            .position(|pair| pair == b"*/");
+        let Some(step) = close else {
+            return true;
+        };
+        at = inside.saturating_add(step).saturating_add(2);
+    }
+    byte(window, at) == b'('
+}
+
+fn read_word(value: &[u8], at: usize) -> Read {
+    let mut key = Key::EMPTY;
+    let mut length = 0_usize;
+    for &letter in rest(value, at) {
+        if !is_word(letter) && letter != b'$' {
+            break;
+        }
+        if length < 31 {
+            key.push(letter);
+        }
+        length = length.saturating_add(1);
+    }
+    let end = at.saturating_add(length);
+    let mut read = Read {
+        kind: Kind::Word,
+        listed: 0,
+        flags: 0,
+        calls: false,
+        end,
+    };
+    if length > 30 {
+        return read;
+    }
+    let listed = WORDS.kind(key);
+    if matches!(
+        listed,
+        0 | W_FUNC
+            | W_TIMED
+            | W_OBJECT
+            | W_DANGER
+            | W_NATIVE
+            | W_PROC
+            | W_VALUE
+            | W_IF
+            | W_REPLACE
+            | W_VALUES
+            | W_TYPE
+    ) {
+        read.calls = calls(value, end);
+        if read.calls {
+            let spaced = byte(value, end) != b'(' && byte(value, end) != b'/';
+            read.flags |= if spaced {
+                Flags::SPACED.0
+            } else {
+                Flags::CALLED.0
+            };
+        }
+    }
+    match listed {
+        W_NATIVE | W_VALUE | W_DANGER | W_DROP | W_RUN => read.flags |= Flags::NATIVE.0,
+        // A package and what is in it.
+        W_PROC if byte(value, end) == b'.' => read.flags |= Flags::CALLED.0,
+        _ => {}
+    }
+    if has_at(value, at, b"xp_") || has_at(value, at, b"sp_") {
+        read.flags |= Flags::PROC.0;
+    }
+    read.listed = listed;
+    read.kind = kind_of(listed, read.calls);
+    read
+}
+
+fn word(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let Read {
+        kind,
+        listed,
+        flags,
+        end,
+        ..
+    } = read_word(value, at);
+    match kind {
+        // A quoted national or hex string: N'…', X'…'.
+        Kind::Word
+            if end == at.saturating_add(1)
+                && byte(value, end) == b'\''
+                && matches!(byte(value, at) | 0x20, b'n' | b'x' | b'b' | b'e')
+                && builder.last() != Kind::End =>
+        {
+            return end;
+        }
+        Kind::By if builder.last() == Kind::Order => return end,
+        Kind::Order => {
+            // Only `ORDER BY`; a word otherwise.
+            let next = read_word(value, skip_space(value, end)).kind;
+            let by = next == Kind::By || byte(value, end) == b'/';
+            builder.push(if by { Kind::Order } else { Kind::Word }, flags, at);
+            return end;
+        }
+        Kind::By => builder.push(Kind::Word, flags, at),
+        // `SOUNDS LIKE`, `SIMILAR TO`.
+        Kind::Like if has_at(value, at, b"s") => {
+            let next = skip_space(value, end);
+            let second = read_word(value, next);
+            builder.push(Kind::Like, flags, at);
+            let joined = second.kind == Kind::Like || has_at(value, next, b"to ");
+            return if joined { second.end } else { end };
+        }
+        _ if listed == W_TEST => {
+            builder.push(Kind::Like, 0, at);
+            builder.push(Kind::Lit, 0, at);
+        }
+        Kind::Object if has_at(value, at, b"procedure") => {
+            let next = read_word(value, skip_space(value, end));
+            let probe = next.listed == W_ANALYSE;
+            if probe {
+                builder.push(Kind::Danger, Flags::CALLED.0, at);
+                return next.end;
+            }
+            builder.push(kind, flags, at);
+        }
+        // `a.b` is one name: the last part decides.
+        _ if at > 0
+            && byte(value, at.saturating_sub(1)) == b'.'
+            && matches!(builder.last(), Kind::Word | Kind::Object) =>
+        {
+            if kind != Kind::Word {
+                builder.push(kind, flags | Flags::CALLED.0, at);
+            } else if let Some(name) = builder.tokens.last_mut() {
+                name.flags |= flags;
+            }
+        }
+        _ => builder.push(kind, flags, at),
+    }
+    end
+}

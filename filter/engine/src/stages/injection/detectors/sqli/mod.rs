@@ -1,0 +1,269 @@
+//! SQL: token patterns in the three contexts a value can land in (bare, inside `'`, inside `"`).
+//!
+//! **In:** a decoded value. **Out:** hits of class `sqli`.
+//! **Invariant:** patterns look a constant number of tokens ahead, so the cost is linear whatever the input.
+//! **Source:** the fragment grammars of MySQL, PostgreSQL, SQL Server, Oracle and SQLite manuals.
+//! **Cost:** one pass a context, only for quotes that occur; words of prose form no pattern.
+
+mod condition;
+mod parts;
+mod statement;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use super::bytes::{self, AMP, ANGLE, HASH, LINE, OPERATOR, PAREN, PIPE, QUOTE, STAR};
+use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
+use super::triggers::{LIKE, LOGIC, SQL};
+use super::{Class, Hits, Strength, View};
+
+/// A value of a few operands, which needs no word to be a condition.
+const SHORT: usize = 128;
+
+/// Scans one value.
+pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
+    let logic = words & LOGIC != 0
+        || (classes & PIPE != 0 && bytes::doubled(value, b'|'))
+        || (classes & AMP != 0 && bytes::doubled(value, b'&'));
+    let operator = classes & (OPERATOR | ANGLE | STAR | HASH | QUOTE | PAREN) != 0;
+    let bare = words & SQL != 0
+        || (logic && (operator || words & LIKE != 0))
+        || (words & LOGIC != 0 && bytes::doubled(value, b'-'))
+        || (classes & PAREN != 0 && bytes::doubled(value, b'-'))
+        || (value.len() <= SHORT
+            && starts_inside(value)
+            && (operator || logic || words & LIKE != 0))
+        || (classes & QUOTE != 0 && bytes::contains(value, b"'::"));
+    for context in [0, b'\'', b'"'] {
+        let needed = if context == 0 {
+            bare
+        } else {
+            classes & QUOTE != 0 && value.contains(&context)
+        };
+        if !needed {
+            continue;
+        }
+        // `#` and `--` end with their line: what follows them is code again.
+        for fold in [false, true] {
+            if fold
+                && (classes & LINE == 0 || !(classes & HASH != 0 || bytes::doubled(value, b'-')))
+            {
+                break;
+            }
+            super::spend(steps, value.len());
+            let tail = tokenize(value, context, fold, tokens);
+            judge(&Stream::new(value, tokens, tail), hits);
+            if hits.is_decisive(Class::Sqli) {
+                return;
+            }
+        }
+    }
+}
+
+/// A literal, or what closes a bracket: the start of a fragment that needs no word.
+fn starts_inside(value: &[u8]) -> bool {
+    matches!(
+        value.trim_ascii_start().first(),
+        Some(b'0'..=b'9' | b'\'' | b'"' | b'@' | b')')
+    )
+}
+
+/// The kinds of the tokens in which a value's hit was seen, for a trace: those of the first reading that has one.
+pub(in crate::stages::injection) fn shape(value: &[u8]) -> Vec<u8> {
+    let mut shape = Vec::new();
+    let mut tokens = Vec::new();
+    for (context, fold) in [
+        (0, false),
+        (0, true),
+        (b'\'', false),
+        (b'\'', true),
+        (b'"', false),
+        (b'"', true),
+    ] {
+        let mut hits = Hits::default();
+        let tail = tokenize(value, context, fold, &mut tokens);
+        judge(&Stream::new(value, &tokens, tail), &mut hits);
+        if hits.is_empty() {
+            continue;
+        }
+        for token in tokens.iter().take(SHAPE) {
+            if !shape.is_empty() {
+                shape.push(b' ');
+            }
+            shape.extend_from_slice(token.kind.name());
+        }
+        break;
+    }
+    shape
+}
+
+/// Tokens told of a shape.
+const SHAPE: usize = 24;
+
+/// Token access that ends in `End`.
+struct Stream<'a> {
+    value: &'a [u8],
+    tokens: &'a [Token],
+    tail: Tail,
+}
+
+impl<'a> Stream<'a> {
+    const fn new(value: &'a [u8], tokens: &'a [Token], tail: Tail) -> Self {
+        Self {
+            value,
+            tokens,
+            tail,
+        }
+    }
+
+    fn kind(&self, at: usize) -> Kind {
+        self.tokens.get(at).map_or(Kind::End, |token| token.kind)
+    }
+
+    fn has(&self, at: usize, flag: Flags) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.has(flag))
+    }
+
+    fn before(&self, at: usize) -> Kind {
+        at.checked_sub(1).map_or(Kind::End, |at| self.kind(at))
+    }
+
+    fn skip(&self, mut at: usize, kinds: &[Kind]) -> usize {
+        for _ in 0..4 {
+            if !kinds.contains(&self.kind(at)) {
+                break;
+            }
+            at = at.saturating_add(1);
+        }
+        at
+    }
+
+    /// The value sits inside a quote that it closed.
+    fn broke_out(&self) -> bool {
+        self.kind(0) == Kind::Prefix
+    }
+
+    /// The bytes from a token on; empty past the last.
+    fn text(&self, at: usize) -> &'a [u8] {
+        self.tokens
+            .get(at)
+            .map_or(&[], |token| bytes::rest(self.value, token.at()))
+    }
+
+    /// Whether two tokens are the same short word or number.
+    fn same(&self, one: usize, other: usize) -> bool {
+        let mut left = self.text(one).iter();
+        let mut right = self.text(other).iter();
+        for _ in 0..32 {
+            let (left, right) = (
+                left.next().copied().unwrap_or(0),
+                right.next().copied().unwrap_or(0),
+            );
+            match (bytes::is_word(left), bytes::is_word(right)) {
+                (true, true) if left.eq_ignore_ascii_case(&right) => {}
+                (false, false) => return true,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// A comment that cuts off the rest of a statement.
+    fn cuts(&self, at: usize) -> bool {
+        self.kind(at) == Kind::Comment
+            && (self.has(at, Flags::EMPTY) || self.has(at, Flags::DASHES))
+    }
+}
+
+const fn is_literal(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Str | Kind::StrOpen | Kind::Num | Kind::Lit | Kind::Var | Kind::SysVar
+    )
+}
+
+const fn is_call(kind: Kind) -> bool {
+    matches!(kind, Kind::Danger | Kind::Timed | Kind::Func)
+}
+
+/// A name; words that SQL gives a meaning elsewhere are names here.
+const fn is_name(kind: Kind) -> bool {
+    matches!(kind, Kind::Word | Kind::Object)
+}
+
+/// What may follow a complete condition.
+const fn is_closing(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::End
+            | Kind::Comment
+            | Kind::Logic
+            | Kind::Semi
+            | Kind::Union
+            | Kind::Order
+            | Kind::Having
+            | Kind::Limit
+            | Kind::Into
+            | Kind::StrOpen
+            | Kind::Op
+            | Kind::From
+    )
+}
+
+fn judge(stream: &Stream<'_>, hits: &mut Hits) {
+    if let Some(strength) = parts::whole(stream) {
+        hits.add(Class::Sqli, strength, 0);
+    }
+    for (at, token) in stream.tokens.iter().enumerate() {
+        let strength = match token.kind {
+            Kind::Prefix => condition::prefix(stream),
+            Kind::Union => statement::union(stream, at),
+            Kind::Select => statement::select(stream, at),
+            Kind::Logic | Kind::Having => condition::logic(stream, at),
+            Kind::Where => condition::restriction(stream, at),
+            Kind::Case | Kind::When => condition::case(stream, at),
+            Kind::Semi => statement::stacked(stream, at),
+            Kind::Danger | Kind::Timed | Kind::Func => parts::call(stream, at),
+            Kind::Schema => Some(parts::schema(stream, at)),
+            Kind::SysVar => Some(parts::variable(stream, at)),
+            Kind::Cast => parts::cast(stream, at),
+            Kind::As | Kind::From => statement::source(stream, at),
+            Kind::Waitfor
+                if stream.kind(at.saturating_add(1)) == Kind::Delay
+                    || bytes::has_at(stream.text(at.saturating_add(1)), 0, b"time") =>
+            {
+                let what = stream.kind(at.saturating_add(2));
+                (matches!(what, Kind::Str | Kind::StrOpen | Kind::Num))
+                    .then_some(Strength::Decisive)
+            }
+            Kind::Into if stream.kind(at.saturating_add(1)) == Kind::Outfile => {
+                Some(Strength::Decisive)
+            }
+            Kind::Order => parts::order(stream, at),
+            Kind::Comma => parts::nulls(stream, at),
+            Kind::Comment => parts::comment(stream, at),
+            Kind::Like => parts::like(stream, at),
+            Kind::Ddl
+            | Kind::Insert
+            | Kind::Delete
+            | Kind::Update
+            | Kind::Exec
+            | Kind::Declare
+            | Kind::Grant => statement::opening(stream, at),
+            _ => None,
+        };
+        if let Some(strength) = strength {
+            hits.add(Class::Sqli, strength, token.at());
+            if strength == Strength::Decisive {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Parts of a statement: calls, variables, casts, orders, comments, and values that are a condition as a whole.
+//!
+//! **In:** tokens and a position. **Out:** how strong the fragment is.
+//! **Invariant:** looks a constant number of tokens ahead.
+
+use super::{Flags, Kind, Stream, Strength, condition, is_call, is_literal};
+
+/// Behind these, a call or a variable is an operand.
+const fn is_joint(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Select
+            | Kind::Logic
+            | Kind::Comma
+            | Kind::Op
+            | Kind::Like
+            | Kind::Prefix
+            | Kind::Order
+            | Kind::Having
+            | Kind::Where
+            | Kind::When
+    )
+}
+
+/// The value as one fragment.
+pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
+    let first = stream.kind(0);
+    let last = stream.tokens.len().saturating_sub(1);
+    // `benchmark(`: a call whose arguments come from elsewhere.
+    if stream.tail.open && last <= 1 && is_call(stream.kind(last)) {
+        let native = stream.kind(last) != Kind::Func
+            || stream.has(last, Flags::NATIVE)
+            || [b"database".as_slice(), b"user", b"schema"]
+                .iter()
+                .any(|name| super::bytes::has_at(stream.text(last), 0, name));
+        let alone = last == 0 || stream.broke_out();
+        return Some(if native && alone {
+            Strength::Decisive
+        } else {
+            Strength::Suspicious
+        });
+    }
+    // `, find_in_set(1,2)`
+    if first == Kind::Comma && stream.has(1, Flags::NATIVE) && is_call(stream.kind(1)) {
+        return Some(Strength::Decisive);
+    }
+    if !is_literal(first) && !is_call(first) && first != Kind::Not {
+        return None;
+    }
+    let read = condition::read(stream, 0);
+    if read.cut && is_call(first) {
+        return Some(Strength::Decisive);
+    }
+    if !read.complete || read.names {
+        return None;
+    }
+    match stream.kind(read.end) {
+        // `1=1`, `'a'<>'b'`.
+        Kind::End if is_call(first) => {
+            (read.joins > 0 && (read.symbol || read.like)).then_some(Strength::Decisive)
+        }
+        Kind::End if first == Kind::Str && read.symbol && !read.open => Some(Strength::Decisive),
+        Kind::End if read.joins == 1 && !read.calls && is_literal(first) => {
+            let same = stream.same(0, 2) && first == Kind::Num;
+            let odd = stream.text(1).starts_with(b"!=")
+                || stream.text(1).starts_with(b"<>")
+                || stream.text(1).starts_with(b"<=>");
+            let worded = read.like && (same || stream.kind(1) == Kind::Not);
+            if odd && read.symbol || worded {
+                Some(Strength::Decisive)
+            } else {
+                (same && read.symbol).then_some(Strength::Suspicious)
+            }
+        }
+        // `('a' * 1) --`
+        Kind::Comment
+            if stream.has(0, Flags::OPEN)
+                && stream.has(read.end, Flags::EMPTY)
+                && (read.joins > 0 || read.calls || read.strings) =>
+        {
+            Some(Strength::Decisive)
+        }
+        _ => None,
+    }
+}
+
+/// A name of the system catalogues: in a query or as the whole value.
+pub(super) fn schema(stream: &Stream<'_>, at: usize) -> Strength {
+    let queried = matches!(
+        stream.before(at),
+        Kind::From | Kind::Into | Kind::Select | Kind::Comma | Kind::Update | Kind::Exec
+    );
+    let alone = at == 0 && stream.kind(1) != Kind::Word || stream.broke_out();
+    let member = stream.text(at).iter().take(32).any(|byte| *byte == b'.');
+    if queried || alone || member {
+        Strength::Decisive
+    } else {
+        Strength::Suspicious
+    }
+}
+
+/// `@@version`.
+pub(super) fn variable(stream: &Stream<'_>, at: usize) -> Strength {
+    let operand = matches!(
+        stream.before(at),
+        Kind::Select | Kind::Logic | Kind::Comma | Kind::Op | Kind::All
+    );
+    let cut = stream.has(1, Flags::DASHES) || stream.text(1).starts_with(b"/*");
+    if operand || (at == 0 && stream.cuts(1) && cut) {
+        Strength::Decisive
+    } else {
+        Strength::Suspicious
+    }
+}
+
+/// `'{}'::jsonb`, `f(x)::int`, `password::int`.
+pub(super) fn cast(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    let before = stream.before(at);
+    if matches!(before, Kind::Str | Kind::Num | Kind::Cast)
+        || stream.has(at, Flags::CLOSED)
+        || matches!(stream.kind(0), Kind::Logic)
+    {
+        return Some(Strength::Decisive);
+    }
+    let next = stream.kind(at.saturating_add(1));
+    let alone = at == 1 && matches!(next, Kind::End | Kind::Comment | Kind::Logic | Kind::Op);
+    Some(if alone || stream.broke_out() {
+        Strength::Decisive
+    } else {
+        Strength::Suspicious
+    })
+}
+
+/// A call.
+pub(super) fn call(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    let before = stream.before(at);
+    let joined = is_joint(before);
+    let first = at.saturating_add(1);
+    let next = stream.kind(first);
+    let native = stream.has(at, Flags::NATIVE);
+    match stream.kind(at) {
+        Kind::Danger => {
+            let used = stream.has(at, Flags::CALLED)
+                || (joined && before != Kind::Like)
+                || matches!(before, Kind::Exec | Kind::Semi | Kind::Word | Kind::Schema)
+                    && stream.has(at, Flags::PROC)
+                    && is_literal(next);
+            Some(if used || matches!(before, Kind::Exec | Kind::Semi) {
+                Strength::Decisive
+            } else {
+                Strength::Suspicious
+            })
+        }
+        Kind::Timed => {
+            let argument =
+                is_literal(next) || is_call(next) || next == Kind::Word || next == Kind::Op;
+            let closed = stream.has(at.saturating_add(2), Flags::CLOSED)
+                || stream.kind(at.saturating_add(2)) != Kind::Word;
+            if argument && (joined || (closed && !stream.has(at, Flags::SPACED))) {
+                Some(Strength::Decisive)
+            } else {
+                None
+            }
+        }
+        Kind::Func => {
+            // `length(version())`: a call of the database's own without arguments.
+            let inner = at.saturating_add(2);
+            let empty = stream.has(first, Flags::NATIVE)
+                && (stream.has(inner, Flags::OPEN) && stream.has(inner, Flags::CLOSED)
+                    || stream.kind(inner) == Kind::End && stream.tail.open && stream.tail.closed);
+            let known = native || next != Kind::Func || empty;
+            let nested = is_call(next) && known && stream.has(first, Flags::OPEN)
+                || (next == Kind::Select && stream.has(first, Flags::OPEN))
+                || (matches!(next, Kind::SysVar | Kind::Case) && stream.has(first, Flags::OPEN));
+            if nested {
+                return Some(Strength::Decisive);
+            }
+            if stream.has(at, Flags::SPACED) {
+                return None;
+            }
+            if joined && stream.broke_out() && at <= 2 {
+                return Some(Strength::Decisive);
+            }
+            // `concat(0x223e,version())`.
+            let hex = native && next == Kind::Num && stream.text(first).starts_with(b"0x");
+            if hex {
+                return Some(Strength::Decisive);
+            }
+            Some(if at == 0 || joined {
+                Strength::Suspicious
+            } else {
+                Strength::Weak
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `ORDER BY 5--`.
+pub(super) fn order(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    let next = stream.kind(at.saturating_add(1));
+    let after = stream.kind(at.saturating_add(2));
+    if !is_literal(next) {
+        return (is_call(next)
+            || next == Kind::Case
+            || (next == Kind::Select && stream.has(at.saturating_add(1), Flags::OPEN)))
+        .then_some(Strength::Decisive);
+    }
+    let before = stream.before(at);
+    let ends = matches!(after, Kind::Comment | Kind::Comma | Kind::Union);
+    let whole = after == Kind::End && (at == 0 || is_literal(before));
+    Some(if stream.broke_out() && at == 1 || ends || whole {
+        Strength::Decisive
+    } else {
+        Strength::Weak
+    })
+}
+
+/// `NULL,NULL,NULL`.
+pub(super) fn nulls(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    let many = [1, 3, 5]
+        .iter()
+        .all(|step| stream.kind(at.saturating_add(*step)) == Kind::Lit);
+    many.then_some(Strength::Decisive)
+}
+
+/// A comment that cuts off what follows a value.
+pub(super) fn comment(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    if at == 0 || !stream.has(at, Flags::EMPTY) {
+        return None;
+    }
+    let number = stream.kind(0) == Kind::Num && at == 1 && stream.has(at, Flags::DASHES);
+    number.then_some(Strength::Suspicious)
+}
+
+/// `LIKE '%…` after a closed quote or a number, `IN (SELECT …)`.
+pub(super) fn like(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    let before = stream.before(at);
+    let next = stream.kind(at.saturating_add(1));
+    // `like '%'`
+    let wild = at == 0
+        && matches!(next, Kind::Str | Kind::StrOpen)
+        && stream.text(1).get(1) == Some(&b'%');
+    if wild || is_literal(before) && next == Kind::Danger {
+        return Some(Strength::Decisive);
+    }
+    // `) like (`
+    let broken = at == 0 && stream.has(at, Flags::BROKEN);
+    (broken && next == Kind::End && stream.tail.open).then_some(Strength::Decisive)
+}

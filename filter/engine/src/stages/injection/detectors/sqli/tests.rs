@@ -1,0 +1,275 @@
+//! Attacks of every context and dialect, and the honest text that looks alike.
+
+use super::super::hits_of;
+use alloc::vec::Vec;
+
+use super::{Class, Strength};
+
+fn caught(value: &str) -> bool {
+    hits_of(value.as_bytes()).contains(&(Class::Sqli, Strength::Decisive))
+}
+
+fn missed<'a>(values: &[&'a str]) -> Vec<&'a str> {
+    values
+        .iter()
+        .copied()
+        .filter(|value| !caught(value))
+        .collect()
+}
+
+fn blocked<'a>(values: &[&'a str]) -> Vec<&'a str> {
+    values
+        .iter()
+        .copied()
+        .filter(|value| caught(value))
+        .collect()
+}
+
+#[test]
+fn breaks_out_of_strings_numbers_and_names() {
+    let attacks = [
+        // A string, closed and cut off.
+        "bob'--",
+        "bob' #",
+        "bob'/*",
+        "bob@example.org';",
+        "bob' or 'a'='a",
+        "bob\" or \"a\"=\"a",
+        "bob') or ('a'='a",
+        "x' or name is not null--",
+        "x' or name=name--",
+        "x'|name--",
+        "x'collate nocase--",
+        "x' and name not similar to id--",
+        "x' sounds like 'y",
+        "x'*name is \\N - '1",
+        "x' in boolean mode) rlike (select (case when (2=3) then 1 else 0x28 end))#",
+        "x' || app.adduser('a', 'b') || '",
+        "a' ^ 'b",
+        "'='",
+        // A number.
+        "7 or 1=1",
+        "7 or true",
+        "7 and 3-1=2",
+        "7 and pi()>3",
+        "7 or name like '%'",
+        "7)) or ((2=2",
+        "7 group by 1,2--",
+        "7 order by 9--",
+        "7 having (1 or 1)",
+        "7 where 3=3",
+        "7 procedure analyse(extractvalue(9,concat(0x5c,version())),1)",
+        // The middle of a condition.
+        "and 7=(",
+        "or owner = \"",
+        "or a=a",
+        ") when 2 then",
+        ") as total from",
+        "1) from users where name='x')",
+        "'a'<>'b'",
+        "9<=>9",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+}
+
+#[test]
+fn queries_are_joined_on_nested_and_hidden() {
+    let attacks = [
+        "-1 union select 1,2,3",
+        "-1 union all select null,null,null--",
+        "-1/**/union/**/select/**/password/**/from/**/users",
+        "-1 /*!50000union*/ /*!50000select*/ 1,2",
+        "-1 /* !50000union*/ select 1,2",
+        "-1 union#x\nselect 1",
+        "1#\nand#\n7=7",
+        "1fUNION SELECT name FROM t",
+        "1.union select.1",
+        "0 union values(1,2)",
+        "(select 1 x from dual)",
+        "1 and select top 3 name from users",
+        "1 and (select count(*) from sysibm.systables as t1,sysibm.systables as t2)>0",
+        "1 rlike (select (case when (1=1) then 1 else 0x28 end))",
+        "(case when 1=2 then 1 else null end)",
+        "x,(select (case when (4=4) then 1 else 1/(select 0) end))",
+        "select current_user;",
+        "select/**/password/**/from/**/members",
+        "select @@version",
+        "select pg_sleep",
+        "1;select pg_sleep(5)",
+        "1' and (select * from (select(sleep(5)))a)#",
+        "1 and 1 in (select name from master..sysdatabases)",
+        "1 and 5=convert(int,(select char(113)+char(120)))",
+        "(select * from generate_series(1,1,case when (5=9) then 1 else 0 end) limit 1)",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+}
+
+#[test]
+fn statements_are_stacked() {
+    let attacks = [
+        "1;drop table users",
+        "1;drop members--",
+        "drop/**/members",
+        "1; insert into users values(1,2)",
+        "1;replace/**/into/**/t(a)/**/values(1)",
+        "'; exec master..xp_cmdshell 'dir'--",
+        "1; exec('sel'+'ect 1')",
+        "; execute immediate 'sel' || 'ect 1'",
+        "1; begin declare @x varchar(9)",
+        "'; if 1=1 shutdown--",
+        "'; begin shutdown end--",
+        "1; if exists (",
+        "1; delete quick from t",
+        "1; update users set role=1",
+        "'; grant connect to bob; --",
+        "1;call p(@x, 1)",
+        "1;waitfor delay '0:0:5'--",
+        "1; create table t (a int)",
+        "1'; WAITFOR TIME '17:48:00'--",
+        "'; alter user sa identified by x--",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+}
+
+#[test]
+fn functions_of_databases_delay_leak_and_fail() {
+    let attacks = [
+        "sleep(5)",
+        "1-sleep(5)",
+        "1 and benchmark(9999999,md5(1))",
+        "1||pg_sleep(5)",
+        "dbms_pipe.receive_message('a',5)",
+        "1 and 1=utl_inaddr.get_host_address((select user from dual))",
+        "1||utl_http.request('http://x.example/')",
+        "extractvalue(1,concat(0x7e,version()))",
+        "concat(0x223e,version(),0x3c)",
+        "length(version())",
+        "load_file('/etc/passwd')",
+        "1 or ascii(substring(password,1,1))>64",
+        "1 and find_in_set('a',b)",
+        "json_keys((select convert((select concat(1,2)) using utf8)))",
+        "'{\"b\":2}'::jsonb <@ '{\"a\":1}'::jsonb",
+        "OR '{\"b\":2}' ->> 'b' = '2'",
+        "xmltype(",
+        "if(3=",
+        "lo_get(1)::int",
+        "1' and starts_with(password) and 'true",
+        "1 and isnull(1/0)",
+        "gtid_subset(concat(1,2),3)",
+        "1 and st_latfromgeohash(version())",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+}
+
+#[test]
+fn prose_names_and_code_are_let_through() {
+    let honest = [
+        "O'Brien",
+        "D'Angelo & sons",
+        "Rock 'n' roll",
+        "is this your parents' or yours?",
+        "the 'and' operator",
+        "search for 'or' or 'and'",
+        "Press '=' or '-' to zoom",
+        "5' 6\" and 5' 7\"",
+        "36\" x 48\" frame",
+        "Select a size from the list",
+        "Please select one from the union members and order by Friday",
+        "Student union select committee",
+        "Delete from cart",
+        "Delete from my account, please",
+        "Create user account",
+        "Create view of the sea",
+        "Thanks; create user accounts for all",
+        "Create index page; update table of contents",
+        "Insert into slot 3",
+        "Replace table 5 with a larger one",
+        "Update skill set",
+        "Update character set to UTF-8",
+        "Drop table tennis off at 5?",
+        "Call 911!",
+        "Call @john when done (today)",
+        "case when it rains, then stay",
+        "in case of when and then",
+        "From Monday where possible, limit 5",
+        "same as \"above\" from here",
+        "x = y and y = z",
+        "a and b > c",
+        "rock and roll = fun",
+        "Terms and conditions (2024)",
+        "this and that is good",
+        "1 and a half cups",
+        "1 or 2 tickets",
+        "2-for-1 -- only today",
+        "the boys' -- all of them -- left",
+        "if (a && b) { return c; }",
+        "if x and len(y) > 3: print(x)",
+        "for (i = 0; i < n; i++) { sum += round(abs(a[i])); }",
+        "std::string name; Foo::bar();",
+        "Value::Text and Kind::Int",
+        "=IF(A1>3,\"yes\",\"no\")",
+        "=SUM(A1:A9)/COUNT(A1:A9)",
+        "max(1, min(2, 3))",
+        "How does group_concat work?",
+        "What is xp_cmdshell?",
+        "E = mc^2; F = ma",
+        "2 + 2 = 4",
+        "1=1",
+        "3 <= x <= 5",
+        "a=1&b=2",
+        "50% off -- now or never",
+        "Dr. No -- the movie (1962)",
+        "# Heading\n\nSelect your plan and order by phone.\n\n-- \nBob",
+        "SGVsbG8gd29ybGQ=",
+        "0 1 * * *",
+        "`code` and `more code`",
+        "'quoted'",
+        "\"exact phrase\" OR \"other phrase\"",
+        "status = open AND assignee = currentUser() ORDER BY created",
+        "title:foo AND (body:bar OR body:baz)",
+        "*",
+        "user@example.com, or call",
+        "I'd like it if you'd call",
+        "it's 5 o'clock or 6 o'clock",
+        "L'été et l'hiver",
+        "C# and F# developers -- remote",
+        "top 10 -- select few",
+        "@@uZoaxE#Ac6Bt",
+    ];
+    assert!(blocked(&honest).is_empty(), "{:?}", blocked(&honest));
+}
+
+#[test]
+fn the_cost_of_hostile_text_is_linear() {
+    let shapes: [&[u8]; 8] = [
+        b"#\n",
+        b"1 or ",
+        b"/*",
+        b"case when ",
+        b"select(",
+        b"::",
+        b"a' and ",
+        b"/**//**/f",
+    ];
+    for shape in shapes {
+        let mut spent = [0_u64; 2];
+        for (size, spent) in [2_000, 8_000].into_iter().zip(&mut spent) {
+            let value: Vec<u8> = shape.iter().copied().cycle().take(size).collect();
+            let mut steps = crate::budget::MAX_STEPS;
+            let view = super::View::new(
+                super::super::Place::Query,
+                b"q",
+                &value,
+                super::super::bytes::classes(&value),
+            );
+            super::scan(
+                &view,
+                &mut Vec::new(),
+                &mut steps,
+                &mut super::Hits::default(),
+            );
+            *spent = crate::budget::MAX_STEPS - steps;
+        }
+        assert!(spent[1] <= spent[0] * 4 + 64, "{shape:?}: {spent:?}");
+    }
+}
