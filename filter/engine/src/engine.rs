@@ -546,8 +546,12 @@ impl Engine {
                 policy.tokens.authorize(&route.token, &seen.subject, found),
             )?;
         }
-        env.enter(Step::SubjectLimits);
         let facts = asked.facts(Some(route), &seen.subject, policy);
+        let views = policy.operator.as_ref().and_then(|it| it.counters.as_ref());
+        if let Some(view) = views.filter(|it| *head.path == *it.path) {
+            return Err(view.answer(&policy.limits, &seen.subject, &facts, env, found));
+        }
+        env.enter(Step::SubjectLimits);
         let Monotonic(now) = env.now;
         let known = &memory.fleet;
         gate(

@@ -1,4 +1,5 @@
-//! Requests of the operator: who is banned, and lifting or setting a ban by hand.
+//! Requests of the operator: who is banned, and lifting or setting a ban by hand. And of those with a role that may see how their
+//! own counters stand.
 //!
 //! **In:** a POST to the path of `operator`, with a JWT (HS256) under its key as `authorization: Bearer`. **Out:** the answer, as the
 //! reply of [`Reason::Operator`], or why there is none. **Invariant:** nothing is done without a token that verifies, is for this path
@@ -17,9 +18,9 @@ use crate::marks::{Marked, Marks, Purpose};
 use crate::policy::Policy;
 use crate::request::RequestHead;
 use crate::request::client_addr::parse_peer;
-use crate::stages::limits::{Facts, Penal, Person, Scope};
-use crate::stages::token::Key;
+use crate::stages::limits::{Facts, LimitStage, Penal, Person, Scope};
 use crate::stages::token::jws::verify_compact;
+use crate::stages::token::{Key, Subject};
 use crate::units::UnixTime;
 use crate::verdict::{Denial, Reason, Stage};
 
@@ -36,6 +37,48 @@ pub struct Operator {
     pub path: Vec<u8>,
     /// Verifies them; `None`: the policy is only checked.
     pub key: Option<Key>,
+    /// Who sees how limits stand; `None`: nobody but the operator.
+    pub counters: Option<View>,
+}
+
+/// The compiled `operator.counters`.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Where requests go.
+    pub path: Vec<u8>,
+    /// One of these is needed.
+    pub roles: Vec<Vec<u8>>,
+}
+
+impl View {
+    /// Answers a request for its own counters, by who was verified. The reply is a [`Denial`]: nothing goes upstream.
+    pub fn answer<S: Outside>(
+        &self,
+        limits: &LimitStage,
+        subject: &Subject,
+        facts: &Facts<'_>,
+        env: &mut Env<'_, S>,
+        found: &mut Findings,
+    ) -> Denial {
+        let has = |role: &[u8]| self.roles.iter().any(|asked| asked == role);
+        let answered = match subject {
+            _ if facts.method != b"GET" => Err(Reason::MethodNotAllowed),
+            Subject::Anonymous => Err(Reason::TokenMissing),
+            Subject::Verified(claims) if !claims.roles().any(has) => Err(Reason::MissingRole),
+            Subject::Verified(_) => limits.view(facts, env),
+        };
+        let (reason, body) = match answered {
+            Ok(body) => (Reason::Operator, Some(body)),
+            Err(reason) => (reason, None),
+        };
+        found.push(Finding::new(Stage::Limits, reason).rule(b"counters"));
+        let mut denial = Denial::new(Stage::Limits, reason);
+        denial.body = body;
+        if reason == Reason::MethodNotAllowed {
+            denial.headers.push(("allow", b"GET".to_vec()));
+        }
+        denial
+    }
 }
 
 /// What a token asks for.

@@ -5,10 +5,10 @@
 use alloc::vec::Vec;
 
 use super::compile::Compiler;
-use super::read::{Path, section};
+use super::read::{Located, Path, section};
 use super::tokens::Written;
-use super::values::{CookiePath, Encoding, EnvName, Sealed};
-use crate::operator::Operator;
+use super::values::{CookiePath, Encoding, EnvName, Sealed, Text};
+use crate::operator::{Operator, View};
 use crate::stages::token::HmacAlgorithm;
 
 section! {
@@ -19,6 +19,18 @@ section! {
         key: OperatorKey,
         /// Where they go: this path, exactly.
         path: CookiePath = "/.palisade/bans",
+        /// Who may see how their own counters stand; absent: nobody.
+        counters: Option<Located<CountersConfig>>,
+    }
+}
+
+section! {
+    /// A view of one's own counters and bans, as JSON. The route that takes its path says how the client is verified.
+    struct CountersConfig {
+        /// Where a GET gets it: this path, exactly.
+        path: CookiePath = "/.palisade/limits",
+        /// One of these roles is needed.
+        roles: Vec<Text>,
     }
 }
 
@@ -35,21 +47,49 @@ section! {
 }
 
 impl Compiler<'_> {
+    fn view(&mut self, at: &Path, config: CountersConfig, other: &[u8]) -> View {
+        if config.roles.is_empty() {
+            self.errors.push(
+                &at.key("roles"),
+                "nobody could see the counters",
+                "name one role or more, or leave `counters` out",
+            );
+        }
+        let mut path = Vec::new();
+        path.extend_from_slice(&config.path.0);
+        if path == other {
+            self.errors.push(
+                &at.key("path"),
+                "the same as the operator's own `path`",
+                "write another path",
+            );
+        }
+        let roles = config.roles.into_iter().map(|role| role.0).collect();
+        View { path, roles }
+    }
+
     pub(super) fn operator(
         &mut self,
         at: &Path,
         config: Option<OperatorConfig>,
     ) -> Option<Operator> {
         let config = config?;
-        let at = at.key("key");
+        let at = &at.key("key");
         let written = Written {
             env: &config.key.env,
             sealed: config.key.sealed.as_ref(),
             encoding: config.key.encoding,
         };
-        let key = self.key(&at, None, HmacAlgorithm::Sha256, written);
+        let key = self.key(at, None, HmacAlgorithm::Sha256, written);
         let mut path = Vec::new();
         path.extend_from_slice(&config.path.0);
-        Some(Operator { path, key })
+        let counters = config
+            .counters
+            .map(|Located { at, value }| self.view(&at, value, &path));
+        Some(Operator {
+            path,
+            key,
+            counters,
+        })
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Bans {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Whether somebody is banned, for how long, by what, and what is held against them.
+    /// Whether somebody is banned, for how long, by what, what is held against them, and how their limits stand.
     Show(Request),
     /// Lift a ban, and forget all that is held against somebody.
     Lift(Request),
@@ -192,6 +192,17 @@ impl Request {
                 "  {} held against them by {}",
                 excess.get("count").and_then(Value::as_u64).unwrap_or(0),
                 excess.get("rule").and_then(Value::as_str).unwrap_or("?")
+            );
+        }
+        let limits = answer.get("limits").and_then(Value::as_array);
+        for limit in limits.into_iter().flatten() {
+            let number = |name: &str| limit.get(name).and_then(Value::as_u64);
+            let more = number("reset_s").map_or_else(String::new, |s| format!(", more in {s} s"));
+            say!(
+                "  {}: {} of {} used{more}",
+                limit.get("limit").and_then(Value::as_str).unwrap_or("?"),
+                number("used").unwrap_or(0),
+                number("quota").unwrap_or(0)
             );
         }
         Ok(ExitCode::SUCCESS)

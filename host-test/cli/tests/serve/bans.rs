@@ -71,6 +71,14 @@ fn an_operator_sees_lifts_and_sets_a_ban() {
         assert_eq!(answer["banned"], true, "{out}");
         assert_eq!(answer["rule"], "one");
         assert!(answer["for_s"].as_u64().unwrap() > 3500);
+        let limit = &answer["limits"][0];
+        assert_eq!(
+            (&limit["limit"], &limit["used"]),
+            (&"one".into(), &1.into()),
+            "{out}"
+        );
+        let (_, out, _) = ask("show", &[]);
+        assert!(out.contains("  one: 1 of 1 used, more in "), "{out}");
 
         let (code, out, _) = ask("lift", &[]);
         assert_eq!(code, 0);

@@ -127,7 +127,7 @@ pub(super) fn write<'l>(
 
 impl Limit {
     /// What one unit of the quota is in the units of the fields: bytes, where bodies are counted.
-    const fn unit(&self) -> u64 {
+    pub(super) const fn unit(&self) -> u64 {
         match self.cost {
             Cost::Body(unit) => unit,
             Cost::Fixed(_) | Cost::Header { .. } | Cost::Score(_) => 1,

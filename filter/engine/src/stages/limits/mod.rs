@@ -38,6 +38,7 @@ mod sentence;
 mod table;
 #[cfg(test)]
 mod tests;
+mod view;
 mod worker;
 
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! What an operator asks of the table of bans, and the answer.
 //!
-//! **In:** whom, and what to do. **Out:** JSON: `banned`, `for_s`, `rule`, `level`, `excesses`. **Invariant:** names in it are
-//! those of the policy, never a client's bytes.
+//! **In:** whom, and what to do. **Out:** JSON: `banned`, `for_s`, `rule`, `level`, `excesses`, and of `show` `limits` (`view.rs`).
+//! **Invariant:** names in it are those of the policy, never a client's bytes.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -63,10 +63,17 @@ impl LimitStage {
             Penal::Lift => table.lift(one, env)?,
             Penal::Set { ms } => table.ban(one, ms, env)?,
         };
-        Ok(self.json(&held))
+        let mut out = self.json(&held);
+        if penal == Penal::Show {
+            out.pop();
+            out.extend_from_slice(b",\"limits\":");
+            self.counters_of(person.scope, &person.facts, env, &mut out)?;
+            out.push(b'}');
+        }
+        Ok(out)
     }
 
-    fn json(&self, held: &Held) -> Vec<u8> {
+    pub(super) fn json(&self, held: &Held) -> Vec<u8> {
         let mut out = Vec::new();
         let banned = held.wait_ms > 0;
         out.extend_from_slice(if banned {

@@ -13,7 +13,7 @@ use super::entry::{self, Change, Next, Slot, Visit};
 use super::fields::Met;
 use super::lease::{Lease, Leases};
 use super::presence;
-use super::{Algorithm, Bans, Due, LimitStage, Place, Reservation, Worker};
+use super::{Algorithm, Bans, Due, Limit, LimitStage, Place, Reservation, Worker};
 use crate::env::{Cas, Env, Outside, TableEvent};
 use crate::sets::{MAX_TRIES, Sets, load, swap};
 use crate::units::{Monotonic, Quota};
@@ -176,6 +176,17 @@ impl Work {
 /// worker's doing.
 const MAX_LOOKS: u32 = 4;
 
+/// How a limit stands for somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stand {
+    /// Charges that count now.
+    pub(super) used: u64,
+    /// Charges that could still be made.
+    pub(super) remaining: u64,
+    /// Until there is one more; nothing: all are there, or nobody knows.
+    pub(super) wait_ms: Option<u64>,
+}
+
 /// A set's entry, as a request has read it.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -215,6 +226,36 @@ impl<'p> Table<'p> {
         let mut entry = Vec::new();
         let cas = read(env.counters, &name, &mut entry)?;
         Ok(Seen { name, cas, entry })
+    }
+
+    /// How a limit stands for a key. Writes nothing.
+    pub(super) fn peek<S: Outside>(
+        self,
+        limit: &Limit,
+        quota: Quota,
+        key: u64,
+        env: &mut Env<'_, S>,
+    ) -> Result<Stand, Reason> {
+        let Seen { entry, .. } = self.see(key, env)?;
+        let now = env.now.0.min(MAX_TIME).max(entry::newest(&entry));
+        let (id, tag) = (limit.id(quota), entry::tag_of(key));
+        if limit.algorithm == Algorithm::Concurrency {
+            let ways = self.stage.ways();
+            let presence = &env.counters.worker().presence;
+            let used = Held::read(entry::body(&entry, id, now), tag, ways, presence).used();
+            return Ok(Stand {
+                used,
+                remaining: u64::from(quota.count).saturating_sub(used),
+                wait_ms: None,
+            });
+        }
+        let rule = Rule::new(limit, quota);
+        let slot = entry::slot(&entry, id, tag, rule, now);
+        Ok(Stand {
+            used: slot.counts.total(rule),
+            remaining: slot.counts.remaining(rule),
+            wait_ms: more_ms(&slot, rule, now).map(|more| more.saturating_sub(now)),
+        })
     }
 
     /// Lets `judge` change the bans in a key's set: it gets them and the time, writes all of them anew, and says when

@@ -449,6 +449,9 @@ fn bans_that_cannot_be_read_refuse() {
         assert_eq!(reason(&done), denied, "{monitor}");
         assert_eq!(done.found.as_slice().len(), 1);
     }
+    let mut dead = Dead::default();
+    let viewed = stage(4, vec![limit("a", 2, SECOND)]).view(&facts(1), &mut env(&mut dead, 0));
+    assert_eq!(viewed, Err(Reason::CountersUnavailable));
 }
 
 #[test]
