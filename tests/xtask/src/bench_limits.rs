@@ -1,10 +1,10 @@
 //! `cargo xtask bench limits`: what a limit costs in a real Envoy.
 //!
 //! **In:** one worker and one direct response each: the bare Envoy, the SDK's empty filter, Palisade without limits, with one exact limit,
-//! with one whose log has 100 entries, with a second limit on the same key.
-//! **Out:** what each adds to the same policy without limits: medians over rounds of one interleaved run, in µs of CPU of the Envoy
+//! with one whose log has 100 entries, with a second limit on the same key, with a leased one; with a limit by client and with bans beside it.
+//! **Out:** what each adds to the same policy without limits (a second limit and bans: to the one limit without them): medians over rounds of one interleaved run, in µs of CPU of the Envoy
 //! process, and on the scale where the empty filter is 1.1. Absolute times drift with the machine: compare the columns of one run.
-//! **Invariant:** every timed answer is 200; before timing, each limit is seen to refuse. All variants get the same bytes: keys are new in
+//! **Invariant:** every timed answer is 200; before timing, each limit is seen to refuse, and the bans to ban. All variants get the same bytes: keys are new in
 //! each round, and each of them is asked for [`EACH`] times.
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -27,18 +27,31 @@ const LOG: usize = 100;
 /// A variant: its name, its limits, requests of a key before those that are timed, what it may add (µs, on the scale).
 struct Variant {
     name: &'static str,
-    limits: &'static [&'static str],
+    /// Each: a quota, and what else it has.
+    limits: &'static [(&'static str, Extra)],
     before: usize,
     target: f64,
     /// What it is compared with.
     over: usize,
 }
 
+/// What a limit has beside its quota.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    Nothing,
+    /// So many places charged ahead.
+    Lease(u32),
+    /// The key is the client: its address in `x-forwarded-for`.
+    Client,
+    /// The same, and a ban after excess.
+    Ban,
+}
+
 /// Where variants begin; before them the bare Envoy and the empty filter.
 const FIRST: usize = 2;
 
 /// Without limits, then with.
-const VARIANTS: [Variant; 4] = [
+const VARIANTS: [Variant; 7] = [
     Variant {
         name: "no limit",
         limits: &[],
@@ -48,24 +61,49 @@ const VARIANTS: [Variant; 4] = [
     },
     Variant {
         name: "one exact limit",
-        limits: &["100000/10m"],
+        limits: &[("100000/10m", Extra::Nothing)],
         before: 0,
         target: 1.3,
         over: FIRST,
     },
     Variant {
         name: "a log of 100",
-        limits: &["128/10m"],
+        limits: &[("128/10m", Extra::Nothing)],
         before: LOG,
         target: 2.0,
         over: FIRST,
     },
     Variant {
         name: "a second limit on the key",
-        limits: &["100000/10m", "1000000/1h"],
+        limits: &[
+            ("100000/10m", Extra::Nothing),
+            ("1000000/1h", Extra::Nothing),
+        ],
         before: 0,
         target: 0.4,
         over: FIRST + 1,
+    },
+    Variant {
+        name: "a lease of 10",
+        limits: &[("100000/10m", Extra::Lease(10))],
+        // A lease is for clients that have used as much already.
+        before: 10,
+        target: 0.3,
+        over: FIRST,
+    },
+    Variant {
+        name: "one exact limit by client",
+        limits: &[("100000/10m", Extra::Client)],
+        before: 0,
+        target: 1.3,
+        over: FIRST,
+    },
+    Variant {
+        name: "bans beside it",
+        limits: &[("100000/10m", Extra::Ban)],
+        before: 0,
+        target: 0.4,
+        over: FIRST + 5,
     },
 ];
 
@@ -85,7 +123,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         names.push(variant.name);
         configs.push(configuration(&palisade(variant.limits)));
         if !variant.limits.is_empty() {
-            refuses(variant.limits.len())?;
+            refuses(variant.limits)?;
         }
     }
     let mut envoys = Vec::new();
@@ -154,42 +192,65 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Palisade with these limits, all by the header `x-key`.
-fn palisade(quotas: &[&str]) -> String {
-    let limits: Vec<Value> = quotas
+/// Palisade with these limits, by the header `x-key` or by client: Envoy adds its own peer behind the address that is sent.
+fn palisade(limits: &[(&str, Extra)]) -> String {
+    let limits: Vec<Value> = limits
         .iter()
         .enumerate()
-        .map(|(at, quota)| {
-            json!({ "name": format!("limit-{at}"), "key": [{ "header": "x-key" }], "quota": quota })
+        .map(|(at, (quota, extra))| {
+            let mut limit = json!({ "name": format!("limit-{at}"), "key": [{ "header": "x-key" }], "quota": quota });
+            match extra {
+                Extra::Nothing => {}
+                Extra::Lease(places) => limit["lease"] = json!(places),
+                Extra::Client | Extra::Ban => limit["key"] = json!(["client"]),
+            }
+            if *extra == Extra::Ban {
+                limit["penalty"] = json!({ "after": 1, "ban": "1h" });
+            }
+            limit
         })
         .collect();
     let policy = json!({
-        "mode": "enforce", "limits": limits, "routes": [{ "name": "all", "match": { "path": "/*" } }],
+        "mode": "enforce", "client": { "trusted_hops": 2 }, "limits": limits,
+        "routes": [{ "name": "all", "match": { "path": "/*" } }],
     });
     let module = palisade_tests::root().join("target/palisade.wasm");
     wasm(&module, Some(&policy.to_string()))
 }
 
-/// That a policy of so many limits counts at all: with small quotas, the second request of a key is refused.
-fn refuses(limits: usize) -> Result<()> {
-    let quotas: Vec<&str> = std::iter::repeat_n("1/10m", limits).collect();
-    let envoy = Envoy::start(&setup(configuration(&palisade(&quotas))))?;
-    for expected in [200, 429] {
+/// That such limits count at all: with small quotas, the second request of a key is refused, and by another code where it
+/// bans; another key's is not.
+fn refuses(limits: &[(&str, Extra)]) -> Result<()> {
+    let small: Vec<(&str, Extra)> = limits.iter().map(|(_, extra)| ("1/10m", *extra)).collect();
+    let envoy = Envoy::start(&setup(configuration(&palisade(&small))))?;
+    let code = if limits.iter().any(|(_, extra)| *extra == Extra::Ban) {
+        "banned"
+    } else {
+        "rate_limited"
+    };
+    for (key, expected) in [(1, 200), (1, 429), (2, 200)] {
         let mut connection = Connection::open(envoy.address)?;
-        connection.send(&request("same"))?;
-        let status = connection.receive(false)?.status;
+        connection.send(&request(0, key))?;
+        let response = connection.receive(false)?;
+        let body = String::from_utf8_lossy(&response.body).into_owned();
         ensure!(
-            status == expected,
-            "{limits} limits: {status} instead of {expected}\n{}",
+            response.status == expected && (expected == 200 || body.contains(code)),
+            "{} limits: {} {body} instead of {expected} {code}\n{}",
+            limits.len(),
+            response.status,
             envoy.log()
         );
     }
     Ok(())
 }
 
-fn request(key: &str) -> Vec<u8> {
+/// A request of one of a round's keys, which is another client's each.
+fn request(round: usize, key: usize) -> Vec<u8> {
+    let name = format!("{round:04}-{key:04}");
+    let address = format!("10.{round}.{}.{}", key / 256, key % 256);
     let mut headers = BROWSER.to_vec();
-    headers.push(("x-key", key));
+    headers.push(("x-key", &name));
+    headers.push(("x-forwarded-for", &address));
     render("GET", "/orders?page=2&sort=price", &headers, b"")
 }
 
@@ -199,9 +260,7 @@ fn time(envoy: &Envoy, round: usize, before: usize) -> Result<f64> {
     for _ in 0..CONNECTIONS {
         lanes.push(Connection::open(envoy.address)?);
     }
-    let keys: Vec<Vec<u8>> = (0..KEYS)
-        .map(|key| request(&format!("{round:04}-{key:04}")))
-        .collect();
+    let keys: Vec<Vec<u8>> = (0..KEYS).map(|key| request(round, key)).collect();
     ask(
         &mut lanes,
         keys.iter().flat_map(|key| std::iter::repeat_n(key, before)),
