@@ -25,7 +25,7 @@ const FEWER: u64 = 250;
 type Case = (&'static str, u64, fn(u64) -> Row);
 
 pub(crate) fn rows(chosen: &Chosen) -> Vec<Row> {
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         ("small-quota", SEEDS, |seed| {
             standing("small-quota", Kind::Sliding, seed, 1, 128)
         }),
@@ -41,6 +41,7 @@ pub(crate) fn rows(chosen: &Chosen) -> Vec<Row> {
         ("many-windows", FEWER, many_windows),
         ("two-keys", FEWER, two_keys),
         ("wrong-passwords", FEWER, wrong_passwords),
+        ("bans", FEWER, bans),
     ];
     let mut rows = Vec::new();
     for (case, seeds, run) in cases {
@@ -68,8 +69,10 @@ pub(crate) struct Came {
     pub(crate) vms: usize,
     switches: u64,
     pub(crate) end_ms: u64,
-    /// Refused for another reason than the limit.
+    /// Refused for another reason than the limit, or not banned after others were told that the client is.
     odd: Option<String>,
+    /// Requests that came before the first of them was told so; all: nobody was.
+    banned_from: usize,
     pub(crate) engine: Engine,
     pub(crate) store: MemoryStore,
     /// What the VMs hold at the end.
@@ -105,6 +108,7 @@ struct Ledger {
     admitted: Vec<(u64, usize)>,
     demand: Vec<u64>,
     odd: Option<String>,
+    banned_from: Option<usize>,
 }
 
 impl Race {
@@ -171,10 +175,19 @@ impl Race {
                                 ledger.newest = at;
                                 ledger.admitted.push((at, number));
                             }
+                            let banned = matches!(decision, Decision::Refused(Reason::Banned));
                             if let Decision::Refused(reason) = decision
                                 && reason != Reason::RateLimited
+                                && !banned
                             {
                                 ledger.odd = Some(format!("request {number}: {reason:?}"));
+                            }
+                            // Bans here outlast the race: who comes after one has begun is stopped, in every VM.
+                            if banned {
+                                let next = ledger.next;
+                                ledger.banned_from.get_or_insert(next);
+                            } else if ledger.banned_from.is_some_and(|from| number >= from) {
+                                ledger.odd = Some(format!("request {number}: not banned"));
                             }
                         }
                         if let Decision::Admitted(Some(charges)) = decision {
@@ -196,6 +209,7 @@ impl Race {
             switches,
             end_ms: ledger.now,
             odd: ledger.odd,
+            banned_from: ledger.banned_from.unwrap_or(self.requests.len()),
             engine: engines.pop().unwrap(),
             store: store.into_inner().unwrap_or_else(PoisonError::into_inner),
             workers: workers.into_inner().unwrap_or_else(PoisonError::into_inner),
@@ -289,6 +303,46 @@ fn two_keys(seed: u64) -> Row {
     came.fill(&mut row, 600_000);
     // Requests in flight may hold places of the first while the second refuses them; demand outlasts them.
     (row.quota, row.bound, row.least) = (strict, strict, strict);
+    row
+}
+
+/// Excesses begin a ban, which stops its client in every VM from the moment that anybody is told of it, also over reloads that
+/// change other limits and the quota.
+fn bans(seed: u64) -> Row {
+    let mut random = Random::new(seed);
+    let (quota, after) = (random.within(1, 40), random.within(1, 6));
+    let limit = |quota: u64| {
+        format!(
+            "  - {{ name: a, key: [client], quota: {quota}/10m, penalty: {{ after: {after}, ban: 2h }} }}\n"
+        )
+    };
+    let other = "  - { name: b, key: [client], quota: 1000/10m }\n";
+    let policies = match random.below(3) {
+        0 => vec![format!("limits:\n{}", limit(quota))],
+        1 => vec![
+            format!("limits:\n{}", limit(quota)),
+            format!("limits:\n{other}{}", limit(quota)),
+            format!("limits:\n{}", limit(quota)),
+        ],
+        // Once the ban stands nobody is admitted by a larger quota either.
+        _ => vec![
+            format!("limits:\n{}", limit(quota)),
+            format!("limits:\n{}{other}", limit(quota + 500)),
+        ],
+    };
+    let demand = policies.len() * usize::try_from(2 * (quota + after) + 20).unwrap();
+    let race = Race {
+        policies,
+        requests: vec![Asked::get(7); demand],
+        step_ms: random.below(3),
+    };
+    let came = race.run(&mut random);
+    let mut row = Row::new(SUITE, "bans", "engine", seed);
+    came.fill(&mut row, 7_200_000);
+    if row.wrong.is_none() && came.banned_from == demand {
+        row.wrong = Some("nobody was banned".to_owned());
+    }
+    (row.quota, row.bound, row.least) = (quota, quota, quota);
     row
 }
 
