@@ -402,4 +402,4 @@ pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 /// Letters below which base64 is not looked for: shorter texts are words by chance.
-pub(super) const MIN_BASE64: usize = 12;
+pub(super) const MIN_BASE64: usize = 11;

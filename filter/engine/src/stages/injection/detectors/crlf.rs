@@ -1,11 +1,518 @@
-//! Header splitting: line ends that start a header, a status line or a mail field in a value.
+//! Header splitting: line breaks that end a header, a status line, a mail header or a command of a line protocol.
 //!
 //! **In:** a decoded value. **Out:** hits of class `crlf`.
+//! **Invariant:** a line break alone is no attack in text: what follows it, what stands before it and the place decide together.
+//! **Source:** RFC 9112 §2.2 and §5 (fields and bare CR), RFC 5321 §4.1.1 (SMTP), RFC 9051 §6 (IMAP), RFC 5322 §2.2 (mail headers).
+//! **Cost:** one pass over a value that has line breaks; a line is read to its 48th byte.
 
-use super::{Hits, View};
+use super::bytes::{LINE, byte, has_at, is_space, rest, tally};
+use super::triggers::CRLF;
+use super::words::{Key, Words};
+use super::{Class, Hits, Place, Strength, View};
 
-/// Words no pattern of this file can do without.
-pub(super) const WORDS: &[&[u8]] = &[];
+/// Words of headers that follow an escaped break (`\r\nSet-Cookie`), or one that a narrowing to bytes makes (U+560A, U+560D).
+pub(super) const WORDS: &[&[u8]] = &[
+    b"cookie",
+    b"length",
+    b"encoding",
+    b"protection",
+    b"nlocation",
+    b"rlocation",
+    "嘊location".as_bytes(),
+    "嘍location".as_bytes(),
+    "嘊嘍location".as_bytes(),
+    "嘍嘊location".as_bytes(),
+    "嘊嘍content".as_bytes(),
+    "嘍嘊content".as_bytes(),
+    "嘊嘍http".as_bytes(),
+    "嘍嘊http".as_bytes(),
+];
+
+/// A header that only a message has.
+const FIELD: u8 = 1;
+/// A header whose name is a word of prose: what follows decides.
+const LINKING: u8 = 2;
+/// A header of mail.
+const MAIL: u8 = 3;
+
+static FIELDS: Words<128> = Words::new(&[
+    (b"set-cookie", FIELD),
+    (b"set-cookie2", FIELD),
+    (b"cookie", FIELD),
+    (b"content-length", FIELD),
+    (b"content-type", FIELD),
+    (b"content-encoding", FIELD),
+    (b"content-disposition", FIELD),
+    (b"content-location", FIELD),
+    (b"content-security-policy", FIELD),
+    (b"transfer-encoding", FIELD),
+    (b"www-authenticate", FIELD),
+    (b"proxy-authenticate", FIELD),
+    (b"proxy-connection", FIELD),
+    (b"strict-transport-security", FIELD),
+    (b"cache-control", FIELD),
+    (b"clear-site-data", FIELD),
+    (b"last-modified", FIELD),
+    (b"remote-addr", FIELD),
+    (b"user-agent", FIELD),
+    (b"keep-alive", FIELD),
+    (b"etag", FIELD),
+    (b"referrer-policy", FIELD),
+    (b"authorization", FIELD),
+    (b"location", LINKING),
+    (b"refresh", LINKING),
+    (b"link", LINKING),
+    (b"host", LINKING),
+    (b"referer", LINKING),
+    (b"origin", LINKING),
+    (b"connection", LINKING),
+    (b"bcc", MAIL),
+    (b"cc", MAIL),
+    (b"to", MAIL),
+    (b"from", MAIL),
+    (b"subject", MAIL),
+    (b"sender", MAIL),
+    (b"reply-to", MAIL),
+    (b"return-path", MAIL),
+    (b"mime-version", MAIL),
+    (b"content-transfer-encoding", MAIL),
+    (b"x-mailer", MAIL),
+]);
+
+/// Followed by an argument.
+const COMMAND: u8 = 1;
+/// Alone on its line.
+const BARE: u8 = 2;
+/// After a tag.
+const TAGGED: u8 = 3;
+
+static VERBS: Words<128> = Words::new(&[
+    (b"ehlo", COMMAND),
+    (b"helo", COMMAND),
+    (b"vrfy", COMMAND),
+    (b"expn", COMMAND),
+    (b"slaveof", COMMAND),
+    (b"replicaof", COMMAND),
+    (b"quit", BARE),
+    (b"data", BARE),
+    (b"rset", BARE),
+    (b"noop", BARE),
+    (b"starttls", BARE),
+    (b"flushall", BARE),
+    (b"flush_all", BARE),
+    (b"capability", TAGGED),
+    (b"login", TAGGED),
+    (b"logout", TAGGED),
+    (b"authenticate", TAGGED),
+    (b"select", TAGGED),
+    (b"examine", TAGGED),
+    (b"create", TAGGED),
+    (b"delete", TAGGED),
+    (b"rename", TAGGED),
+    (b"subscribe", TAGGED),
+    (b"unsubscribe", TAGGED),
+    (b"list", TAGGED),
+    (b"lsub", TAGGED),
+    (b"status", TAGGED),
+    (b"append", TAGGED),
+    (b"check", TAGGED),
+    (b"close", TAGGED),
+    (b"expunge", TAGGED),
+    (b"search", TAGGED),
+    (b"fetch", TAGGED),
+    (b"store", TAGGED),
+    (b"copy", TAGGED),
+    (b"uid", TAGGED),
+]);
+
+/// Longest name of a header that is read.
+const NAME: usize = 40;
+
+/// What the start of a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// A header of a message.
+    Field,
+    /// `Location:` and its like, with a URL.
+    Linking,
+    /// A header of mail.
+    Mail,
+    /// `Name:` that is not known.
+    Named,
+    /// `HTTP/1.1 200`.
+    Status,
+    /// A command with its argument.
+    Command,
+    /// A command alone.
+    Bare,
+    /// `name=value`.
+    Pair,
+    /// Something else.
+    Text,
+}
+
+/// What stands around a break.
+#[derive(Clone, Copy)]
+struct Around {
+    place: Place,
+    /// Nothing before the first break.
+    opens: bool,
+    /// No blank before the first break: a token, not a text.
+    tight: bool,
+    /// A mail address before the first break.
+    address: bool,
+    /// `\r` without `\n` behind it: no form makes it.
+    odd: bool,
+    /// An empty line came before.
+    empty: bool,
+    /// Written as an escape, not as a break.
+    escaped: bool,
+}
 
 /// Scans one value.
-pub(super) const fn scan(_view: &View<'_>, _steps: &mut u64, _hits: &mut Hits) {}
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let value = view.bytes;
+    if view.classes & LINE == 0 && view.words & CRLF == 0 {
+        return;
+    }
+    super::spend(steps, value.len());
+    let Some(first) = (0..value.len()).find(|&at| width(value, at) != 0) else {
+        return;
+    };
+    let lead = value.get(..first).unwrap_or(&[]);
+    // A referrer is a URL of another request.
+    let place = if view.place == Place::Header && view.name.eq_ignore_ascii_case(b"referer") {
+        Place::Query
+    } else {
+        view.place
+    };
+    let mut around = Around {
+        place,
+        opens: lead.is_empty() || lead == b"/",
+        tight: !lead.iter().any(|&byte| is_space(byte)),
+        address: lead.contains(&b'@'),
+        odd: false,
+        empty: false,
+        escaped: false,
+    };
+    // No parameter and no cookie has a line break in its name.
+    if view.is_name
+        && matches!(place, Place::Query | Place::Cookie)
+        && matches!(byte(value, first), b'\r' | b'\n')
+    {
+        hits.add(Class::Crlf, Strength::Decisive, first);
+        return;
+    }
+    let mut at = first;
+    while at < value.len() {
+        let length = width(value, at);
+        if length == 0 {
+            at = at.saturating_add(1);
+            continue;
+        }
+        let start = at;
+        let mut ends = 0_u8;
+        around.escaped = byte(value, at) == b'\\';
+        around.odd = false;
+        loop {
+            let length = width(value, at);
+            if length == 0 {
+                break;
+            }
+            let here = byte(value, at);
+            let next = byte(value, at.saturating_add(1));
+            around.odd |= here == b'\r' && next != b'\n';
+            if here != b'\r' || next != b'\n' {
+                ends = ends.saturating_add(1);
+            }
+            at = at.saturating_add(length);
+        }
+        around.empty = ends >= 2;
+        let line = rest(value, at);
+        if let Some(strength) = weigh(around, read(line), line) {
+            hits.add(Class::Crlf, strength, start);
+            if strength == Strength::Decisive {
+                return;
+            }
+        }
+    }
+}
+
+/// Length of the line break at `at`; 0: there is none.
+fn width(value: &[u8], at: usize) -> usize {
+    match byte(value, at) {
+        b'\r' | b'\n' => 1,
+        b'\\' if matches!(byte(value, at.saturating_add(1)), b'r' | b'n') => 2,
+        // Lower bytes of U+560A and U+560D: what is left when characters are cut to bytes.
+        0xE5 if byte(value, at.saturating_add(1)) == 0x98
+            && matches!(byte(value, at.saturating_add(2)), 0x8A | 0x8D) =>
+        {
+            3
+        }
+        _ => 0,
+    }
+}
+
+/// Reads the start of a line.
+fn read(line: &[u8]) -> Line {
+    if has_at(line, 0, b"http/") && byte(line, 5).is_ascii_digit() {
+        return Line::Status;
+    }
+    let mut key = Key::EMPTY;
+    let mut end = 0_usize;
+    let mut digits = false;
+    for &letter in line.iter().take(NAME) {
+        if !letter.is_ascii_alphanumeric() && !matches!(letter, b'-' | b'_') {
+            break;
+        }
+        digits |= letter.is_ascii_digit();
+        key.push(letter);
+        end = end.saturating_add(1);
+    }
+    // Lenient readers skip blanks before the colon.
+    let mut next = end;
+    while is_space(byte(line, next)) && next < end.saturating_add(4) {
+        next = next.saturating_add(1);
+    }
+    let open = byte(line, next) == b':';
+    let verb = VERBS.kind(key);
+    if end < 2 {
+        return Line::Text;
+    }
+    if open {
+        let mut start = next.saturating_add(1);
+        while matches!(byte(line, start), b' ' | b'\t') && start < next.saturating_add(6) {
+            start = start.saturating_add(1);
+        }
+        let content = rest(line, start);
+        if matches!(byte(content, 0), b'\r' | b'\n' | 0) {
+            return Line::Text;
+        }
+        return match FIELDS.kind(key) {
+            FIELD => Line::Field,
+            MAIL => Line::Mail,
+            LINKING if links(content) => Line::Linking,
+            _ if end < 3 || has_at(content, 0, b"//") => Line::Text,
+            _ => Line::Named,
+        };
+    }
+    let blank = byte(line, end) == b' ';
+    let over = end == line.len() || matches!(byte(line, end), b'\r' | b'\n');
+    if blank && (has_at(line, 0, b"rcpt to:") || has_at(line, 0, b"mail from:")) {
+        return Line::Command;
+    }
+    match verb {
+        COMMAND if blank && upper(line, end) => return Line::Command,
+        BARE if over && upper(line, end) => return Line::Bare,
+        _ => {}
+    }
+    if blank && digits && end <= 8 {
+        let word = rest(line, end.saturating_add(1));
+        let mut key = Key::EMPTY;
+        let length = tally(
+            word.iter()
+                .take(NAME)
+                .take_while(|letter| letter.is_ascii_alphabetic())
+                .inspect(|letter| key.push(**letter)),
+        );
+        let ended = matches!(byte(word, length), b' ' | b'\r' | b'\n' | 0);
+        if VERBS.kind(key) == TAGGED && ended && upper(word, length) {
+            return Line::Command;
+        }
+    }
+    if byte(line, end) == b'=' && end < line.len() {
+        return Line::Pair;
+    }
+    Line::Text
+}
+
+/// Whether commands are written as their standards write them.
+fn upper(line: &[u8], length: usize) -> bool {
+    line.iter()
+        .take(length)
+        .all(|letter| !letter.is_ascii_lowercase())
+}
+
+/// A URL, a path, a number of seconds, a host.
+fn links(content: &[u8]) -> bool {
+    let scheme = content.iter().take(12).position(|&byte| byte == b':');
+    let url = scheme.is_some_and(|colon| {
+        has_at(content, colon, b"://")
+            || has_at(content, 0, b"javascript")
+            || has_at(content, 0, b"data")
+    });
+    let close = has_at(content, 0, b"close") || has_at(content, 0, b"keep-alive");
+    url || close
+        || matches!(byte(content, 0), b'/')
+        || (byte(content, 0).is_ascii_digit() && content.iter().take(8).any(|&byte| byte == b';'))
+        || has_at(content, 0, b"www.")
+}
+
+fn weigh(around: Around, line: Line, text: &[u8]) -> Option<Strength> {
+    use Strength::{Decisive, Suspicious, Weak};
+    let Around {
+        place,
+        opens,
+        tight,
+        address,
+        odd,
+        empty,
+        escaped,
+    } = around;
+    if escaped {
+        // Code and paths have `\n`: only a message's own header says that a break is meant.
+        return match line {
+            Line::Field if tight && place != Place::Body => Some(Decisive),
+            Line::Field => Some(Weak),
+            Line::Linking | Line::Status if tight && place != Place::Body => Some(Suspicious),
+            _ => None,
+        };
+    }
+    let strict = place != Place::Body;
+    // Where nobody writes text.
+    let bare = matches!(place, Place::Path | Place::Header | Place::Cookie);
+    match line {
+        Line::Field | Line::Status if strict || tight => Some(Decisive),
+        Line::Linking if bare || (tight && strict) => Some(Decisive),
+        Line::Mail if address && tight => Some(Decisive),
+        Line::Command if strict || tight => Some(Decisive),
+        Line::Bare if opens => Some(Decisive),
+        Line::Named | Line::Mail if bare && tight => Some(Decisive),
+        Line::Named | Line::Mail if strict && opens => Some(Decisive),
+        _ if bare && empty && byte(text, 0) == b'<' => Some(Decisive),
+        _ if strict && tight && odd && !opens && byte(text, 0).is_ascii_alphanumeric() => {
+            Some(Decisive)
+        }
+        Line::Linking if strict || tight => Some(Suspicious),
+        Line::Named | Line::Mail | Line::Bare if strict && tight => Some(Suspicious),
+        Line::Pair if strict && tight => Some(Suspicious),
+        Line::Text if place == Place::Path && byte(text, 0).is_ascii_alphanumeric() => {
+            Some(Suspicious)
+        }
+        Line::Field | Line::Status | Line::Command => Some(Weak),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Hits, Place, Strength, View, bytes};
+
+    fn seen(place: Place, value: &str) -> Option<Strength> {
+        let view = View::new(
+            place,
+            b"q",
+            value.as_bytes(),
+            bytes::classes(value.as_bytes()),
+        );
+        let mut hits = Hits::default();
+        super::scan(&view, &mut crate::budget::MAX_STEPS.clone(), &mut hits);
+        hits.get(Class::Crlf).map(|(strength, _)| strength)
+    }
+
+    const PLACES: [Place; 5] = [
+        Place::Path,
+        Place::Query,
+        Place::Header,
+        Place::Cookie,
+        Place::Body,
+    ];
+
+    #[test]
+    fn a_header_behind_a_token_splits_in_every_place() {
+        for value in [
+            "en\r\nSet-Cookie: sid=1",
+            "en\nSet-Cookie: sid=1",
+            "\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK",
+            "en\r\n\tTransfer-Encoding : chunked\r\nContent-Length\t: 4",
+            "x\r\nHTTP/1.1 200 OK\r\n",
+            "me@example.com\r\nBcc: you@example.com",
+            "me@example.com\nSubject: cheap",
+            "\r\nRCPT TO:<a@example.com>",
+            "x\r\nA7 FETCH 1 BODY[]",
+            "\r\nQUIT\r\n",
+        ] {
+            for place in PLACES {
+                assert_eq!(
+                    seen(place, value),
+                    Some(Strength::Decisive),
+                    "{value:?} {place:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn where_nobody_writes_text_any_header_splits() {
+        for value in [
+            "x\r\nX-Injected: 1",
+            "x\r\nLocation: //example.org/",
+            "x嘊嘍Set-Cookie: a=b",
+            "x\\r\\nSet-Cookie: a=b",
+        ] {
+            for place in [Place::Path, Place::Header, Place::Cookie] {
+                assert_eq!(
+                    seen(place, value),
+                    Some(Strength::Decisive),
+                    "{value:?} {place:?}"
+                );
+            }
+        }
+        assert_eq!(
+            seen(Place::Cookie, "x\r\n\r\n<html>"),
+            Some(Strength::Decisive)
+        );
+        assert_eq!(seen(Place::Query, "x\rnext=more"), Some(Strength::Decisive));
+        assert_eq!(
+            seen(Place::Query, "\r\nX-Injected: 1"),
+            Some(Strength::Decisive)
+        );
+        assert_eq!(
+            seen(Place::Query, "x\nLocation: https://example.org/"),
+            Some(Strength::Decisive)
+        );
+    }
+
+    #[test]
+    fn text_of_many_lines_is_text() {
+        for value in [
+            "Anna Schmidt\r\nHauptstr. 5\r\n10115 Berlin\r\nNote: ring twice",
+            "Dear all,\n\nLocation: https://meet.example.com/abc\nTime: 10:00\n\nBest\nAnna",
+            "On Monday she wrote:\n> From: Bob\n> Subject: Re: lunch\n> To: Anna\n\nfine with me",
+            "The server answers like this\nHTTP/1.1 200 OK\nContent-Type: text/html\n\nwhy?",
+            "1. Eggs\n2. Milk\n3. Bread: two",
+            "name: web\nimage: nginx\nports:\n  - 80:80",
+            "first line\nsecond line\n\n<b>third</b>",
+            "a\tb\tc\n1\t2\t3",
+            "C:\\new\\reports: 2024",
+            "Hello\nNote: I am late",
+            "{\n  \"a\": 1\n}",
+            "QUIT smoking\nDATA is nice",
+        ] {
+            let strength = seen(Place::Body, value);
+            assert!(
+                strength < Some(Strength::Suspicious),
+                "{value:?} {strength:?}"
+            );
+            assert_ne!(
+                seen(Place::Query, value),
+                Some(Strength::Decisive).filter(|_| !value.contains("HTTP/1.1")),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_has_no_lines() {
+        let value = b"x\r\n";
+        let mut view = View::new(Place::Query, b"x", value, bytes::classes(value));
+        view.is_name = true;
+        let mut hits = Hits::default();
+        super::scan(&view, &mut crate::budget::MAX_STEPS.clone(), &mut hits);
+        assert!(hits.is_decisive(Class::Crlf));
+        view.place = Place::Body;
+        let mut hits = Hits::default();
+        super::scan(&view, &mut crate::budget::MAX_STEPS.clone(), &mut hits);
+        assert!(!hits.is_decisive(Class::Crlf));
+    }
+}
