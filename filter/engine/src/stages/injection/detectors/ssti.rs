@@ -1,11 +1,351 @@
-//! Template injection: expressions of template engines.
+//! Template injection: expressions that compute, call or walk where a template would be filled in.
 //!
 //! **In:** a decoded value. **Out:** hits of class `ssti`.
+//! **Invariant:** brackets are no sign: `{{name}}`, `${price}` and `{% for item in items %}` fill in mail and pages everywhere.
+//! What only an attacker's template does (reach the interpreter, run, read) is decisive; what an author of prose about templates may
+//! show too (`{{ 1 + 1 }}`) is so outside of prose.
+//! **Cost:** one pass over a value with an opening delimiter; each expression is read once.
 
-use super::{Hits, View};
+use super::bytes::{ANGLE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, has_at, is_space, rest};
+use super::prose::is_prose;
+use super::ssti_expr::{Shape, Until, opens, read};
+use super::triggers::SSTI;
+use super::{Class, Hits, Strength, View};
 
-/// Words no pattern of this file can do without.
-pub(super) const WORDS: &[&[u8]] = &[];
+/// Words no pattern outside of delimiters can do without.
+pub(super) const WORDS: &[&[u8]] = &[
+    b"__subclasses__",
+    b"__globals__",
+    b"__builtins__",
+    b"__mro__",
+    b"__bases__",
+    b"__base__",
+    b"__import__",
+];
+
+/// The engines that share a delimiter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    /// `{{…}}`, `{%…%}`.
+    Curly,
+    /// `${…}`, `#{…}`, `*{…}`, `@{…}`, `~{…}`, `%{…}`.
+    Sigil,
+    /// `<%…%>`.
+    Percent,
+    /// `<#…>`, `[#…]`, `#set(…)`.
+    Directive,
+    /// `@(…)`.
+    Razor,
+    /// `{…}`.
+    Single,
+}
 
 /// Scans one value.
-pub(super) const fn scan(_view: &View<'_>, _steps: &mut u64, _hits: &mut Hits) {}
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let value = view.bytes;
+    let classes = view.classes;
+    let brackets = classes & PAREN != 0;
+    let percents = classes & ANGLE != 0 && classes & (PERCENT | HASH) != 0;
+    if !brackets && !percents {
+        return;
+    }
+    let mut soft = None;
+    if view.words & SSTI != 0 {
+        super::spend(steps, value.len());
+        soft = walks(value);
+    }
+    if classes & (DOLLAR | HASH | STAR | PERCENT | ANGLE) == 0
+        && !value.iter().any(|&byte| byte == b'{' || byte == b'@')
+    {
+        finish(view, soft, steps, hits);
+        return;
+    }
+    super::spend(steps, value.len());
+    let mut at = 0;
+    while at < value.len() {
+        let Some((engine, until, start)) = opening(value, at) else {
+            at = at.saturating_add(1);
+            continue;
+        };
+        // One delimiter in another before anything else: a probe for all engines at once.
+        if probes(value, start) || has_at(value, at, b"{php}") {
+            hits.add(Class::Ssti, Strength::Decisive, at);
+            return;
+        }
+        let (shape, end) = read(value, start, until);
+        if runs(engine, &shape) {
+            hits.add(Class::Ssti, Strength::Decisive, at);
+            return;
+        }
+        let whole = at == first(value) && skip_back(value) <= end;
+        if soft.is_none() && shows(engine, &shape, whole) {
+            soft = Some(at);
+        }
+        at = end.max(at.saturating_add(1));
+    }
+    finish(view, soft, steps, hits);
+}
+
+fn finish(view: &View<'_>, soft: Option<usize>, steps: &mut u64, hits: &mut Hits) {
+    if let Some(at) = soft {
+        super::spend(steps, view.bytes.len());
+        let strength = if is_prose(view.bytes) {
+            Strength::Suspicious
+        } else {
+            Strength::Decisive
+        };
+        hits.add(Class::Ssti, strength, at);
+    }
+}
+
+/// First byte that is no blank.
+fn first(value: &[u8]) -> usize {
+    value.iter().position(|&byte| !is_space(byte)).unwrap_or(0)
+}
+
+/// Position behind the last byte that is no blank.
+fn skip_back(value: &[u8]) -> usize {
+    value
+        .iter()
+        .rposition(|&byte| !is_space(byte))
+        .map_or(0, |last| last.saturating_add(1))
+}
+
+/// The delimiter that opens at `at`: whose it is, what ends it, where its content starts.
+fn opening(value: &[u8], at: usize) -> Option<(Engine, Until, usize)> {
+    let next = byte(value, at.saturating_add(1));
+    let two = at.saturating_add(2);
+    match byte(value, at) {
+        b'{' => match next {
+            b'{' => Some((Engine::Curly, Until::Braces, two)),
+            b'%' => Some((Engine::Curly, Until::Block, two)),
+            b'$' | b'/' => Some((Engine::Single, Until::Brace, at.saturating_add(1))),
+            _ if next.is_ascii_alphanumeric() => {
+                Some((Engine::Single, Until::Brace, at.saturating_add(1)))
+            }
+            _ => None,
+        },
+        b'$' | b'#' | b'*' | b'@' | b'~' | b'%' if next == b'{' => {
+            // `${{…}}`.
+            if byte(value, two) == b'{' {
+                return None;
+            }
+            Some((Engine::Sigil, Until::Brace, two))
+        }
+        b'@' if next == b'(' => Some((Engine::Razor, Until::Bracket, two)),
+        b'<' if next == b'%' => Some((Engine::Percent, Until::Percent, two)),
+        b'<' | b'[' if next == b'#' && byte(value, two).is_ascii_alphabetic() => {
+            Some((Engine::Directive, Until::Directive, two))
+        }
+        b'#' => {
+            let name = [&b"set"[..], b"evaluate", b"include", b"parse", b"foreach"]
+                .into_iter()
+                .find(|name| has_at(value, at.saturating_add(1), name))?;
+            let mut open = at.saturating_add(1).saturating_add(name.len());
+            if byte(value, open) == b' ' {
+                open = open.saturating_add(1);
+            }
+            let start = open.saturating_add(1);
+            (byte(value, open) == b'(').then_some((Engine::Directive, Until::Bracket, start))
+        }
+        _ => None,
+    }
+}
+
+/// Delimiters of several engines, one right in the other.
+fn probes(value: &[u8], start: usize) -> bool {
+    let nested = |at| opens(byte(value, at), byte(value, at.saturating_add(1)));
+    nested(start)
+        && byte(value, start) != byte(value, start.saturating_sub(1))
+        && (nested(start.saturating_add(2))
+            || matches!(byte(value, start.saturating_add(2)), b'[' | b'\'' | b'"'))
+}
+
+/// What no honest template in a request does.
+const fn runs(engine: Engine, shape: &Shape) -> bool {
+    if !shape.closed {
+        return shape.walks && matches!(engine, Engine::Curly);
+    }
+    let common = shape.walks || (shape.package && (shape.calls || shape.runs));
+    match engine {
+        Engine::Curly => common || shape.runs || shape.constructs || shape.loads,
+        Engine::Percent => {
+            common || shape.runs || shape.backtick || shape.loads || (shape.reads && shape.calls)
+        }
+        Engine::Directive => common || shape.runs || (shape.computes && shape.constants > 1),
+        Engine::Sigil => common || shape.runs,
+        // Braces are blocks of code too: a statement has its `;`.
+        Engine::Single | Engine::Razor => (common || shape.runs || shape.loads) && !shape.lists,
+    }
+}
+
+/// What an author may write about, and nobody else writes.
+const fn shows(engine: Engine, shape: &Shape, whole: bool) -> bool {
+    if !shape.closed {
+        return false;
+    }
+    match engine {
+        Engine::Curly => {
+            shape.sum()
+                || shape.tests()
+                || (shape.object_used && shape.calls)
+                || (shape.object() && whole)
+                || shape.literal_called
+                || shape.empty_walked
+                || shape.shows
+        }
+        Engine::Sigil => {
+            shape.sum()
+                || shape.empty_walked
+                || shape.literal_called
+                || (shape.scope_used && shape.calls)
+        }
+        Engine::Percent => shape.sum() || shape.tests() || shape.shows || shape.literal_called,
+        Engine::Directive => shape.sum() || shape.calls,
+        Engine::Razor => whole && shape.sum(),
+        Engine::Single => (whole && shape.sum()) || (shape.shows && !shape.lists),
+    }
+}
+
+/// Attributes that lead from any Python object to the interpreter, outside of delimiters.
+fn walks(value: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(step) = rest(value, at).iter().position(|&byte| byte == b'_') {
+        let start = at.saturating_add(step);
+        let length = rest(value, start)
+            .iter()
+            .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+            .unwrap_or_else(|| rest(value, start).len());
+        let end = start.saturating_add(length);
+        let before = byte(value, start.saturating_sub(1));
+        let reached = start > 0 && matches!(before, b'.' | b'\'' | b'"' | b'[');
+        let listed = WORDS
+            .iter()
+            .any(|word| word.len() == length && has_at(value, start, word));
+        let used = matches!(byte(value, end), b'.' | b'[' | b'(' | b'\'' | b'"');
+        let import = listed && has_at(value, start, b"__import__(");
+        if listed && used && (reached || import) {
+            return Some(start);
+        }
+        at = end.max(start.saturating_add(1));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Strength, hits_of};
+
+    fn seen(value: &str) -> Option<Strength> {
+        hits_of(value.as_bytes())
+            .into_iter()
+            .find_map(|(class, strength)| (class == Class::Ssti).then_some(strength))
+    }
+
+    #[test]
+    fn expressions_that_compute_call_or_walk_are_attacks() {
+        for value in [
+            "{{9*9}}",
+            "Hi {{ 9 * '9' }}",
+            "{{ 'a' ~ 'b' }}",
+            "${9*9}",
+            "${{9*9}}",
+            "#{9*9}",
+            "*{9+9}",
+            "@(9+9)",
+            "{9*9}",
+            "<%= 9*9 %>",
+            "{% if 1 %}x{% endif %}",
+            "{%print(9*9)%}",
+            "{{ ''.__class__.__mro__[1] }}",
+            "{{ x.__init__.__globals__['os'].popen('w').read() }}",
+            "{{ lipsum|attr('__glo'~'bals__') }}",
+            "{{ config.items() }}",
+            "{{ self }}",
+            "{{ request.application.x() }}",
+            "{{ ['w']|map('system')|join }}",
+            "{{ _self.env.registerUndefinedFilterCallback('exec') }}",
+            "{% set a = cycler.__init__ %}",
+            "{% import os %}{{ os.popen('w') }}",
+            "{% include '/etc/hostname' %}",
+            "<#assign a='freemarker.template.utility.Execute'?new()>${a('w')}",
+            "${'freemarker.template.utility.ObjectConstructor'?new()('x')}",
+            "#set($a=$b.getClass().forName('java.lang.Runtime'))",
+            "#set( $a = 9*9 )",
+            "${T(java.lang.Runtime).getRuntime().exec('w')}",
+            "*{T(java.lang.System).getenv('PATH')}",
+            "${new java.lang.ProcessBuilder('w').start()}",
+            "${self.module.runtime.util.os.system('w')}",
+            "${class.getResource('/').getPath()}",
+            "#{request.getClass().getClassLoader()}",
+            "<%= system('w') %>",
+            "<%= `w` %>",
+            "<%= File.open('/etc/hosts').read %>",
+            "<% import os %><%= os.popen('w').read() %>",
+            "{php}echo 1;{/php}",
+            "{system('w')}",
+            "{$smarty.version}",
+            "{Smarty_Internal_Write_File::writeFile($a,'b',self::clearConfig())}",
+            "{{constructor.constructor('x')()}}",
+            "{{#with \"a\" as |b|}}{{lookup b \"x\"}}{{b.constructor}}{{/with}}",
+            "${{<%[%'\"}}%\\.",
+            "x.__class__.__base__.__subclasses__()[40]('/etc/hosts')",
+            "__import__('os').system('w')",
+        ] {
+            assert_eq!(seen(value), Some(Strength::Decisive), "{value}");
+        }
+    }
+
+    #[test]
+    fn placeholders_and_code_are_none() {
+        for value in [
+            "Hello {{name}}, your order {{ order.id }} of {{order.date | date: \"%d.%m.%Y\"}}",
+            "{{ user.first_name }} {{ user.last_name|upper }}",
+            "{% for item in cart.items %}{{ item.title }}{% endfor %}",
+            "{% if customer.name != blank %}Hi {{ customer.name }}{% endif %}",
+            "{{ 'cart.title' | t }} {{ product.price | money }}",
+            "{{#each people}}{{firstName}}{{/each}}",
+            "${HOME}/bin:${PATH}",
+            "`Total: ${items.map(i => i.price).join(', ')} ${this.constructor.name}`",
+            "${price * 2} ${a + b} ${x ? 1 : 2}",
+            "#{user.name} #{$breakpoint}",
+            "<%= user.name %> <%= link_to 'Home', root_path %> <% end %>",
+            "{\"a\": {\"b\": [1, 2]}, \"c\": {}}",
+            "f(x) = {1, 2, 3} * {4}, x^{2*3}, \\frac{1}{2}",
+            "int a[2][2] = {{1, 2}, {3, 4}};",
+            "body { color: red; } a { margin: 0 auto; }",
+            "*{box-sizing:border-box} @media (min-width: 10px) {p{margin:0}}",
+            "@(Anna) see you at 5 (or 6)",
+            "if (a) { exec(\"x\"); } else { system(\"pause\"); }",
+            "#include(s) and #set the table, #parse this",
+            "class A:\n    def __init__(self):\n        self.__dict__ = {}",
+            "print(self.__class__.__name__)",
+            "{{template}} ${project.version} ${java.io.tmpdir} #{id}",
+            "<!-- {{ comment }} --> [[link]] [#1234] <#general>",
+            "https://example.com/{id}/items?filter={\"a\":1}",
+            "{{ url_for('static', filename='a.css') }}",
+        ] {
+            assert_eq!(seen(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn prose_about_templates_stays_below_the_threshold() {
+        for value in [
+            "In the documentation of Vue it says that {{ 1 + 1 }} shows two, but my page stays empty.",
+            "Why does Jinja print the whole object when I write {{ config.items() }} in my page?",
+        ] {
+            assert_eq!(seen(value), Some(Strength::Suspicious), "{value}");
+        }
+    }
+
+    #[test]
+    fn unclosed_delimiters_cost_one_pass() {
+        let value = "{{a(".repeat(20_000);
+        let mut steps = crate::budget::MAX_STEPS;
+        let bytes = value.as_bytes();
+        let view = super::View::new(super::super::Place::Query, b"q", bytes, u32::MAX);
+        super::scan(&view, &mut steps, &mut super::Hits::default());
+        assert!(crate::budget::MAX_STEPS.wrapping_sub(steps) < 1_000_000);
+    }
+}
