@@ -161,6 +161,20 @@ pub(super) fn part(bytes: &[u8], at: usize, length: usize) -> &[u8] {
     tail.get(..length).unwrap_or(tail)
 }
 
+/// Where the first pair of neighbours is that `wanted` says yes to.
+pub(super) fn pair(bytes: &[u8], wanted: impl Fn(u8, u8) -> bool) -> Option<usize> {
+    let mut at = 0_usize;
+    let mut left = bytes;
+    while let [first, after @ ..] = left {
+        if wanted(*first, *after.first()?) {
+            return Some(at);
+        }
+        at = at.saturating_add(1);
+        left = after;
+    }
+    None
+}
+
 /// Whether `bytes` has `word` (lower case) at `at`, ASCII case ignored.
 pub(super) fn has_at(bytes: &[u8], at: usize, word: &[u8]) -> bool {
     bytes

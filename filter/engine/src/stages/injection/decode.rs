@@ -365,8 +365,9 @@ const fn sextet(letter: u8) -> Option<u8> {
     }
 }
 
+/// A byte of text; NUL too, which old readers of mark-up drop.
 const fn is_printable(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7E | b'\t' | b'\n' | b'\r')
+    matches!(byte, 0x20..=0x7E | b'\t' | b'\n' | b'\r' | 0)
 }
 
 /// Base64 (either alphabet, padded or not) that holds text. Random tokens fail within a few letters.

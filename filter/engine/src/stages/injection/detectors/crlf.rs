@@ -5,7 +5,7 @@
 //! **Source:** RFC 9112 §2.2 and §5 (fields and bare CR), RFC 5321 §4.1.1 (SMTP), RFC 9051 §6 (IMAP), RFC 5322 §2.2 (mail headers).
 //! **Cost:** one pass over a value that has line breaks; a line is read to its 48th byte.
 
-use super::bytes::{LINE, byte, has_at, is_space, rest, tally};
+use super::bytes::{LINE, byte, has_at, is_space, part, rest, tally};
 use super::triggers::CRLF;
 use super::words::{Key, Words};
 use super::{Class, Hits, Place, Strength, View};
@@ -335,7 +335,7 @@ fn upper(line: &[u8], length: usize) -> bool {
 
 /// A URL, a path, a number of seconds, a host.
 fn links(content: &[u8]) -> bool {
-    let scheme = content.iter().take(12).position(|&byte| byte == b':');
+    let scheme = part(content, 0, 12).iter().position(|&byte| byte == b':');
     let url = scheme.is_some_and(|colon| {
         has_at(content, colon, b"://")
             || has_at(content, 0, b"javascript")

@@ -32,6 +32,9 @@ mod url;
 mod words;
 mod xpath;
 mod xss;
+mod xss_calls;
+mod xss_html;
+mod xss_script;
 mod xxe;
 
 use alloc::vec::Vec;

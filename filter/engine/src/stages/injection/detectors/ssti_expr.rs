@@ -5,7 +5,7 @@
 //! **Source:** grammars of Jinja2, Twig, FreeMarker, Velocity, Mako, Smarty, ERB, Pug, Handlebars, Thymeleaf, SpEL, OGNL, Jakarta EL, Razor.
 //! **Cost:** one pass over the expression; a look-up a word.
 
-use super::bytes::{byte, contains, has_at, is_space, rest};
+use super::bytes::{byte, contains, has_at, is_space, part, rest};
 use super::words::{Key, Words};
 
 /// Longest expression that is read.
@@ -517,9 +517,8 @@ fn number(value: &[u8], at: usize) -> usize {
 /// Length of the content of the string that starts at `at`.
 fn string(value: &[u8], at: usize) -> Option<usize> {
     let quote = byte(value, at);
-    rest(value, at.saturating_add(1))
+    part(value, at.saturating_add(1), STRING)
         .iter()
-        .take(STRING)
         .position(|&byte| byte == quote)
 }
 
