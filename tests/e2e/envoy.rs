@@ -596,3 +596,25 @@ fn hostile_heads_get_an_answer_and_the_filter_lives_on() {
         envoy.log()
     );
 }
+
+/// Envoy's YAML reader makes a boolean of the word `off`; `on` is a key to it, as to us.
+#[test]
+fn on_and_off_mean_what_they_say() {
+    let upstream = Upstream::start().unwrap();
+    let policy = "limits: [{ name: quiet, key: [client], quota: 1/1h, when: { path: /quiet }, headers: off }]\n\
+                  injection: { inspect: [target] }\n\
+                  signals: { ban: [{ on: injection, after: 2, window: 1m, for: 1h }] }";
+    let envoy = start(&with_policy(policy, &upstream));
+    assert_eq!(
+        get(envoy.address, "/quiet", &[]).status,
+        200,
+        "{}",
+        envoy.log()
+    );
+    let refused = get(envoy.address, "/quiet", &[]);
+    assert_eq!((refused.status, refused.header("ratelimit")), (429, None));
+    for expected in [403, 403, 429] {
+        let answer = get(envoy.address, "/?q=%27%20OR%201=1--", &[]);
+        assert_eq!(answer.status, expected, "{}", envoy.log());
+    }
+}

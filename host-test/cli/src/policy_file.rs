@@ -208,6 +208,18 @@ mod tests {
         );
     }
 
+    /// YAML 1.1 takes `on` and `off` for booleans, and so does Envoy, but not for keys.
+    #[test]
+    fn on_is_a_key_and_off_a_word() {
+        let document = Document::parse(
+            "limits: [{ name: a, quota: 1/1m, headers: off }]\ninjection: {}\n\
+             signals: { ban: [{ on: injection, after: 1, window: 1m, for: 1h }] }\n",
+        )
+        .expect("YAML");
+        compile(&document.node, &BTreeMap::new()).expect("a policy");
+        assert!(document.json().contains(r#""on":"injection""#));
+    }
+
     #[test]
     fn numbers_and_faults() {
         let document =

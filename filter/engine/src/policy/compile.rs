@@ -21,7 +21,7 @@ use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
 use crate::stages::injection::{Exception, InjectionStage, OperatorPattern, Parts, Rules};
-use crate::stages::limits::Cost;
+use crate::stages::limits::{Cause, Cost};
 use crate::stages::token::{Need, Source, TokenStage};
 use crate::units::{Span, UnixTime};
 
@@ -152,6 +152,18 @@ impl Compiler<'_> {
                     let help = "write `injection: {}`, or another cost";
                     self.errors.push(&at, problem, help);
                 }
+            }
+        }
+        for (index, signal) in limits.bans.signals.iter().enumerate() {
+            let (silent, needs) = match signal.cause {
+                Cause::Injection => (config.injection.is_none(), "injection: {}"),
+                Cause::Authentication => (tokens.providers.is_empty(), "a provider in `tokens`"),
+                Cause::Limits => (limits.limits.is_empty(), "a limit in `limits`"),
+            };
+            if silent && self.errors.is_empty() {
+                let at = root.key("signals").key("ban").index(index).key("on");
+                let problem = "nothing in the policy ever tells of it";
+                self.errors.push(&at, problem, format!("add {needs}"));
             }
         }
         let injection_mode = config

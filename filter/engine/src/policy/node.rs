@@ -121,6 +121,16 @@ impl Node {
         }
     }
 
+    /// The same where a word is expected: readers of YAML make booleans of `on` and `off`.
+    #[must_use]
+    pub fn as_word(&self) -> Option<&str> {
+        match self {
+            Self::Bool(true) => Some("on"),
+            Self::Bool(false) => Some("off"),
+            other => other.as_text(),
+        }
+    }
+
     /// The value of a key, when this is a map that has it.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Self> {
@@ -243,10 +253,8 @@ impl<'de> Visitor<'de> for At {
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Node, A::Error> {
         let below = self.below()?;
         let mut entries = Vec::new();
-        while let Some(key) = source.next_key_seed(Self(MAX_DEPTH))? {
-            let Some(key) = key.as_text().map(str::to_owned) else {
-                return Err(de::Error::custom("a key that is not text"));
-            };
+        // As text, whatever it looks like: `on` is a key, not a boolean.
+        while let Some(key) = source.next_key::<String>()? {
             entries.push((key, source.next_value_seed(below)?));
         }
         Ok(Node::Map(entries))

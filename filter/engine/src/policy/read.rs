@@ -542,7 +542,7 @@ macro_rules! keywords {
                 at: &$crate::policy::read::Path,
                 errors: &mut $crate::policy::read::Errors,
             ) -> Option<Self> {
-                match node.as_text() {
+                match node.as_word() {
                     $( Some($word) => Some($value), )+
                     _ => {
                         errors.wrong(at, node, $what, Self::help());

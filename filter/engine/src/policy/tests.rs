@@ -925,6 +925,88 @@ fn faults_of_listed_credentials() {
     }
 }
 
+/// A provider, and a route for it.
+const PROVIDER: &str = r#""tokens": {"t": {"type": "jwt", "keys": [{"algorithm": "HS256", "env": "SESSION_KEY"}]}},
+    "routes": [{"name": "all", "token": {"any": ["t"]}}]"#;
+
+/// What looks at who was verified, where nobody ever is.
+#[test]
+fn limits_that_would_never_count() {
+    let limit = |rest: &str| {
+        alloc::format!(r#"{{ "limits": [{{ "name": "a", "quota": "5/1h", {rest} }}] }}"#)
+    };
+    for (rest, expected) in [
+        (r#""key": ["subject"]"#, "limits[0].key: who was verified"),
+        (
+            r#""key": ["client", {"claim": "/tenant"}]"#,
+            "limits[0].key: who was verified",
+        ),
+        (
+            r#""when": {"subject": "required"}"#,
+            "limits[0].when.subject: `required`",
+        ),
+        (
+            r#""plans": {"claim": "/plan", "quotas": {"gold": "9/1h"}}"#,
+            "limits[0].plans: by a claim",
+        ),
+    ] {
+        let text = limit(rest);
+        let found = errors(&text);
+        assert!(found[0].starts_with(expected), "{expected}: {found:#?}");
+        let good = text.replacen('{', &alloc::format!("{{ {PROVIDER},"), 1);
+        assert!(compile(&good).is_ok(), "{good}: {:?}", compile(&good).err());
+    }
+    let both = r#""key": ["subject"], "when": {"subject": "none"}"#;
+    let both = limit(both).replacen('{', &alloc::format!("{{ {PROVIDER},"), 1);
+    let found = errors(&both);
+    assert!(
+        found[0].starts_with("limits[0].key: who was verified, and `when.subject: none`"),
+        "{found:#?}"
+    );
+    // One counter for all of them was asked for.
+    assert!(compile(&limit(r#""key": ["subject"], "missing": "count""#)).is_ok());
+}
+
+/// Bans that follow from what the policy never tells of.
+#[test]
+fn signals_that_nothing_gives() {
+    for (on, more) in [
+        ("injection", r#""injection": {}"#),
+        ("authentication", PROVIDER),
+        ("limits", r#""limits": [{ "name": "a", "quota": "5/1h" }]"#),
+    ] {
+        let signals = alloc::format!(
+            r#""signals": {{ "ban": [{{ "on": "{on}", "after": 3, "window": "1m", "for": "1h" }}] }}"#
+        );
+        let found = errors(&alloc::format!("{{ {signals} }}"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].starts_with("signals.ban[0].on: nothing"),
+            "{found:#?}"
+        );
+        let good = alloc::format!("{{ {signals}, {more} }}");
+        assert!(compile(&good).is_ok(), "{on}: {:?}", compile(&good).err());
+    }
+}
+
+/// YAML readers make booleans of `on` and `off`: where a word is expected they are words.
+#[test]
+fn off_is_a_word() {
+    use crate::stages::limits::Shown;
+    let shown = |word: &str| {
+        let text = alloc::format!(
+            r#"{{ "limits": [{{ "name": "a", "quota": "5/1h", "headers": {word} }}] }}"#
+        );
+        compile(&text).map(|policy| policy.limits.limits[0].telling.shown)
+    };
+    for word in [r#""off""#, "false"] {
+        assert_eq!(shown(word).unwrap(), Shown::Never, "{word}");
+    }
+    for word in ["true", r#""false""#, r#""on""#, "0"] {
+        assert!(shown(word).is_err(), "{word}");
+    }
+}
+
 #[test]
 fn limits_on_failures() {
     let limit =
@@ -959,7 +1041,13 @@ fn limits_on_failures() {
         let found = errors(&limit(rest));
         assert!(found[0].starts_with(expected), "{expected}: {found:#?}");
     }
-    let good = limit(r#""key": ["client", "account"], "count": { "failures": "authentication" }"#);
+    let good = r#""key": ["client", "account"], "count": { "failures": "authentication" }"#;
+    let never = errors(&limit(good));
+    assert!(
+        never[0].starts_with("limits[0].count.failures: failed authentications, and no provider"),
+        "{never:#?}"
+    );
+    let good = limit(good).replacen('{', &alloc::format!("{{ {PROVIDER},"), 1);
     assert!(compile(&good).unwrap().limits.limits[0].failures);
 }
 
@@ -1024,13 +1112,14 @@ fn a_public_key_is_no_secret() {
 #[test]
 fn penalties() {
     use crate::stages::limits::Scope;
-    let text = r#"{"table": {"bans": 64}, "limits": [
+    let text = r#"{"table": {"bans": 64}, PROVIDER, "limits": [
         {"name": "a", "quota": "1/1m", "penalty": {"after": 1, "ban": "8d"}, "mode": "monitor"},
         {"name": "b", "quota": "1/2m", "key": ["client", "subject"], "penalty": {"after": 1, "ban": "1h", "max": "1s", "escalate": 2}},
         {"name": "c", "quota": "1/1m", "penalty": {"after": 1, "ban": "1h", "scope": "route"}},
         {"name": "d", "quota": "1/1m", "key": ["subject"], "penalty": {"after": 1, "ban": "1h", "scope": "client"}},
-        {"name": "e", "quota": "1/1m"}]}"#;
-    let policy = compile(text).unwrap();
+        {"name": "e", "quota": "1/1m"}]}"#
+        .replace("PROVIDER", PROVIDER);
+    let policy = compile(&text).unwrap();
     let penalty = |at: usize| policy.limits.limits[at].penalty;
     let scopes = [0, 1, 2, 3].map(|at| penalty(at).unwrap().scope);
     assert_eq!(

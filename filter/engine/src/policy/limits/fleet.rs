@@ -299,7 +299,10 @@ mod tests {
             ),
         ];
         for (members, path) in table {
-            assert_eq!(policy(&[&members]).unwrap_err(), [path], "{members}");
+            let mut found = policy(&[&members]).unwrap_err();
+            // Without a provider nobody fails either.
+            found.retain(|path| path != "limits[0].count.failures");
+            assert_eq!(found, [path], "{members}");
         }
     }
 }

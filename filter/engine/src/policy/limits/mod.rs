@@ -8,6 +8,7 @@ mod algorithm;
 mod concurrency;
 mod cost;
 mod count;
+mod dead;
 mod fleet;
 mod key;
 mod lease;
@@ -233,6 +234,7 @@ impl Compiler<'_> {
         self.check_window(at, &limit);
         self.check_lease(at, &limit);
         self.check_key(at, &limit, tokens);
+        self.check_counts(at, &limit, tokens);
         self.check_cost(at, &limit);
         self.check_penalty(at, &mut limit, scope);
         self.check_fleet(at, &limit);

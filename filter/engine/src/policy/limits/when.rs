@@ -9,14 +9,14 @@ use crate::policy::compile::{Compiler, bytes};
 use crate::policy::read::{Located, Path, keywords, section};
 use crate::policy::values::{HeaderName, Method, Name, Text};
 use crate::request::target::PathPattern;
-use crate::stages::limits::{Condition, HeaderTest};
+use crate::stages::limits::{Condition, HeaderTest, condition};
 
 section! {
     /// Which requests a limit counts; all given conditions must hold.
     struct When {
         /// Methods; absent: all.
         methods: Vec<Method> = [],
-        /// Path; absent: all.
+        /// Path, in any case of ASCII letters and with or without a slash at the end; absent: all.
         path: Option<PathPattern>,
         /// Names of routes; absent: all.
         routes: Vec<Located<Name>> = [],
@@ -56,7 +56,10 @@ impl Compiler<'_> {
         self.routes_meant.extend(config.routes);
         Condition {
             methods: bytes(config.methods, |it| it.0),
-            path: config.path,
+            path: config.path.map(|pattern| {
+                let plain = PathPattern::new(&condition::plain(&pattern.text));
+                plain.unwrap_or(pattern)
+            }),
             routes,
             header: config.header.map(|it| self.header_test(&it.at, it.value)),
             subject: config.subject.map(|it| it == WhenSubject::Required),

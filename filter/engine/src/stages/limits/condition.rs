@@ -1,7 +1,8 @@
 //! Which requests a limit counts.
 //!
 //! **In:** what is known of a request. **Out:** counted or not.
-//! **Invariant:** a header that is sent several times is looked at in all its values: one that fits is enough to be counted.
+//! **Invariant:** a path counts in every spelling that some reader takes for it: ASCII letters in any case, a slash at the end. A limit
+//! on `/login` that misses `/Login/` guards nothing. A header that is sent several times is looked at in all its values: one that fits is enough to be counted.
 
 use alloc::vec::Vec;
 
@@ -13,7 +14,7 @@ use crate::request::target::PathPattern;
 pub struct Condition {
     /// Methods; empty: all.
     pub methods: Vec<Vec<u8>>,
-    /// Path pattern; `None`: all.
+    /// Path pattern, [`plain`]; `None`: all.
     pub path: Option<PathPattern>,
     /// Names of routes; empty: all.
     pub routes: Vec<Vec<u8>>,
@@ -66,9 +67,70 @@ impl Condition {
     #[must_use]
     pub fn fits(&self, method: &[u8], path: &[u8]) -> bool {
         (self.methods.is_empty() || self.methods.iter().any(|one| one == method))
-            && self
-                .path
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(path))
+            && self.path.as_ref().is_none_or(|pattern| {
+                pattern.matches(path) || (!is_plain(path) && pattern.matches(&plain(path)))
+            })
+    }
+}
+
+fn is_plain(path: &[u8]) -> bool {
+    !path.ends_with(b"/") && !path.iter().any(u8::is_ascii_uppercase)
+}
+
+/// A judged path or its pattern in ASCII lower case, without a slash at the end; escapes stay as they are.
+#[must_use]
+pub fn plain(path: &[u8]) -> Vec<u8> {
+    let path = match path {
+        [stem @ .., b'/'] if !stem.is_empty() => stem,
+        whole => whole,
+    };
+    let mut out = Vec::with_capacity(path.len());
+    let mut escaped = 0_u8;
+    for byte in path {
+        if *byte == b'%' {
+            escaped = 3;
+        }
+        out.push(if escaped > 0 {
+            *byte
+        } else {
+            byte.to_ascii_lowercase()
+        });
+        escaped = escaped.saturating_sub(1);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_counts_in_every_spelling_that_is_read_alike() {
+        let fits = |pattern: &str, path: &str| {
+            let condition = Condition {
+                path: PathPattern::new(&plain(pattern.as_bytes())).ok(),
+                ..Condition::default()
+            };
+            assert!(condition.path.is_some(), "{pattern}");
+            condition.fits(b"GET", path.as_bytes())
+        };
+        for (pattern, path, expected) in [
+            ("/login", "/login", true),
+            ("/login", "/login/", true),
+            ("/login", "/LOGIN", true),
+            ("/Login/", "/lOgin", true),
+            ("/login", "/login/x", false),
+            ("/login", "/logi", false),
+            ("/Api/*", "/api/A", true),
+            ("/api/*", "/API", true),
+            ("/api/*/x", "/API/1/X/", true),
+            ("/", "/", true),
+            ("/", "/a", false),
+            ("/a%2Fb", "/A%2Fb", true),
+            ("/a%2Fb", "/A%2FB/", true),
+            ("/é", "/é/", true),
+        ] {
+            assert_eq!(fits(pattern, path), expected, "{pattern} {path}");
+        }
     }
 }

@@ -20,7 +20,7 @@ mod bans;
 mod bytes;
 mod capacity;
 mod concurrency;
-mod condition;
+pub mod condition;
 mod cost;
 mod counts;
 mod entry;
