@@ -440,8 +440,10 @@ fn as_it_is(value: &str, _: &mut Random) -> Option<String> {
     Some(value.to_owned())
 }
 
+/// What is short looks like a word; bytes that are no text look like data.
 fn base64(value: &str, _: &mut Random) -> Option<String> {
-    (value.len() >= 12).then(|| Base64::encode_string(value.as_bytes()))
+    let text = value.bytes().all(|byte| matches!(byte, 0x20..=0x7E));
+    (text && value.len() >= 16).then(|| Base64::encode_string(value.as_bytes()))
 }
 
 #[cfg(test)]
