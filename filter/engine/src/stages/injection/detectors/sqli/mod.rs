@@ -21,8 +21,25 @@ use super::{Class, Hits, Strength, View};
 /// A value of a few operands, which needs no word to be a condition.
 const SHORT: usize = 128;
 
-/// Scans one value.
+/// Scans one value. What stands behind a `=` that a name hides (`a%3D1+or+1%3D1`) is a value to whoever decodes twice.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    look(view, tokens, steps, hits);
+    let hidden = view
+        .bytes
+        .iter()
+        .position(|&byte| view.is_name && byte == b'=');
+    if let Some(at) = hidden
+        && !hits.is_decisive(Class::Sqli)
+    {
+        let inner = View {
+            bytes: bytes::rest(view.bytes, at.saturating_add(1)),
+            ..*view
+        };
+        look(&inner, tokens, steps, hits);
+    }
+}
+
+fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
     let View {
         bytes: value,
         classes,

@@ -240,6 +240,31 @@ fn prose_names_and_code_are_let_through() {
 }
 
 #[test]
+fn a_name_hides_no_value() {
+    let judged = |name: &[u8]| {
+        let mut view = super::View::new(
+            super::super::Place::Query,
+            name,
+            name,
+            super::super::bytes::classes(name),
+        );
+        view.is_name = true;
+        let mut hits = super::Hits::default();
+        super::scan(
+            &view,
+            &mut Vec::new(),
+            &mut crate::budget::MAX_STEPS.clone(),
+            &mut hits,
+        );
+        hits.is_decisive(Class::Sqli)
+    };
+    assert!(judged(b"page=and 7=("));
+    assert!(judged(b"page=&&(a=\""));
+    assert!(!judged(b"page=7&sort=a"));
+    assert!(!judged(b"a==b"));
+}
+
+#[test]
 fn the_cost_of_hostile_text_is_linear() {
     let shapes: [&[u8]; 8] = [
         b"#\n",
