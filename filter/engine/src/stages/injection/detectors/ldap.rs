@@ -51,7 +51,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     super::spend(steps, value.len());
     let mut depth = 0_u32;
-    for (at, &head) in value.iter().enumerate() {
+    for at in 0..value.len() {
+        let head = byte(value, at);
         let strength = match head {
             b'(' => {
                 depth = depth.saturating_add(1);

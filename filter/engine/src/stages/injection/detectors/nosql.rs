@@ -358,7 +358,8 @@ const METHODS: [&[u8]; 16] = [
 
 /// `db.users.find(`, `db.eval(`, `tojson(this)`, `redis.call(`.
 fn calls(value: &[u8], hits: &mut Hits) {
-    for (at, pair) in value.windows(2).enumerate() {
+    for at in 0..value.len() {
+        let pair = rest(value, at).get(..2).unwrap_or(&[]);
         if pair == b"b." {
             let start = at.saturating_sub(1);
             let bound = start == 0 || !is_word(byte(value, start.saturating_sub(1)));
@@ -480,7 +481,8 @@ fn commands(view: &View<'_>, hits: &mut Hits) {
     let line = view.classes & LINE != 0;
     let mut blank = true;
     let mut broken = false;
-    for (at, &head) in value.iter().enumerate() {
+    for at in 0..value.len() {
+        let head = byte(value, at);
         let starts = blank;
         blank = !is_word(head);
         broken |= matches!(head, b'\n' | b'\r');

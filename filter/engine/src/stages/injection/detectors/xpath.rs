@@ -86,7 +86,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    for (at, &head) in value.iter().enumerate() {
+    for at in 0..value.len() {
+        let head = byte(value, at);
         let strength = match head {
             b'(' if named => call(value, at),
             b':' if named && byte(value, at.saturating_add(1)) == b':' => axis(value, at),

@@ -238,7 +238,10 @@ fn judge(stream: &Stream<'_>, hits: &mut Hits) {
     if let Some(strength) = parts::whole(stream) {
         hits.add(Class::Sqli, strength, 0);
     }
-    for (at, token) in stream.tokens.iter().enumerate() {
+    for at in 0..stream.tokens.len() {
+        let Some(token) = stream.tokens.get(at) else {
+            return;
+        };
         let strength = match token.kind {
             Kind::Prefix => condition::prefix(stream),
             Kind::Union => statement::union(stream, at),
