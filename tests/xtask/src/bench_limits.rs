@@ -218,17 +218,22 @@ fn palisade(limits: &[(&str, Extra)]) -> String {
     wasm(&module, Some(&policy.to_string()))
 }
 
-/// That such limits count at all: with small quotas, the second request of a key is refused, and by another code where it
-/// bans; another key's is not.
+/// That such limits count at all: with small quotas, a key that has used them up is refused, and by another code where that
+/// bans; another key is not.
 fn refuses(limits: &[(&str, Extra)]) -> Result<()> {
-    let small: Vec<(&str, Extra)> = limits.iter().map(|(_, extra)| ("1/10m", *extra)).collect();
+    let leases = limits
+        .iter()
+        .any(|(_, extra)| matches!(extra, Extra::Lease(_)));
+    let (quota, asked) = if leases { ("40/10m", 40) } else { ("1/10m", 1) };
+    let small: Vec<(&str, Extra)> = limits.iter().map(|(_, extra)| (quota, *extra)).collect();
     let envoy = Envoy::start(&setup(configuration(&palisade(&small))))?;
     let code = if limits.iter().any(|(_, extra)| *extra == Extra::Ban) {
         "banned"
     } else {
         "rate_limited"
     };
-    for (key, expected) in [(1, 200), (1, 429), (2, 200)] {
+    let used_up = std::iter::repeat_n((1, 200), asked);
+    for (key, expected) in used_up.chain([(1, 429), (2, 200)]) {
         let mut connection = Connection::open(envoy.address)?;
         connection.send(&request(0, key))?;
         let response = connection.receive(false)?;
