@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::super::words::Key;
-use super::bytes::{byte, has_at, is_space, is_word, rest, skip_space, tally};
+use super::bytes::{byte, has_at, is_space, is_word, pair, rest, skip_space, tally};
 use super::words::{
     W_ANALYSE, W_DANGER, W_DROP, W_FUNC, W_IF, W_NATIVE, W_OBJECT, W_PROC, W_REPLACE, W_RUN,
     W_TEST, W_TIMED, W_TYPE, W_VALUE, W_VALUES, WORDS, kind_of,
@@ -393,9 +393,9 @@ fn block_comment(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
         );
         return inside.saturating_add(digits.max(1));
     }
-    let close = rest(value, inside)
-        .windows(2)
-        .position(|pair| pair == b"*/");
+    let close = pair(rest(value, inside), |first, second| {
+        first == b'*' && second == b'/'
+    });
     match close {
         Some(step) => inside.saturating_add(step).saturating_add(2),
         None => {
@@ -495,9 +495,9 @@ fn calls(value: &[u8], end: usize) -> bool {
             break;
         }
         let inside = at.saturating_add(2);
-        let close = rest(window, inside)
-            .windows(2)
-            .position(|pair| pair == b"*/");
+        let close = pair(rest(window, inside), |first, second| {
+            first == b'*' && second == b'/'
+        });
         let Some(step) = close else {
             return true;
         };
