@@ -175,6 +175,11 @@ pub(super) fn pair(bytes: &[u8], wanted: impl Fn(u8, u8) -> bool) -> Option<usiz
     None
 }
 
+/// At most the first `length` bytes. (`take` before `position` counts with an addition that can overflow in the compiler's eyes.)
+pub(super) fn upto(bytes: &[u8], length: usize) -> &[u8] {
+    bytes.get(..length).unwrap_or(bytes)
+}
+
 /// Whether `bytes` has `word` (lower case) at `at`, ASCII case ignored.
 pub(super) fn has_at(bytes: &[u8], at: usize, word: &[u8]) -> bool {
     bytes

@@ -173,6 +173,22 @@ fn letter(text: &[u8], at: usize) -> (u8, usize) {
     }
 }
 
+#[expect(clippy::as_conversions, reason = "widening in a const fn")]
+const fn widen(value: u8) -> u32 {
+    value as u32
+}
+
+/// A hex digit's value.
+const fn digit(letter: u8) -> Option<u32> {
+    let value = match letter {
+        b'0'..=b'9' => letter.wrapping_sub(b'0'),
+        b'a'..=b'f' => letter.wrapping_sub(b'a').wrapping_add(10),
+        b'A'..=b'F' => letter.wrapping_sub(b'A').wrapping_add(10),
+        _ => return None,
+    };
+    Some(widen(value))
+}
+
 /// A number as `inet_aton` reads it: hex, octal, decimal; whether it is plain decimal. Overflow wraps.
 fn number(text: &[u8]) -> Option<(u32, bool)> {
     let (digits, base) = match text {
@@ -186,7 +202,7 @@ fn number(text: &[u8]) -> Option<(u32, bool)> {
     let mut value = 0_u32;
     let mut fits = true;
     for &digit in digits {
-        let digit = char::from(digit).to_digit(base)?;
+        let digit = self::digit(digit).filter(|&digit| digit < base)?;
         fits &= value.checked_mul(base).is_some();
         value = value.wrapping_mul(base).wrapping_add(digit);
     }
@@ -385,7 +401,7 @@ fn spelled(name: &[u8]) -> Reach {
 
 fn hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0_u32, |value, &digit| {
-        let digit = char::from(digit).to_digit(16)?;
+        let digit = self::digit(digit)?;
         Some(value.wrapping_mul(16).wrapping_add(digit))
     })
 }

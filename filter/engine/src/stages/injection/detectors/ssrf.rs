@@ -7,7 +7,7 @@
 //! **Cost:** looks at the start of the value and at no more than [`LINKS`] URLs in it.
 
 use super::super::bytes::{
-    BLANK, LINE, QUOTE, SLASH, byte, contains, has_at, is_space, rest, skip_space,
+    BLANK, LINE, QUOTE, SLASH, byte, contains, has_at, is_space, rest, skip_space, upto,
 };
 use super::super::fields::find;
 use super::address::{self, Reach};
@@ -172,11 +172,7 @@ fn first(view: &View<'_>, url: &Url<'_>, bare: bool) -> Option<Strength> {
 
 /// A line of another protocol follows the URL at once.
 fn smuggles(path: &[u8]) -> bool {
-    let end = path
-        .get(..256)
-        .unwrap_or(path)
-        .iter()
-        .position(|&byte| is_space(byte));
+    let end = upto(path, 256).iter().position(|&byte| is_space(byte));
     end.is_some_and(|end| matches!(byte(path, end), b'\r' | b'\n'))
 }
 
@@ -201,9 +197,8 @@ fn plain(place: Place, name: &[u8], url: &Url<'_>) -> Strength {
 
 /// Where a sign-in comes back to: `/callback`, `/oauth2/cb`.
 fn is_landing(path: &[u8]) -> bool {
-    let end = path
+    let end = upto(path, 128)
         .iter()
-        .take(128)
         .position(|byte| matches!(byte, b'?' | b'#'));
     let path = end.map_or(path, |end| path.get(..end).unwrap_or(path));
     let path = path.strip_suffix(b"/").unwrap_or(path);
@@ -263,16 +258,14 @@ fn is_followed(name: &[u8]) -> bool {
 
 /// `localhost/`, `host.docker.internal:8080/x`: a host and a path without a scheme.
 fn nameless(view: &View<'_>, text: &[u8]) -> Option<Strength> {
-    let end = text
+    let end = upto(text, 256)
         .iter()
-        .take(256)
         .position(|byte| matches!(byte, b'/' | b':'))?;
     let host = address::read(text.get(..end)?);
     let mut slash = end;
     if byte(text, end) == b':' {
-        let port = rest(text, end.saturating_add(1))
+        let port = upto(rest(text, end.saturating_add(1)), 6)
             .iter()
-            .take(6)
             .position(|byte| !byte.is_ascii_digit())?;
         slash = end.saturating_add(port).saturating_add(1);
     }

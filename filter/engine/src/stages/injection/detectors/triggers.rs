@@ -56,6 +56,9 @@ pub(super) const XXE: u32 = 1 << 20;
 /// Prototypes.
 pub(super) const PROTOTYPE: u32 = 1 << 21;
 
+/// Where the kind of a command stands, above all bits.
+const KIND: u32 = 29;
+
 const SCRIPTS: &[(&[u8], u32)] = &[
     (b"alert", SCRIPT),
     (b"prompt", SCRIPT),
@@ -167,6 +170,60 @@ const PATHS: &[(&[u8], u32)] = &[
     (b"opt", PATH),
     (b"lib", PATH),
     (b"inetpub", PATH),
+    (b"env", PATH),
+    (b"boto", PATH),
+    (b"aiignore", PATH),
+    (b"cursorignore", PATH),
+    (b"history", PATH),
+    (b"netrc", PATH),
+    (b"npmrc", PATH),
+    (b"pypirc", PATH),
+    (b"pgpass", PATH),
+    (b"dockercfg", PATH),
+    (b"s3cfg", PATH),
+    (b"viminfo", PATH),
+    (b"rhosts", PATH),
+    (b"ds_store", PATH),
+    (b"id_ecdsa", PATH),
+    (b"id_ed25519", PATH),
+    (b"claude", PATH),
+    (b"cursor", PATH),
+    (b"continue", PATH),
+    (b"aider", PATH),
+    (b"roo", PATH),
+    (b"zed", PATH),
+    (b"cline", PATH),
+    (b"kiro", PATH),
+    (b"windsurf", PATH),
+    (b"rovodev", PATH),
+    (b"codex", PATH),
+    (b"opencode", PATH),
+    (b"a0proj", PATH),
+    (b"plandex", PATH),
+    (b"fabric", PATH),
+    (b"n8n", PATH),
+    (b"junie", PATH),
+    (b"gemini", PATH),
+    (b"idea", PATH),
+    (b"vscode", PATH),
+    (b"terraform", PATH),
+    (b"azure", PATH),
+    (b"hg", PATH),
+    (b"bzr", PATH),
+    (b"circleci", PATH),
+    (b"private", PATH),
+    (b"volumes", PATH),
+    (b"configuration", PATH),
+    (b"localsettings", PATH),
+    (b"settings", PATH),
+    (b"yml", PATH),
+    (b"appsettings", PATH),
+    (b"htdigest", PATH),
+    (b"tfstate", PATH),
+    (b"kubeconfig", PATH),
+    (b"privkey", PATH),
+    (b"zsh_history", PATH),
+    (b"psql_history", PATH),
 ];
 
 /// Words of shell patterns that are no commands.
@@ -190,8 +247,8 @@ const CALLS: &[(&[u8], u32)] = &[
     (b"exe", COMMAND),
 ];
 
-static TABLE: Words<4096> = {
-    let mut table = Words::empty().bits(SCRIPTS).bits(PATHS).bits(CALLS);
+static TABLE: Words<8192> = {
+    let mut table: Words<8192> = Words::empty().bits(SCRIPTS).bits(PATHS).bits(CALLS);
     table = all(table, crlf::WORDS, CRLF);
     table = all(table, java::WORDS, JAVA);
     table = all(table, jndi::WORDS, JNDI);
@@ -206,7 +263,8 @@ static TABLE: Words<4096> = {
     table = all(table, ssti::WORDS, SSTI);
     table = all(table, xpath::WORDS, XPATH);
     table = all(table, xxe::WORDS, XXE);
-    table = same(table, shell::LIST, COMMAND);
+    table = table.text(shell::PARTS, COMMAND);
+    table = commands(table);
     mapped(table, sql_tokens::LIST)
 };
 
@@ -215,7 +273,7 @@ static TABLE: Words<4096> = {
     clippy::arithmetic_side_effects,
     reason = "runs while compiling: a fault is a build error"
 )]
-const fn all(mut table: Words<4096>, list: &[&[u8]], bit: u32) -> Words<4096> {
+const fn all(mut table: Words<8192>, list: &[&[u8]], bit: u32) -> Words<8192> {
     let mut index = 0;
     while index < list.len() {
         table = table.bits(&[(list[index], bit)]);
@@ -229,7 +287,7 @@ const fn all(mut table: Words<4096>, list: &[&[u8]], bit: u32) -> Words<4096> {
     clippy::arithmetic_side_effects,
     reason = "runs while compiling: a fault is a build error"
 )]
-const fn same(mut table: Words<4096>, list: &[(&[u8], u8)], bit: u32) -> Words<4096> {
+const fn same(mut table: Words<8192>, list: &[(&[u8], u8)], bit: u32) -> Words<8192> {
     let mut index = 0;
     while index < list.len() {
         table = table.bits(&[(list[index].0, bit)]);
@@ -241,9 +299,30 @@ const fn same(mut table: Words<4096>, list: &[(&[u8], u8)], bit: u32) -> Words<4
 #[expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::as_conversions,
     reason = "runs while compiling: a fault is a build error"
 )]
-const fn mapped(mut table: Words<4096>, list: &[(&[u8], u8)]) -> Words<4096> {
+const fn commands(mut table: Words<8192>) -> Words<8192> {
+    let mut index = 0;
+    while index < shell::NAMES.len() {
+        let (names, kind) = shell::NAMES[index];
+        table = table.text(names, COMMAND | ((kind as u32) << KIND));
+        index += 1;
+    }
+    table.text(shell::COMMON, (shell::MAYBE as u32) << KIND)
+}
+
+/// What `shell` says of a name of a command, 0 for any other word.
+pub(super) fn command(key: Key) -> u8 {
+    u8::try_from(TABLE.found(key) >> KIND).unwrap_or(0)
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn mapped(mut table: Words<8192>, list: &[(&[u8], u8)]) -> Words<8192> {
     let mut index = 0;
     while index < list.len() {
         let bit = match sql_tokens::need(list[index].1) {

@@ -5,7 +5,7 @@
 //! **Source:** RFC 3986 §3, WHATWG URL; O. Tsai's parser differentials (blank, `\`, `#` and `@` in the authority).
 //! **Cost:** bounded a URL.
 
-use super::super::bytes::{byte, is_space, rest, tally};
+use super::super::bytes::{byte, is_space, rest, tally, upto};
 use super::address::{self, Host, Reach};
 
 /// Bytes behind the scheme in which hosts are looked for.
@@ -112,8 +112,7 @@ fn scheme(text: &[u8]) -> Option<&[u8]> {
     if text.starts_with(b"//") && byte(text, 2) != b'/' {
         return Some(&[]);
     }
-    let start = text.get(..SCHEME).unwrap_or(text);
-    let length = start.iter().position(|&byte| byte == b':')?;
+    let length = upto(text, SCHEME).iter().position(|&byte| byte == b':')?;
     let scheme = text.get(..length)?;
     let legal =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_');
@@ -125,11 +124,11 @@ pub(super) fn start(value: &[u8], colon: usize) -> usize {
     let before = value
         .get(colon.saturating_sub(SCHEME)..colon)
         .unwrap_or(&[]);
-    let length = before
+    let name = before
         .iter()
-        .rev()
-        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
-        .unwrap_or(before.len());
+        .rposition(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
+        .map_or(0, |at| at.saturating_add(1));
+    let length = before.len().saturating_sub(name);
     colon.saturating_sub(length)
 }
 

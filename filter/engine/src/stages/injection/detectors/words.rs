@@ -81,16 +81,49 @@ impl<const S: usize> Words<S> {
                 key.push(word[at]);
                 at += 1;
             }
-            let mut slot = home(key.0, S);
-            let mut probes = 0;
-            while self.slots[slot].1 != 0 && self.slots[slot].0 != key.0 {
-                slot = (slot + 1) % S;
-                probes += 1;
-                assert!(probes < PROBES, "the table is too full");
-            }
-            self.slots[slot] = (key.0, self.slots[slot].1 | bits);
+            self = self.key(key, bits);
             index += 1;
         }
+        self
+    }
+
+    /// Adds blank-separated words with the same bits. For `static` items only.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "runs while compiling: a fault is a build error"
+    )]
+    pub(super) const fn text(mut self, words: &[u8], bits: u32) -> Self {
+        let mut key = Key::EMPTY;
+        let mut at = 0;
+        while at < words.len() {
+            if words[at] != b' ' {
+                key.push(words[at]);
+            }
+            at += 1;
+            if at == words.len() || words[at] == b' ' {
+                self = self.key(key, bits);
+                key = Key::EMPTY;
+                at += 1;
+            }
+        }
+        self
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "runs while compiling: a fault is a build error"
+    )]
+    const fn key(mut self, key: Key, bits: u32) -> Self {
+        let mut slot = home(key.0, S);
+        let mut probes = 0;
+        while self.slots[slot].1 != 0 && self.slots[slot].0 != key.0 {
+            slot = (slot + 1) % S;
+            probes += 1;
+            assert!(probes < PROBES, "the table is too full");
+        }
+        self.slots[slot] = (key.0, self.slots[slot].1 | bits);
         self
     }
 

@@ -4,124 +4,23 @@
 //! **Invariant:** the value is read as segments between `/` and `\`; runs of separators and `.` segments vanish.
 //! **Cost:** one pass, only when there is a separator, a NUL or a wrapper's colon.
 
+mod drive;
+mod names;
+#[cfg(test)]
+mod tests;
+
 use super::bytes::{
     self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, WIDE, byte, contains, has_at, is_space, rest,
-    tally,
+    skip_space, tally,
 };
 use super::triggers::{PATH, WRAPPER};
-use super::words::{Key, Words};
+use super::words::Key;
 use super::{Class, Hits, Place, Strength, View};
-
-/// First of two adjacent segments.
-const ETC: u8 = 1;
-const PROC: u8 = 2;
-const DOT_DIR: u8 = 4;
-const WINDOWS: u8 = 5;
-/// Names that are decisive alone.
-const FILE: u8 = 6;
-/// Second after ETC.
-const ACCOUNTS: u8 = 7;
-/// System folders at the start of an absolute path.
-const SYSTEM: u8 = 8;
-/// Second after WINDOWS.
-const SYSTEM32: u8 = 9;
-/// Second after PROC.
-const PROCESS: u8 = 10;
-
-static SEGMENTS: Words<256> = Words::new(&[
-    (b"etc", ETC),
-    (b"proc", PROC),
-    (b".ssh", DOT_DIR),
-    (b".aws", DOT_DIR),
-    (b".git", DOT_DIR),
-    (b".svn", DOT_DIR),
-    (b".docker", DOT_DIR),
-    (b".kube", DOT_DIR),
-    (b".gnupg", DOT_DIR),
-    (b"windows", WINDOWS),
-    (b"winnt", WINDOWS),
-    (b"passwd", ACCOUNTS),
-    (b"shadow", ACCOUNTS),
-    (b"group", ACCOUNTS),
-    (b"issue", ACCOUNTS),
-    (b"hosts", ACCOUNTS),
-    (b"master.passwd", ACCOUNTS),
-    (b"gshadow", ACCOUNTS),
-    (b"sudoers", ACCOUNTS),
-    (b"crontab", ACCOUNTS),
-    (b"fstab", ACCOUNTS),
-    (b"motd", ACCOUNTS),
-    (b"resolv.conf", ACCOUNTS),
-    (b"hostname", ACCOUNTS),
-    (b"profile", ACCOUNTS),
-    (b"httpd", ACCOUNTS),
-    (b"nginx", ACCOUNTS),
-    (b"ssh", ACCOUNTS),
-    (b"security", ACCOUNTS),
-    (b"init.d", ACCOUNTS),
-    (b"my.cnf", ACCOUNTS),
-    (b"subuid-", ACCOUNTS),
-    (b"release", ACCOUNTS),
-    (b"access.log", FILE),
-    (b"error.log", FILE),
-    (b"access_log", FILE),
-    (b"error_log", FILE),
-    (b"mysql.log", FILE),
-    (b"mysql-bin.log", FILE),
-    (b"mysql.err", FILE),
-    (b"hostname.err", FILE),
-    (b"my.ini", FILE),
-    (b"config.inc.php", FILE),
-    (b"unattend.txt", FILE),
-    (b"win.ini", FILE),
-    (b"boot.ini", FILE),
-    (b"system.ini", FILE),
-    (b"web.config", FILE),
-    (b"web.xml", FILE),
-    (b".htpasswd", FILE),
-    (b".htaccess", FILE),
-    (b"id_rsa", FILE),
-    (b"id_dsa", FILE),
-    (b"authorized_keys", FILE),
-    (b"known_hosts", FILE),
-    (b".bash_history", FILE),
-    (b".mysql_history", FILE),
-    (b"wp-config.php", FILE),
-    (b"php.ini", FILE),
-    (b"ntuser.dat", FILE),
-    (b"global.asa", FILE),
-    (b"httpd.conf", FILE),
-    (b"apache2.conf", FILE),
-    (b"nginx.conf", FILE),
-    (b"sysprep.inf", FILE),
-    (b"unattend.xml", FILE),
-    (b".bashrc", FILE),
-    (b"var", SYSTEM),
-    (b"usr", SYSTEM),
-    (b"root", SYSTEM),
-    (b"boot", SYSTEM),
-    (b"dev", SYSTEM),
-    (b"sys", SYSTEM),
-    (b"opt", SYSTEM),
-    (b"lib", SYSTEM),
-    (b"inetpub", SYSTEM),
-    (b"xampp", SYSTEM),
-    (b"wamp", SYSTEM),
-    (b"apache", SYSTEM),
-    (b"apache2", SYSTEM),
-    (b"mysql", SYSTEM),
-    (b"php", SYSTEM),
-    (b"system32", SYSTEM32),
-    (b"repair", SYSTEM32),
-    (b"system", SYSTEM32),
-    (b"debug", SYSTEM32),
-    (b"self", PROCESS),
-    (b"version", PROCESS),
-    (b"cmdline", PROCESS),
-    (b"net", PROCESS),
-    (b"mounts", PROCESS),
-    (b"cpuinfo", PROCESS),
-]);
+use drive::{drive, ends_with, machine};
+use names::{
+    ACCOUNTS, DOT_DIR, ETC, FILE, PROC, PROCESS, SEGMENTS, SERVED, SETTINGS, SYSTEM, SYSTEM32,
+    TOOL, WINDOWS,
+};
 
 /// Stream wrappers, and what they are worth at the start of a value.
 const WRAPPERS: [&[u8]; 16] = [
@@ -152,10 +51,18 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         ..
     } = *view;
     let own_path = view.place == Place::Path;
+    if view.place == Place::Header && has_at(view.name, 0, b"x-file") {
+        upload(value, hits);
+    }
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
         return;
     }
-    let named = words & (PATH | WRAPPER) != 0 || classes & (BACKSLASH | CONTROL | WIDE) != 0;
+    let start = skip_space(value, 0);
+    let rooted = usize::from(matches!(byte(value, start), b'/' | b'\\'));
+    let folder = drive(rest(value, start.saturating_add(rooted)));
+    let named = (folder.is_some() && !own_path)
+        || words & (PATH | WRAPPER) != 0
+        || classes & (BACKSLASH | CONTROL | WIDE) != 0;
     if !named && !climbs(value) {
         return;
     }
@@ -174,8 +81,22 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     // One token, no sentence: what a file parameter holds. A drive may hold names with blanks.
-    let drive = byte(value, 1) == b':' && matches!(byte(value, 2), b'/' | b'\\');
-    let bare = classes & LINE == 0 && (classes & BLANK == 0 || (drive && value.len() < 128));
+    let short = value.len() < 128 && classes & LINE == 0;
+    let bare = classes & LINE == 0 && (classes & BLANK == 0 || (folder.is_some() && short));
+    if bare && !own_path && folder.is_some_and(|folder| machine(folder, value)) {
+        hits.add(Class::Traversal, Strength::Decisive, start);
+        return;
+    }
+    // `\..%c0%qfboot.ini`: whatever stands for the separator, it climbs to a file that is nobody's topic.
+    if bare
+        && contains(value, b"..")
+        && [&b"boot.ini"[..], b"win.ini", b"/passwd", b"etc/shadow"]
+            .iter()
+            .any(|file| ends_with(value, file))
+    {
+        hits.add(Class::Traversal, Strength::Decisive, start);
+        return;
+    }
     if words & WRAPPER != 0 {
         wrappers(value, bare, hits);
     }
@@ -192,6 +113,20 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             .iter()
             .any(|text| contains(value, text))
     {
+        hits.add(Class::Traversal, Strength::Decisive, 0);
+    }
+}
+
+/// The name of an uploaded file in a header.
+fn upload(value: &[u8], hits: &mut Hits) {
+    let name = value
+        .rsplit(|byte| matches!(byte, b'/' | b'\\'))
+        .next()
+        .unwrap_or(value);
+    if matches!(
+        SEGMENTS.kind(key(name.trim_ascii())),
+        FILE | SETTINGS | SERVED
+    ) {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
 }
@@ -316,6 +251,9 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                     (WINDOWS, SYSTEM32) => bare || ups > 0,
                     (WINDOWS, _) => bare && drive && named == 1,
                     (DOT_DIR, _) => true,
+                    (TOOL, _) => own_path && named <= 2,
+                    (_, SERVED) => ups > 0 || (own_path && named <= 2),
+                    (_, SETTINGS) => ups > 0 || (bare && absolute && ends_with(text, b".php")),
                     (SYSTEM, _) => bare && absolute && named == 1 && is_wanted(value),
                     _ => climbed && matches!(kind, ETC | PROC | WINDOWS | FILE),
                 };
@@ -358,6 +296,11 @@ fn is_wanted(value: &[u8]) -> bool {
             b"mail",
             b"shadow",
             b"root",
+            b"utmp",
+            b"wtmp",
+            b"spool",
+            b"/www/",
+            b"sess",
         ]
         .iter()
         .any(|word| contains(value, word))
@@ -418,6 +361,11 @@ fn segment(text: &[u8]) -> Segment {
             return Segment::Here;
         }
     }
+    Segment::Name(SEGMENTS.kind(key(text)))
+}
+
+/// The name of a segment, without parameters and streams.
+fn key(text: &[u8]) -> Key {
     let mut key = Key::EMPTY;
     for &letter in text.iter().take(24) {
         if matches!(letter, b';' | b'?' | b'#' | b'%' | b':') {
@@ -425,5 +373,5 @@ fn segment(text: &[u8]) -> Segment {
         }
         key.push(letter);
     }
-    Segment::Name(SEGMENTS.kind(key))
+    key
 }

@@ -1,0 +1,253 @@
+//! What stands behind a command: nothing, an argument, a word, a sentence.
+//!
+//! **In:** a value and where a command's name ends. **Out:** the shape of what follows.
+//! **Invariant:** looks at one word, and at flags within [`FLAGS`] bytes.
+//! **Cost:** bounded a command.
+
+use super::super::super::bytes::{byte, contains, is_space, rest, skip_space, tally};
+use super::list::{ALONE, SURE};
+
+/// Bytes in which a flag makes a command line of words.
+const FLAGS: usize = 64;
+
+/// What stands behind a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Nothing, or the next separator.
+    Ends,
+    /// A flag, a path, a variable, an address, a substitution.
+    Argument,
+    /// A word like any other.
+    Word,
+    /// Punctuation of a sentence.
+    Prose,
+}
+
+pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
+    let next = skip_space(value, end);
+    let glued = next == end;
+    let head = byte(value, next);
+    if next >= value.len() {
+        return Shape::Ends;
+    }
+    if glued {
+        return match head {
+            b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'\'' | b'"' | b'}' | b'\0' => Shape::Ends,
+            b'<' | b'>' | b'{' => Shape::Argument,
+            b'$' if matches!(
+                byte(value, end.saturating_add(1)),
+                b'{' | b'I' | b'@' | b'('
+            ) =>
+            {
+                Shape::Argument
+            }
+            b'\\' if matches!(byte(value, end.saturating_add(1)), b'n' | b'r') => Shape::Ends,
+            b'/' if matches!(kind, SURE | ALONE)
+                && byte(value, end.saturating_add(1)).is_ascii_alphabetic()
+                && !byte(value, end.saturating_add(2)).is_ascii_alphanumeric() =>
+            {
+                Shape::Argument
+            }
+            // A blank of a form that nobody has decoded.
+            b'+' if matches!(byte(value, end.saturating_add(1)), b'/' | b'-' | b'$') => {
+                Shape::Argument
+            }
+            b'+' if byte(value, end.saturating_add(1)).is_ascii_alphanumeric() => Shape::Word,
+            _ => Shape::Prose,
+        };
+    }
+    let tail = rest(value, next);
+    let word_length = tail
+        .iter()
+        .position(|&byte| is_space(byte) || matches!(byte, b';' | b'|' | b'&' | b'`' | b')'))
+        .unwrap_or(tail.len());
+    let word = tail.get(..word_length).unwrap_or(tail);
+    let last = next.saturating_add(word_length);
+    let closes = last >= value.len()
+        || matches!(
+            byte(value, last),
+            b';' | b'|' | b'&' | b'`' | b')' | b'\n' | b'\r'
+        );
+    match head {
+        // An interpreter without a program.
+        b'-' if word == b"-c"
+            && !rest(value, last)
+                .iter()
+                .take(64)
+                .any(u8::is_ascii_alphanumeric) =>
+        {
+            Shape::Prose
+        }
+        b';' | b'|' | b'`' | b')' | b'#' | b'&' => Shape::Ends,
+        b'(' => Shape::Word,
+        b'-' if byte(value, next.saturating_add(1)).is_ascii_alphanumeric()
+            || byte(value, next.saturating_add(1)) == b'-' =>
+        {
+            Shape::Argument
+        }
+        // `CD / DVD`, `a * b`: a sign between words.
+        b'/' | b'*' | b'~' | b'<' | b'>' | b'%'
+            if is_space(byte(value, next.saturating_add(1))) && kind != SURE && kind != ALONE =>
+        {
+            if rest(value, next.saturating_add(2))
+                .first()
+                .is_some_and(|byte| matches!(byte, b'/' | b'-'))
+            {
+                Shape::Argument
+            } else {
+                Shape::Word
+            }
+        }
+        b'/' | b'\\' | b'$' | b'~' | b'*' | b'<' | b'>' | b'%' => Shape::Argument,
+        b'+' if name.eq_ignore_ascii_case(b"alias") || name.eq_ignore_ascii_case(b"date") => {
+            Shape::Argument
+        }
+        b'.' if matches!(byte(value, next.saturating_add(1)), b'/' | b'.' | b' ') => {
+            Shape::Argument
+        }
+        b'\'' | b'"' if matches!(byte(value, next.saturating_add(1)), b'-' | b'/') => {
+            Shape::Argument
+        }
+        b'\'' | b'"' => {
+            let runs = [
+                &b"echo"[..],
+                b"printf",
+                b"bash",
+                b"sh",
+                b"eval",
+                b"exec",
+                b"trap",
+                b"alias",
+                b"sqlite3",
+                b"psql",
+            ];
+            if runs.iter().any(|run| name.eq_ignore_ascii_case(run)) {
+                Shape::Argument
+            } else {
+                Shape::Word
+            }
+        }
+        _ if word.len() > 2 && byte(word, 1) == b':' && byte(word, 2) == b'\\' => Shape::Argument,
+        _ if is_address(word) => Shape::Argument,
+        _ if head.is_ascii_digit() && closes => Shape::Argument,
+        _ if contains(word, b"/")
+            && (contains(word, b"://") || word.starts_with(b"etc") || closes) =>
+        {
+            Shape::Argument
+        }
+        _ if is_secret(word) => Shape::Argument,
+        _ if has_verb(name, word) && (closes || has_flag(rest(value, last))) => Shape::Argument,
+        _ if (kind == SURE || kind == ALONE) && has_flag(rest(value, last)) => Shape::Argument,
+        _ if name.eq_ignore_ascii_case(b"net")
+            && [
+                &b"user"[..],
+                b"localgroup",
+                b"view",
+                b"use",
+                b"share",
+                b"start",
+                b"accounts",
+            ]
+            .iter()
+            .any(|verb| word.eq_ignore_ascii_case(verb)) =>
+        {
+            let after = skip_space(value, last);
+            let verb_end = rest(value, after)
+                .iter()
+                .position(|&byte| is_space(byte))
+                .map_or(value.len(), |step| after.saturating_add(step));
+            if closes
+                || contains(
+                    rest(value, verb_end)
+                        .get(..128)
+                        .unwrap_or_else(|| rest(value, verb_end)),
+                    b"/",
+                )
+            {
+                Shape::Argument
+            } else {
+                Shape::Word
+            }
+        }
+        _ if word
+            .iter()
+            .any(|&byte| matches!(byte, b'*' | b'=' | b'\\' | b'$'))
+            || (word.len() > 4
+                && word
+                    .get(1..word.len().saturating_sub(2))
+                    .is_some_and(|middle| middle.contains(&b'.'))) =>
+        {
+            Shape::Argument
+        }
+        _ if closes
+            && (last < value.len() || word.len() == tail.len())
+            && (byte(value, last) == b'|'
+                || byte(value, last) == b'`'
+                || byte(value, last) == b';') =>
+        {
+            Shape::Argument
+        }
+        _ => Shape::Word,
+    }
+}
+
+fn is_address(word: &[u8]) -> bool {
+    let dots = tally(word.iter().filter(|&&byte| byte == b'.'));
+    dots == 3
+        && word
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b':'))
+}
+
+/// Files whose names are no words: `more passwd`.
+fn is_secret(word: &[u8]) -> bool {
+    [
+        &b"passwd"[..],
+        b"shadow",
+        b"/etc",
+        b"sudoers",
+        b"id_rsa",
+        b".env",
+        b".htpasswd",
+        b"boot.ini",
+        b"win.ini",
+    ]
+    .iter()
+    .any(|file| word.eq_ignore_ascii_case(file))
+}
+
+/// Commands of Windows that begin with a verb: `reg add`, `sc query`.
+fn has_verb(name: &[u8], word: &[u8]) -> bool {
+    let verbs: &[&[u8]] = if name.eq_ignore_ascii_case(b"reg") {
+        &[
+            b"add", b"query", b"delete", b"save", b"export", b"import", b"load",
+        ]
+    } else if name.eq_ignore_ascii_case(b"sc") {
+        &[
+            b"query", b"create", b"config", b"start", b"stop", b"delete", b"qc",
+        ]
+    } else {
+        &[]
+    };
+    verbs.iter().any(|verb| word.eq_ignore_ascii_case(verb))
+}
+
+/// ` -x` or ` /x` among the next words.
+pub(super) fn has_flag(tail: &[u8]) -> bool {
+    let tail = tail.get(..FLAGS).unwrap_or(tail);
+    let mut before = [0_u8; 2];
+    for &here in tail {
+        if matches!(here, b';' | b'|' | b'\n') {
+            return false;
+        }
+        let [blank, dash] = before;
+        if is_space(blank) && dash == b'-' && here.is_ascii_alphanumeric() {
+            return true;
+        }
+        if is_space(blank) && matches!(dash, b'/' | b'"') && here.is_ascii_alphabetic() {
+            return true;
+        }
+        before = [dash, here];
+    }
+    false
+}

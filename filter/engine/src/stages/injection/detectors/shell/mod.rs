@@ -1,0 +1,423 @@
+//! Shell commands: a known command in command position, substitutions, redirections, interpreters.
+//!
+//! **In:** a decoded value. **Out:** hits of class `shell`.
+//! **Invariant:** a command word is read once; what follows it is looked at a constant number of bytes ahead.
+//! **Source:** POSIX shell grammar (§2.9), cmd.exe and PowerShell separators.
+//! **Cost:** one pass; a word that is no command, or an English word without an argument's shape, forms no hit.
+
+mod argument;
+mod forms;
+mod list;
+#[cfg(test)]
+mod tests;
+mod word;
+
+use super::super::bytes::{
+    AMP, ANGLE, BACKSLASH, DOLLAR, LINE, OPERATOR, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte,
+    doubled, has_at, is_space, is_word, rest, skip_space, tally, upto,
+};
+use super::triggers::COMMAND;
+use super::{Class, Hits, Place, Strength, View};
+use argument::{Shape, has_flag, shape};
+use list::{ALONE, RUNNER, SURE};
+pub(super) use list::{COMMON, MAYBE, NAMES, PARTS};
+
+/// How a command came into its position.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// The value starts with it.
+    Start,
+    /// `;`, `|`, `||`, `&&`, a line end after other text.
+    Separator,
+    /// The same, and nothing but blanks before.
+    Leading,
+    /// A single `&`, which prose uses, too.
+    Ampersand,
+    /// `$(`, a backtick at a word's start, `<(`.
+    Substitution,
+}
+
+/// Whether a shell could make anything of the value: the gate before the pass.
+fn is_worth(value: &[u8], classes: u32, words: u32, start: usize) -> bool {
+    let first = byte(value, start);
+    if words & COMMAND != 0 || classes & (DOLLAR | ANGLE) != 0 {
+        return true;
+    }
+    // Quotes, carets and backslashes may tear a command apart; a value that starts with a separator is odd by itself.
+    let torn = classes & (SHELL | AMP | LINE | PAREN) != 0 && classes & (QUOTE | BACKSLASH) != 0;
+    let shreds = (classes & QUOTE != 0
+        && [b'`', b'\'', b'"']
+            .iter()
+            .any(|&quote| doubled(value, quote)))
+        || (classes & OPERATOR != 0
+            && tally(value.iter().filter(|&&byte| byte == b'^').take(2)) == 2);
+    let globs = classes & SLASH != 0
+        && classes & OPERATOR != 0
+        && tally(value.iter().filter(|&&byte| byte == b'?').take(2)) == 2;
+    torn || shreds
+        || globs
+        || matches!(first, b';' | b'|' | b'&' | b'`' | b'-' | b'.' | b'%')
+        || (classes & PAREN != 0 && opens(value))
+        || (classes & PERCENT != 0 && classes & (BACKSLASH | PAREN) != 0)
+        || has_at(value, start, b"if ")
+        || has_at(value, start, b"for ")
+}
+
+/// Scans one value.
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        ..
+    } = *view;
+    let start = skip_space(value, 0);
+    if !is_worth(value, classes, words, start) {
+        return;
+    }
+    super::spend(steps, value.len());
+    let named = if words & COMMAND != 0 || classes & (AMP | QUOTE) == (AMP | QUOTE) {
+        forms::called(value)
+    } else {
+        None
+    };
+    let option = if byte(value, start) == b'-' {
+        forms::option(rest(value, start))
+    } else {
+        None
+    };
+    for strength in [command(value, start, Before::Start), named, option]
+        .into_iter()
+        .flatten()
+    {
+        hits.add(Class::Shell, strength, start);
+    }
+    let mut at = 0;
+    let mut text = false;
+    let mut lines = 0_u8;
+    // The parameters of a URL in a header are values of their own.
+    let link = view.place == Place::Header && has_at(value, start, b"http");
+    let mut assigned = assigns(value, start);
+    // A text of many lines is a document: its lines are no commands by themselves.
+    let few_lines =
+        classes & LINE == 0 || tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) < 4;
+    while let Some(&head) = value.get(at) {
+        let next = byte(value, at.saturating_add(1));
+        let one = at.saturating_add(1);
+        let separator = if text {
+            Before::Separator
+        } else {
+            Before::Leading
+        };
+        let strength = match head {
+            b';' | b'|' | b'&' if assigned && uses(value, one) => Some(Strength::Decisive),
+            b';' | b'|' => {
+                assigned |= assigns(value, skip_space(value, one));
+                command(value, one, separator)
+            }
+            b'\n' | b'\r' if lines < 4 => {
+                lines = lines.saturating_add(1);
+                command(value, one, separator).filter(|_| few_lines)
+            }
+            b'&' if next == b'&' => None,
+            b'&' => {
+                let doubled = at > 0 && byte(value, at.saturating_sub(1)) == b'&';
+                assigned |= doubled && assigns(value, skip_space(value, one));
+                let before = if doubled || !text {
+                    separator
+                } else {
+                    Before::Ampersand
+                };
+                command(value, one, before)
+            }
+            // A line end as text, where nothing else has stood.
+            b'\\' if matches!(next, b'n' | b'r') && (!text || ended(value, at)) => {
+                command(value, at.saturating_add(2), Before::Leading)
+            }
+            b'=' if link => command(value, one, Before::Start),
+            b'`' => forms::backtick(value, at, text),
+            b'$' => forms::dollar(value, at),
+            b'(' => forms::opened(value, at),
+            b'<' | b'>' => forms::redirection(value, at),
+            b'/' => forms::path(value, at),
+            b'{' => forms::braces(value, at),
+            b'%' => forms::percent(value, at).or_else(|| forms::ruby(value, at)),
+            b'@' if next == b'{'
+                && byte(value, skip_space(value, at.saturating_add(2))) == b'[' =>
+            {
+                Some(Strength::Decisive)
+            }
+            _ => None,
+        };
+        if let Some(strength) = strength {
+            hits.add(Class::Shell, strength, at);
+            if strength == Strength::Decisive {
+                return;
+            }
+        }
+        text |= !is_space(head) && !matches!(head, b';' | b'|' | b'&' | b'\\');
+        at = one;
+    }
+}
+
+/// `name=` of a shell's variable.
+fn assigns(value: &[u8], at: usize) -> bool {
+    let name = tally(
+        rest(value, at)
+            .iter()
+            .take(24)
+            .take_while(|byte| is_word(**byte)),
+    );
+    name > 0
+        && byte(value, at).is_ascii_alphabetic()
+        && byte(value, at.saturating_add(name)) == b'='
+        && !is_space(byte(value, at.saturating_add(name).saturating_add(1)))
+}
+
+/// A variable in command position.
+fn uses(value: &[u8], from: usize) -> bool {
+    let at = skip_space(value, from);
+    byte(value, at) == b'$' && byte(value, at.saturating_add(1)).is_ascii_alphabetic()
+        // PHP assigns with the sign.
+        || (byte(value, at).is_ascii_lowercase() && {
+            let name = tally(rest(value, at).iter().take(24).take_while(|byte| is_word(**byte)));
+            let sign = at.saturating_add(name);
+            byte(value, sign) == b'$' && byte(value, sign.saturating_add(1)).is_ascii_alphabetic()
+        })
+}
+
+/// A line end as text stands right before, or a separator.
+fn ended(value: &[u8], at: usize) -> bool {
+    at.checked_sub(1)
+        .is_some_and(|at| matches!(byte(value, at), b';' | b'|' | b'&'))
+}
+
+/// `()` of a function's definition, `@{` of perl, `%x(` of ruby.
+fn opens(value: &[u8]) -> bool {
+    let mut before = 0;
+    value.iter().any(|&here| {
+        let pair = (before == b'(' && here == b')')
+            || (before == b'@' && here == b'{')
+            || (before == b'%' && here == b'x')
+            || (before == b'{' && here == b',')
+            || (before == b'}' && here.is_ascii_lowercase());
+        before = here;
+        pair
+    })
+}
+
+/// Variables that expand to nothing in front of a command.
+fn skip_nothing(value: &[u8], at: usize) -> usize {
+    let length = word::expansion(value, at, true);
+    let after = at.saturating_add(length);
+    if byte(value, at) == b'$' && length > 0 && is_space(byte(value, after)) {
+        skip_space(value, after)
+    } else {
+        at
+    }
+}
+
+fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
+    let mut at = skip_space(value, from);
+    // Brackets in front change nothing.
+    while matches!(byte(value, at), b'(' | b'{' | b'@' | b'!') && at < from.saturating_add(8) {
+        at = skip_space(value, at.saturating_add(1));
+    }
+    let separated = matches!(before, Before::Leading | Before::Separator);
+    if separated && byte(value, at) == b'$' {
+        at = skip_nothing(value, at);
+    }
+    if separated && byte(value, at) == b'.' {
+        if dotted(value, at) {
+            return Some(Strength::Decisive);
+        }
+        // `. file`: reads commands from it, or none and goes on.
+        if is_space(byte(value, at.saturating_add(1))) {
+            at = skip_space(value, at.saturating_add(1));
+            let file = byte(value, at) == b'/' || rest(value, at).starts_with(b"./");
+            if file && byte(value, at.saturating_add(2)).is_ascii_alphanumeric() {
+                return Some(Strength::Decisive);
+            }
+        }
+    }
+    let first = word::read(value, at);
+    let mut read = first;
+    let runner = first.kind == RUNNER;
+    if runner {
+        match inner(value, first.end) {
+            Some(found) => read = found,
+            None if byte(value, skip_space(value, first.end)) == b'-' => {}
+            None => return None,
+        }
+    }
+    let word::Word {
+        kind,
+        end,
+        torn,
+        globbed,
+        ..
+    } = read;
+    let name = value.get(at..first.end).unwrap_or(&[]);
+    let path = first.path || byte(value, at) == b'\\';
+    if globbed && separated {
+        return Some(Strength::Decisive);
+    }
+    if kind == 0 {
+        if matches!(before, Before::Start | Before::Leading | Before::Separator)
+            && forms::construct(value, at)
+        {
+            return Some(Strength::Decisive);
+        }
+        // A value that begins with a separator and goes on like a command line is one, whatever the command.
+        let word = before == Before::Leading
+            && name.len() > 1
+            && name.iter().all(|byte| {
+                byte.is_ascii_lowercase()
+                    || byte.is_ascii_digit()
+                    || matches!(byte, b'-' | b'_' | b'.')
+            });
+        return (word && shape(value, end, name, 0) == Shape::Argument)
+            .then_some(Strength::Decisive);
+    }
+    // An option of the runner's own makes a command line of whatever follows.
+    let option = skip_space(value, first.end);
+    let shape = if runner
+        && byte(value, option) == b'-'
+        && byte(value, option.saturating_add(1)).is_ascii_alphanumeric()
+    {
+        Shape::Argument
+    } else {
+        shape(value, end, name, kind)
+    };
+    judge(value, from, before, &read, runner, path, torn, shape)
+}
+
+/// `.shell id`, `.databases`: commands of sqlite's shell.
+fn dotted(value: &[u8], at: usize) -> bool {
+    let mut start = at.saturating_add(1);
+    start = skip_space(value, start);
+    while matches!(byte(value, start), b'"' | b'\'' | b'\\') && start < at.saturating_add(6) {
+        start = start.saturating_add(1);
+    }
+    [
+        &b"shell"[..],
+        b"system",
+        b"databases",
+        b"tables",
+        b"sh",
+        b"dbinfo",
+        b"schema",
+        b"load",
+        b"dump",
+    ]
+    .iter()
+    .any(|name| {
+        let end = start.saturating_add(name.len());
+        has_at(value, start, name)
+            && (is_space(byte(value, end)) || (end >= value.len() && name.len() > 4))
+    })
+}
+
+/// The command that a runner runs: behind its own options, numbers and files.
+fn inner(value: &[u8], end: usize) -> Option<word::Word> {
+    let mut at = skip_space(value, end);
+    for _ in 0..6 {
+        let read = word::read(value, at);
+        if read.kind != 0 && read.kind != RUNNER {
+            return Some(read);
+        }
+        let head = byte(value, at);
+        let option = matches!(head, b'-' | b'/') || head.is_ascii_digit() || read.kind == RUNNER;
+        let length = upto(rest(value, at), 48)
+            .iter()
+            .position(|&byte| is_space(byte))?;
+        let assignment = rest(value, at)
+            .get(..length)
+            .is_some_and(|word| word.contains(&b'='));
+        if !option && !assignment {
+            return None;
+        }
+        at = skip_space(value, at.saturating_add(length));
+    }
+    None
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the facts of one command, read once"
+)]
+fn judge(
+    value: &[u8],
+    from: usize,
+    before: Before,
+    read: &word::Word,
+    runner: bool,
+    path: bool,
+    torn: u8,
+    shape: Shape,
+) -> Option<Strength> {
+    let alone = read.kind == ALONE;
+    let kind = if alone { SURE } else { read.kind };
+    let separated = matches!(
+        before,
+        Before::Leading | Before::Separator | Before::Substitution
+    );
+    // `x; id` is a payload, `U; id) Presto` and `a cat; who` are not.
+    let single_segment = skip_space(value, read.end) >= value.len()
+        && !value.get(..from).unwrap_or(&[]).contains(&b' ');
+    if torn > 1 && shape != Shape::Prose {
+        return Some(Strength::Decisive);
+    }
+    if before == Before::Substitution && shape == Shape::Word && closed(value, read.end) {
+        return Some(Strength::Decisive);
+    }
+    if alone && shape == Shape::Ends && matches!(byte(value, read.end), b';' | b'|') {
+        return Some(Strength::Decisive);
+    }
+    if before == Before::Leading && shape == Shape::Word && has_flag(rest(value, read.end)) {
+        return Some(Strength::Decisive);
+    }
+    // `bash;sed;awk`, `linux|bash`: a list of tools.
+    let listed = !alone
+        && torn == 0
+        && shape == Shape::Ends
+        && !path
+        && matches!(before, Before::Separator | Before::Ampersand);
+    if listed && kind == SURE {
+        return Some(Strength::Suspicious);
+    }
+    Some(match (before, kind, shape) {
+        (_, SURE | RUNNER, shape) if separated && shape != Shape::Prose => Strength::Decisive,
+        (_, MAYBE, Shape::Argument | Shape::Ends) if separated => {
+            if before == Before::Separator
+                && shape == Shape::Ends
+                && is_space(byte(value, from))
+                && !path
+                && !single_segment
+            {
+                // `a cat; who`: a word after a separator and a blank, nothing else.
+                Strength::Suspicious
+            } else {
+                Strength::Decisive
+            }
+        }
+        (Before::Leading, SURE | MAYBE, Shape::Prose) if path => Strength::Decisive,
+        (Before::Ampersand, SURE, shape) if shape != Shape::Prose => Strength::Decisive,
+        (Before::Ampersand, MAYBE, Shape::Argument) => Strength::Decisive,
+        (Before::Ampersand, MAYBE, Shape::Ends) if path => Strength::Decisive,
+        (Before::Start, SURE | MAYBE | RUNNER, Shape::Argument) => Strength::Decisive,
+        (Before::Start, SURE, Shape::Ends | Shape::Word) if runner => Strength::Decisive,
+        (Before::Start, _, Shape::Ends) if path => Strength::Decisive,
+        (_, SURE, _) => Strength::Suspicious,
+        _ => return None,
+    })
+}
+
+/// `cat file)`: one more word, then the end of the substitution.
+fn closed(value: &[u8], end: usize) -> bool {
+    let tail = rest(value, skip_space(value, end));
+    let word = upto(tail, 64)
+        .iter()
+        .position(|byte| !(is_word(*byte) || matches!(byte, b'.' | b'-' | b'/')));
+    word.is_some_and(|word| matches!(byte(tail, word), b')' | b'`'))
+}

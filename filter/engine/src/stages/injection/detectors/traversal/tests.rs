@@ -1,0 +1,111 @@
+use alloc::vec::Vec;
+
+use super::super::super::bytes::classes;
+use super::super::super::{Class, Hits, Place, Strength};
+use super::super::{View, hits_of, scan};
+
+fn strength(value: &str) -> Option<Strength> {
+    hits_of(value.as_bytes())
+        .into_iter()
+        .find_map(|(class, strength)| (class == Class::Traversal).then_some(strength))
+}
+
+fn blocks_path(path: &str) -> bool {
+    let view = View::new(Place::Path, b"", path.as_bytes(), classes(path.as_bytes()));
+    let mut hits = Hits::default();
+    scan(
+        &view,
+        &mut Vec::new(),
+        &mut crate::budget::MAX_STEPS.clone(),
+        &mut hits,
+    );
+    hits.is_decisive(Class::Traversal)
+}
+
+#[test]
+fn what_climbs_or_names_a_file_of_the_machine_is_decisive() {
+    for value in [
+        "../../../etc/passwd",
+        "..\\..\\windows\\win.ini",
+        "....//....//etc/passwd",
+        "..;/..;/manager/html",
+        "/etc/shadow",
+        "/var/www/html/index.php",
+        "/var/run/utmp",
+        "../config.php",
+        "../.env",
+        "../database.yml",
+        "/inc/config.php",
+        "app/.env",
+        "/home/x/.ssh/id_ed25519",
+        "C:/Windows/System32/drivers/etc/hosts",
+        "C:\\xampp\\apache\\conf\\httpd.conf",
+        "C:/program files (x86)/filezilla server/filezilla server.xml",
+        "\\Program Files\\Apache Group\\Apache\\logs\\access.log",
+        "c:/sysprep.xml",
+        "\\..%c0%qfboot.ini",
+        "php://filter/convert.base64-encode/resource=index",
+        "WEB-INF/web.xml",
+        "wp-config.php.bak/x/../wp-config.php.bak",
+    ] {
+        assert_eq!(strength(value), Some(Strength::Decisive), "{value}");
+    }
+}
+
+#[test]
+fn documents_lists_of_files_and_prose_pass() {
+    for value in [
+        "C:\\Users\\alice\\Documents\\report.docx",
+        "C:\\fakepath\\photo.jpg",
+        "C:/Program Files/Foo/foo.exe",
+        "config/database.yml",
+        ".env.example",
+        "src/.vscode/settings.json",
+        "docker/docker-compose.yml",
+        "see ../docs for more",
+        "either/or",
+        "24/7 .. or so",
+        "a ... b / c",
+        "~/projects/x",
+        "usr/share",
+        "and/or...",
+        "5:/7",
+        "history/2024",
+        "users/settings",
+    ] {
+        assert!(
+            strength(value).is_none_or(|found| found < Strength::Decisive),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a_page_is_no_file_of_a_tool() {
+    for path in [
+        "/.env",
+        "/.git/config",
+        "/.claude/settings.json",
+        "/app/.vscode/sftp.json",
+        "/wp-content/debug.log",
+        "/@fs/.env",
+        "/.aws/credentials",
+    ] {
+        assert!(blocks_path(path), "{path}");
+    }
+    for path in [
+        "/",
+        "/settings",
+        "/users/7/history",
+        "/api/continue/session",
+        "/env",
+        "/assets/config.json",
+        "/node_modules/@osd/x.css",
+        "/o/r/blob/main/.vscode/settings.json",
+        "/.well-known/security.txt",
+        "/a/..b/c",
+        "/v1.0/users",
+    ] {
+        assert!(!blocks_path(path), "{path}");
+    }
+}
