@@ -292,11 +292,9 @@ impl<'a> Inspection<'a> {
         if decode::base64(raw, &mut text) {
             spend(self.steps, raw.len());
             let seen = classes(&text);
-            if seen != 0 {
-                self.view(place, name, &text, seen);
-                if self.inner.is_empty() {
-                    self.inner.extend_from_slice(&text);
-                }
+            self.view(place, name, &text, seen);
+            if seen != 0 && self.inner.is_empty() {
+                self.inner.extend_from_slice(&text);
             }
         }
         self.deep = text;

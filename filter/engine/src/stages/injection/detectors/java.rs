@@ -1,17 +1,434 @@
-//! Java: classes and reflection that run code, serialised objects, OGNL.
+//! Java and its neighbours: classes that run or load code, reflection, OGNL, class loaders by property, type names of gadgets; the same
+//! for .NET, Python, Ruby and Groovy.
 //!
 //! **In:** a decoded value. **Out:** hits of class `java`.
+//! **Invariant:** a class's name counts alone (a type that somebody chooses), behind `new`, `T(`, `@` or `!!`, or called; in a
+//! sentence, an import or a stack trace it is a name. A package of an application is none.
+//! **Source:** Java SE API; Struts and OGNL language guides; SpEL reference; CVE-2022-22965; the class lists that Jackson, XStream and
+//! SnakeYAML refuse; Python and Ruby manuals.
+//! **Cost:** one pass over values with a word of it; a dotted name is read once, at most [`REACH`] bytes of it.
 
+use super::bytes::{
+    BLANK, LINE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
+};
+use super::code::{self, Arguments};
+use super::java_words::{
+    self, ASSEMBLIES, CALL, DANGER, GADGET, LAUNCHER, LOADER, MAPPED, OGNL, PACKAGES, PYTHON, ROOT,
+    RUNNER, SUBPROCESS,
+};
+use super::triggers::JAVA;
 use super::{Class, Hits, Strength, View, upload};
 
-/// Words no pattern of this file can do without.
-pub(super) const WORDS: &[&[u8]] = &[];
+/// Bytes of a dotted name that are read.
+const REACH: usize = 96;
 
 /// Scans one value.
-pub(super) fn scan(view: &View<'_>, _steps: &mut u64, hits: &mut Hits) {
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if upload::is_file_name(view)
         && let Some(at) = upload::pages(view.bytes)
     {
         hits.add(Class::Java, Strength::Decisive, at);
+        return;
+    }
+    let value = view.bytes;
+    if view.words & JAVA == 0 {
+        return;
+    }
+    super::spend(steps, value.len());
+    let bare = view.classes & (BLANK | LINE) == 0;
+    let mut at = 0;
+    // Reflection shows by several of its calls.
+    let mut steps_seen = 0_u32;
+    while let Some(&here) = value.get(at) {
+        if !(here.is_ascii_alphabetic() || here == b'_') || !starts(value, at) {
+            at = at.saturating_add(1);
+            continue;
+        }
+        let name = Name::read(value, at);
+        let strength = judge(value, &name, bare, &mut steps_seen);
+        if let Some(strength) = strength {
+            hits.add(Class::Java, strength, at);
+            if strength == Strength::Decisive {
+                return;
+            }
+        }
+        at = name.end.max(at.saturating_add(1));
+    }
+    if steps_seen.count_ones() > 1 {
+        hits.add(Class::Java, Strength::Decisive, 0);
+    }
+}
+
+/// Whether a name starts at `at`.
+fn starts(value: &[u8], at: usize) -> bool {
+    at.checked_sub(1).is_none_or(|before| {
+        let before = byte(value, before);
+        !is_word(before) && before != b'$'
+    })
+}
+
+/// A dotted name.
+struct Name {
+    start: usize,
+    end: usize,
+    /// Segments.
+    length: usize,
+    /// Kind of the first, of the second and of the last segment.
+    first: u8,
+    second: u8,
+    last: u8,
+    /// Where the last segment starts.
+    last_start: usize,
+    /// Kinds of all segments, a bit each.
+    kinds: u32,
+}
+
+impl Name {
+    fn read(value: &[u8], start: usize) -> Self {
+        let mut name = Self {
+            start,
+            end: start,
+            length: 0,
+            first: 0,
+            second: 0,
+            last: 0,
+            last_start: start,
+            kinds: 0,
+        };
+        let limit = start.saturating_add(REACH);
+        let mut at = start;
+        loop {
+            let (end, key) = code::word(value, at);
+            name.last = java_words::kind(key);
+            name.last_start = at;
+            match name.length {
+                0 => name.first = name.last,
+                1 => name.second = name.last,
+                _ => {}
+            }
+            name.kinds |= 1_u32.wrapping_shl(u32::from(name.last));
+            name.length = name.length.saturating_add(1);
+            name.end = end;
+            let next = end.saturating_add(1);
+            let goes_on = byte(value, end) == b'.' && (is_word(byte(value, next)));
+            if !goes_on || next > limit {
+                return name;
+            }
+            at = next;
+        }
+    }
+
+    const fn has(&self, kind: u8) -> bool {
+        self.kinds & (1 << kind) != 0
+    }
+}
+
+fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Strength> {
+    let text = value.get(name.start..name.end)?;
+    let before = name.start.checked_sub(1).map_or(0, |at| byte(value, at));
+    if tagged(value, name, text, before) {
+        return Some(Strength::Decisive);
+    }
+    // `class.module.classLoader.…`, as the name of a property.
+    let property = name.length > 1 && name.has(LOADER) && has_at(text, 0, b"class.");
+    let indexed = name.length == 1
+        && has_at(text, 0, b"class")
+        && text.len() == 5
+        && byte(value, name.end) == b'['
+        && contains(part(value, name.end, REACH), b"classloader");
+    if (property || indexed) && !code::in_sentence(value, name.start) {
+        return Some(Strength::Decisive);
+    }
+    let dangerous = name.length > 1
+        && ((name.first == ROOT && (name.has(DANGER) || name.has(LAUNCHER)))
+            || name.has(GADGET)
+            || is_among(text, &PACKAGES)
+            || is_among(text, &ASSEMBLIES));
+    // A short one is a word like others: a foreclosure loses a letter easily.
+    let gadget = name.length == 1 && name.first == GADGET && text.len() > 11;
+    let open = byte(value, name.end) == b'(';
+    if (dangerous || gadget) && !open {
+        if stands_alone(value, name, bare) || is_chosen(value, name, before) {
+            return Some(Strength::Decisive);
+        }
+        let quoted = matches!(before, b'"' | b'\'')
+            && byte(value, name.end) == before
+            && !code::in_sentence(value, name.start);
+        return Some(if quoted && dangerous {
+            Strength::Decisive
+        } else {
+            Strength::Weak
+        });
+    }
+    called(value, name, dangerous || gadget, seen)
+}
+
+/// What a call of the name is worth.
+fn called(value: &[u8], name: &Name, dangerous: bool, seen: &mut u32) -> Option<Strength> {
+    if name.last == OGNL || name.has(OGNL) {
+        return Some(if code::in_sentence(value, name.start) {
+            Strength::Weak
+        } else {
+            Strength::Decisive
+        });
+    }
+    // `Runtime["getRuntime"]`, `getMethod('getRuntime')`.
+    let before = name.start.checked_sub(1).map_or(0, |at| byte(value, at));
+    if name.last == RUNNER && matches!(before, b'"' | b'\'') && byte(value, name.end) == before {
+        return (!code::in_sentence(value, name.start)).then_some(Strength::Decisive);
+    }
+    let call = code::call(value, name.start, name.end)?;
+    if call.mention {
+        return Some(Strength::Weak);
+    }
+    let quoted = matches!(call.first, b'"' | b'\'' | b'$' | b'#' | b'\\');
+    let code = call.arguments == Arguments::Code;
+    if dangerous || matches!(name.last, RUNNER | MAPPED | LAUNCHER) {
+        return Some(Strength::Decisive);
+    }
+    if name.last == CALL {
+        let bit =
+            1_u32.wrapping_shl(u32::from(byte(value, name.last_start.saturating_add(3))) & 31);
+        *seen |= bit;
+        return Some(if quoted {
+            Strength::Decisive
+        } else {
+            Strength::Suspicious
+        });
+    }
+    // `os.system('id')`, `subprocess.run([…])`, `__import__('os')`.
+    let python = (name.first == PYTHON && name.second == SUBPROCESS)
+        || (name.length == 1 && name.last == PYTHON && quoted && byte(value, name.start) == b'_');
+    if python && code {
+        return Some(Strength::Decisive);
+    }
+    // Groovy: `'id'.execute()`.
+    let text = value.get(name.last_start..name.end)?;
+    let string = before == b'.'
+        && name
+            .start
+            .checked_sub(2)
+            .is_some_and(|at| matches!(byte(value, at), b'"' | b'\'' | b']'));
+    (text == b"execute" && string && call.arguments == Arguments::None)
+        .then_some(Strength::Decisive)
+}
+
+/// Whether the name starts with one of `list`, at a segment's end.
+fn is_among(text: &[u8], list: &[&[u8]]) -> bool {
+    list.iter()
+        .any(|name| has_at(text, 0, name) && !is_word(byte(text, name.len())))
+}
+
+/// The name is all there is, in quotes or behind `=`.
+fn stands_alone(value: &[u8], name: &Name, bare: bool) -> bool {
+    let lead = value.get(..name.start).unwrap_or_default();
+    let tail = rest(value, name.end);
+    let open = lead
+        .last()
+        .is_none_or(|before| matches!(before, b'=' | b'"' | b'\'' | b':' | b'[' | b'{' | b','));
+    let close = tail
+        .first()
+        .is_none_or(|after| matches!(after, b'"' | b'\'' | b',' | b']' | b'}' | b';' | b'&'));
+    let short = lead.len().saturating_add(tail.len()) <= REACH;
+    bare && open && close && short
+}
+
+/// `new X`, `T(X`, `@X@`, `class="X"`, `forName("X`, `"@type":"X"`: somebody chooses the type.
+fn is_chosen(value: &[u8], name: &Name, before: u8) -> bool {
+    let start = name.start;
+    let back = |steps: usize| start.checked_sub(steps).map_or(0, |at| byte(value, at));
+    match before {
+        b'(' => back(2) == b'T' && !is_word(back(3)),
+        b'@' => byte(value, name.end) == b'@' && !is_word(back(2)),
+        b'"' | b'\'' => {
+            matches!(
+                code::last(value, start.saturating_sub(1)),
+                b'=' | b':' | b'('
+            ) && !code::in_sentence(value, start)
+        }
+        b'<' => matches!(byte(value, name.end), b'>' | b'/' | b' '),
+        _ => false,
+    }
+}
+
+/// YAML's tags: `!!javax.script.X`, `!!python/object/apply:os.system`, `!ruby/object:X`.
+fn tagged(value: &[u8], name: &Name, text: &[u8], before: u8) -> bool {
+    if before != b'!' {
+        return false;
+    }
+    let double = name.start > 1 && byte(value, name.start.saturating_sub(2)) == b'!';
+    let language = [&b"python"[..], b"ruby", b"php", b"js"]
+        .iter()
+        .any(|language| text.eq_ignore_ascii_case(language));
+    let root = [
+        &b"java."[..],
+        b"javax.",
+        b"com.",
+        b"org.",
+        b"sun.",
+        b"ch.",
+        b"jdk.",
+    ]
+    .iter()
+    .any(|root| has_at(text, 0, root));
+    (language && byte(value, name.end) == b'/') || (double && root && name.length > 2)
+}
+
+/// What starts an expression of OGNL or a page of Java: `%{(#a=…`, `${#context…`, `<%@ page`.
+pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    use super::bytes::{ANGLE, HASH, PAREN, PERCENT};
+    let value = view.bytes;
+    let ognl = view.classes & HASH != 0 && view.classes & PAREN != 0;
+    let page = view.classes & ANGLE != 0 && view.classes & PERCENT != 0;
+    if !ognl && !page {
+        return;
+    }
+    super::spend(steps, value.len());
+    let mut at = 0;
+    while let Some(&here) = value.get(at) {
+        let next = at.saturating_add(1);
+        let found = match (here, byte(value, next)) {
+            (b'%' | b'$', b'{') => {
+                let start = skip_space(value, at.saturating_add(2));
+                let start = if byte(value, start) == b'(' {
+                    skip_space(value, start.saturating_add(1))
+                } else {
+                    start
+                };
+                variable(value, start)
+            }
+            (b'<', b'%') if byte(value, at.saturating_add(2)) == b'@' => {
+                let start = skip_space(value, at.saturating_add(3));
+                [&b"page"[..], b"include", b"taglib", b"import"]
+                    .iter()
+                    .any(|word| {
+                        has_at(value, start, word)
+                            && is_space(byte(value, start.saturating_add(word.len())))
+                    })
+            }
+            _ => false,
+        };
+        if found {
+            let strength = if code::in_sentence(value, at) {
+                Strength::Weak
+            } else {
+                Strength::Decisive
+            };
+            hits.add(Class::Java, strength, at);
+            return;
+        }
+        at = next;
+    }
+}
+
+/// `#name` with what OGNL does with a variable.
+fn variable(value: &[u8], at: usize) -> bool {
+    if byte(value, at) != b'#' {
+        return false;
+    }
+    let start = at.saturating_add(1);
+    let length = part(value, start, REACH)
+        .iter()
+        .position(|&letter| !is_word(letter))
+        .unwrap_or(0);
+    let end = skip_space(value, start.saturating_add(length));
+    length > 0 && matches!(byte(value, end), b'=' | b'.' | b'[' | b'(')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Strength, hits_of};
+
+    fn is_decisive(value: &str) -> bool {
+        hits_of(value.as_bytes()).contains(&(Class::Java, Strength::Decisive))
+    }
+
+    #[test]
+    fn types_and_calls_that_run_code() {
+        for value in [
+            "java.lang.Runtime",
+            "java.lang.ProcessBuilder",
+            "x=java.io.FileReader",
+            "java.foo.runtime",
+            "com.sun.rowset.JdbcRowSetImpl",
+            "com.opensymphony.xwork2",
+            "org.apache.commons.collections.functors.InvokerTransformer",
+            "runtime.clonetransformer",
+            "{\"@type\":\"com.sun.rowset.JdbcRowSetImpl\",\"dataSourceName\":\"x\"}",
+            "[\"java.lang.ProcessBuilder\", [\"id\"]]",
+            "Runtime.getRuntime().exec(\"id\")",
+            "${T(java.lang.Runtime).getRuntime().exec('id')}",
+            "T (java.lang.Runtime).getRuntime()",
+            "#{''.getClass().forName('java.lang.Runtime')}",
+            "new java.lang.ProcessBuilder({'id'}).start()",
+            "new ProcessBuilder(\"id\").start();",
+            "x.getClass().getClassLoader().loadClass(y)",
+            "''['class'].forName(\"x\")",
+            "Class.forName('x').getMethod('getRuntime').invoke(null)",
+            "@java.lang.Runtime@getRuntime().exec('id')",
+            "%{(#_memberAccess['allowStaticMethodAccess']=true)}",
+            "%{#context['com.opensymphony.xwork2.dispatcher.HttpServletResponse']}",
+            "${(#a=@org.apache.commons.io.IOUtils@toString(1))}",
+            "class.module.classLoader.resources.context.parent",
+            "class[module][classLoader][x]",
+            "!!javax.script.ScriptEngineManager [!!java.net.URLClassLoader [[]]]",
+            "!!python/object/apply:os.system ['id']",
+            "--- !ruby/object:Gem::Installer",
+            "<object class=\"java.lang.ProcessBuilder\">",
+            "com.example.FileSystemXmlApplicationContext('http://a.example/b')",
+            "<%@ page import=\"java.util.*\" %>",
+            "System.Diagnostics.Process",
+            "{\"$type\":\"System.Windows.Data.ObjectDataProvider, PresentationFramework\"}",
+            "__import__('os').system('id')",
+            "os.system('id')",
+            "import os;os.popen('id').read()",
+            "subprocess.check_output(['id'])",
+            "'id'.execute()",
+            "[\"sh\",\"-c\",\"id\"].execute().text",
+        ] {
+            assert!(
+                is_decisive(value),
+                "{value}: {:?}",
+                hits_of(value.as_bytes())
+            );
+        }
+    }
+
+    #[test]
+    fn names_traces_and_talk_are_none() {
+        for value in [
+            "java.lang.NullPointerException at com.example.Foo.bar(Foo.java:42)",
+            "\tat java.lang.Thread.run(Thread.java:748)",
+            "\tat java.lang.ProcessBuilder.start(ProcessBuilder.java:1048)",
+            "import java.io.BufferedReader; import java.util.List;",
+            "com.example.app",
+            "com.google.android.gms",
+            "org.springframework.boot:spring-boot-starter-web:3.2.0",
+            "org.apache.commons:commons-lang3",
+            "java.lang.String",
+            "java.util.List",
+            "Java/1.8.0_292",
+            "Apache-HttpClient/4.5 (Java/11.0.9)",
+            "I used Runtime.getRuntime().exec(\"ls\") but it hangs",
+            "a runtime of 90 minutes",
+            "the class loader of the bus",
+            "process builder wanted",
+            "@user.name@social.example",
+            "use os.path.join(a, b)",
+            "the subprocess module",
+            "my.class.name",
+            "class.php",
+            "first.class.delivery",
+            "%{name} and ${user.name}",
+            "${#list}",
+            "Yes!! com.example is down",
+            "system.web",
+        ] {
+            assert!(
+                !is_decisive(value),
+                "{value}: {:?}",
+                hits_of(value.as_bytes())
+            );
+        }
     }
 }

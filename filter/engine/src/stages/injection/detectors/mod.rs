@@ -8,6 +8,7 @@ mod address;
 mod code;
 mod crlf;
 mod java;
+mod java_words;
 mod jndi;
 mod ldap;
 mod node;
@@ -67,7 +68,8 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     /// Reads the words of `bytes`, of the classes `classes`.
     pub(super) fn new(place: Place, name: &'a [u8], bytes: &'a [u8], classes: u32) -> Self {
-        let words = if classes & LOUD == 0 && !bytes::has_at(bytes, 0, b"http:") {
+        // A name that is longer is none of a language.
+        let words = if classes & LOUD == 0 && bytes.len() > 96 {
             0
         } else {
             triggers::words(bytes)
@@ -92,14 +94,18 @@ pub(super) fn packed(value: &[u8]) -> bool {
 /// All detectors over one view.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
     java::scan(view, steps, hits);
+    java::expressions(view, steps, hits);
     node::scan(view, steps, hits);
     objects::scan(view, steps, hits);
     php::scan(view, steps, hits);
     prototype::scan(view, steps, hits);
-    ssrf::scan(view, steps, hits);
     if view.classes & LOUD == 0 {
+        if bytes::has_at(view.bytes, 0, b"http:") {
+            ssrf::scan(view, steps, hits);
+        }
         return;
     }
+    ssrf::scan(view, steps, hits);
     sqli::scan(view, tokens, steps, hits);
     crlf::scan(view, steps, hits);
     jndi::scan(view, steps, hits);

@@ -1,11 +1,584 @@
-//! Server-side JavaScript: modules, processes, serialised functions, and prototype pollution.
+//! Server-side JavaScript: modules, processes, constructors of code, serialised functions, loops without end.
 //!
-//! **In:** a decoded value. **Out:** hits of class `node`.
+//! **In:** a decoded value. **Out:** hits of class `node`; of class `nosql` for look-ups through the relations of an ORM.
+//! **Invariant:** a module that is loaded, a member that only a server's process has, or a constructor of code, at a place where code
+//! can stand; `const fs = require('fs')` and what a sentence tells of are weak.
+//! **Source:** Node.js API (process, vm, child_process), Deno and Bun manuals, ECMAScript §20.2.1 (`Function`), node-serialize
+//! (CVE-2017-5941), React Flight (CVE-2025-55182), Django's field look-ups.
+//! **Cost:** one pass over values with a word of it; every look around is bounded by a constant.
 
-use super::{Hits, View};
+use super::bytes::{DOLLAR, QUOTE, SCORE, byte, contains, has_at, is_word, part, rest, skip_space};
+use super::code::{self, Arguments, Call};
+use super::triggers::NODE;
+use super::words::{Key, Words};
+use super::{Class, Hits, Strength, View};
 
-/// Words no pattern of this file can do without.
-pub(super) const WORDS: &[&[u8]] = &[];
+/// Loads a module.
+const LOAD: u8 = 1;
+/// A module that runs code or commands.
+const RUNS: u8 = 2;
+/// Another module of a server.
+const MODULE: u8 = 3;
+/// `process`.
+const PROCESS: u8 = 4;
+/// Members of it that lead further.
+const INNER: u8 = 5;
+/// Members of it that tell or end something.
+const OUTER: u8 = 6;
+/// `constructor`.
+const CONSTRUCTOR: u8 = 7;
+/// `Function`.
+const FUNCTION: u8 = 8;
+/// `console`.
+const CONSOLE: u8 = 9;
+/// `while`.
+const LOOP: u8 = 10;
+/// A function that runs a command or code, by its name alone.
+const RUNNER: u8 = 11;
+/// The global object.
+const GLOBAL: u8 = 12;
+/// Another runtime.
+const RUNTIME: u8 = 13;
+/// A function that somebody serialised.
+const SERIALISED: u8 = 14;
+/// `prototype`.
+const PROTOTYPE: u8 = 15;
+
+pub(super) const LIST: &[(&[u8], u8)] = &[
+    (b"require", LOAD),
+    (b"import", LOAD),
+    (b"child_process", RUNS),
+    (b"vm", RUNS),
+    (b"worker_threads", RUNS),
+    (b"cluster", RUNS),
+    (b"repl", RUNS),
+    (b"inspector", RUNS),
+    (b"module", RUNS),
+    (b"fs", MODULE),
+    (b"net", MODULE),
+    (b"http", MODULE),
+    (b"https", MODULE),
+    (b"os", MODULE),
+    (b"dns", MODULE),
+    (b"tls", MODULE),
+    (b"dgram", MODULE),
+    (b"process", PROCESS),
+    (b"mainmodule", INNER),
+    (b"binding", INNER),
+    (b"_linkedbinding", INNER),
+    (b"dlopen", INNER),
+    (b"getbuiltinmodule", INNER),
+    (b"env", OUTER),
+    (b"exit", OUTER),
+    (b"kill", OUTER),
+    (b"abort", OUTER),
+    (b"argv", OUTER),
+    (b"cwd", OUTER),
+    (b"chdir", OUTER),
+    (b"constructor", CONSTRUCTOR),
+    (b"function", FUNCTION),
+    (b"console", CONSOLE),
+    (b"while", LOOP),
+    (b"execsync", RUNNER),
+    (b"execfilesync", RUNNER),
+    (b"spawnsync", RUNNER),
+    (b"execfile", RUNNER),
+    (b"readfilesync", RUNNER),
+    (b"writefilesync", RUNNER),
+    (b"readdirsync", RUNNER),
+    (b"runinthiscontext", RUNNER),
+    (b"runinnewcontext", RUNNER),
+    (b"runincontext", RUNNER),
+    (b"global", GLOBAL),
+    (b"globalthis", GLOBAL),
+    (b"deno", RUNTIME),
+    (b"bun", RUNTIME),
+    (b"__js_function", SERIALISED),
+    (b"_$$nd_func$$_", SERIALISED),
+    (b"_$$nd_func$$_function", SERIALISED),
+    (b"prototype", PROTOTYPE),
+];
+
+static TABLE: Words<256> = Words::new(LIST);
+
+/// Bytes looked at on either side of a word.
+const REACH: usize = 48;
 
 /// Scans one value.
-pub(super) const fn scan(_view: &View<'_>, _steps: &mut u64, _hits: &mut Hits) {}
+pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    if view.is_name && view.classes & SCORE != 0 && leaks(view.bytes) {
+        hits.add(Class::Nosql, Strength::Decisive, 0);
+    }
+    if view.words & NODE == 0 && view.classes & DOLLAR == 0 {
+        return;
+    }
+    let value = view.bytes;
+    super::spend(steps, value.len());
+    if view.classes & DOLLAR != 0 && contains(value, b"_$$nd_func$$_") {
+        hits.add(Class::Node, Strength::Decisive, 0);
+        return;
+    }
+    if view.words & NODE == 0 {
+        return;
+    }
+    let quoted = view.classes & QUOTE != 0;
+    let mut at = 0;
+    while let Some(&here) = value.get(at) {
+        let mut next = at.saturating_add(1);
+        let hit = match here {
+            b'"' | b'\'' | b'`' if quoted => code::joined(value, at)
+                .filter(|&key| matches!(TABLE.kind(key), RUNS | CONSTRUCTOR | RUNNER | INNER))
+                .map(|_| Strength::Decisive),
+            _ if is_word(here) && code::starts(value, at) => {
+                let (end, key) = code::word(value, at);
+                next = end.max(next);
+                word(value, at, end, key)
+            }
+            _ => None,
+        };
+        if let Some(strength) = hit {
+            hits.add(Class::Node, strength, at);
+            if strength == Strength::Decisive {
+                return;
+            }
+        }
+        at = next;
+    }
+}
+
+/// What a word is worth where it stands.
+fn word(value: &[u8], start: usize, end: usize, key: Key) -> Option<Strength> {
+    let kind = TABLE.kind(key);
+    let hit = match kind {
+        LOAD => loads(value, start, end)?,
+        PROCESS => process(value, start, end)?,
+        RUNS => runs(value, end)?,
+        CONSTRUCTOR => constructs(value, end)?,
+        FUNCTION => return function(value, start, end),
+        CONSOLE => console(value, start, end)?,
+        LOOP => endless(value, end)?,
+        RUNNER => {
+            let call = code::call(value, start, end)?;
+            let named = matches!(call.first, b'"' | b'\'' | b'`');
+            if call.mention || !named {
+                Strength::Weak
+            } else {
+                Strength::Decisive
+            }
+        }
+        GLOBAL => {
+            let (_, member) = member(value, end)?;
+            match TABLE.kind(member) {
+                PROCESS | LOAD => Strength::Decisive,
+                _ => return None,
+            }
+        }
+        RUNTIME => {
+            let (after, _) = member(value, end)?;
+            let name = value.get(start..end)?;
+            let capital = name.first().is_some_and(u8::is_ascii_uppercase);
+            if !capital || byte(value, after) != b'(' {
+                return None;
+            }
+            Strength::Decisive
+        }
+        SERIALISED => Strength::Decisive,
+        PROTOTYPE => flight(value, start)?,
+        _ => return None,
+    };
+    Some(if code::in_sentence(value, start) {
+        Strength::Weak
+    } else {
+        hit
+    })
+}
+
+/// The member of what ends at `end`: `.name`, `?.name`, `["name"]`, `:name`; the position behind it, and its key.
+fn member(value: &[u8], end: usize) -> Option<(usize, Key)> {
+    let at = if byte(value, end) == b'?' {
+        end.saturating_add(1)
+    } else {
+        end
+    };
+    let next = at.saturating_add(1);
+    match byte(value, at) {
+        b'.' | b':' if is_word(byte(value, next)) => Some(code::word(value, next)),
+        b'[' => {
+            let start = skip_space(value, next);
+            let quote = byte(value, start);
+            let inner = if matches!(quote, b'"' | b'\'' | b'`') {
+                if let Some(key) = code::joined(value, start) {
+                    return Some((start, key));
+                }
+                start.saturating_add(1)
+            } else {
+                start
+            };
+            let (mut close, key) = code::word(value, inner);
+            for _ in 0..2 {
+                if matches!(byte(value, close), b'"' | b'\'' | b'`' | b']') {
+                    close = close.saturating_add(1);
+                }
+            }
+            (close > inner).then_some((close, key))
+        }
+        _ => None,
+    }
+}
+
+/// `require('child_process')`, `import("fs")`, `require[…]`.
+fn loads(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+    if byte(value, end) == b'[' && is_word(byte(value, end.saturating_add(1))) {
+        return Some(Strength::Decisive);
+    }
+    let Call { first, mention, .. } = code::call(value, start, end)?;
+    if !matches!(first, b'"' | b'\'' | b'`') {
+        return None;
+    }
+    if mention {
+        return Some(Strength::Weak);
+    }
+    let (open, _) = code::gap(value, end);
+    let (quote, _) = code::gap(value, open.saturating_add(1));
+    let key = if let Some(key) = code::joined(value, quote) {
+        key
+    } else {
+        let mut name = quote.saturating_add(1);
+        if has_at(value, name, b"node:") {
+            name = name.saturating_add(5);
+        }
+        code::word(value, name).1
+    };
+    let assigned = code::last(value, start) == b'=';
+    let document = super::bytes::tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) == 4;
+    match TABLE.kind(key) {
+        RUNS if !(assigned && document) => Some(Strength::Decisive),
+        MODULE | PROCESS if !assigned => Some(Strength::Decisive),
+        _ => Some(Strength::Weak),
+    }
+}
+
+/// `process.mainModule`, `process["env"]`, `process.exit()`.
+fn process(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+    let indexed = byte(value, end) == b'[';
+    let (after, key) = member(value, end)?;
+    let whole = start == 0 && rest(value, after).len() < 3;
+    match TABLE.kind(key) {
+        INNER | CONSTRUCTOR => Some(Strength::Decisive),
+        OUTER if indexed || whole => Some(Strength::Decisive),
+        OUTER if byte(value, after) == b'(' && !code::goes_on(value, after) => {
+            Some(Strength::Decisive)
+        }
+        OUTER => Some(Strength::Weak),
+        _ if indexed => Some(Strength::Suspicious),
+        _ => None,
+    }
+    .map(|strength| {
+        // `process[req.query.a`: an index that is no string.
+        let name = indexed && is_word(byte(value, end.saturating_add(1)));
+        if name && !byte(value, end.saturating_add(1)).is_ascii_digit() {
+            Strength::Decisive
+        } else {
+            strength
+        }
+    })
+}
+
+/// `child_process.exec(`.
+fn runs(value: &[u8], end: usize) -> Option<Strength> {
+    if byte(value, end) != b'.' || !has_at(value, end.saturating_sub(8), b"_process") {
+        return None;
+    }
+    let (after, _) = member(value, end)?;
+    (byte(value, after) == b'(').then_some(Strength::Decisive)
+}
+
+/// `constructor.constructor`, `constructor["constructor"]`, `constructor('return this')`.
+fn constructs(value: &[u8], end: usize) -> Option<Strength> {
+    let mut at = end;
+    // What closes an index: `["constructor"]["constructor"]`.
+    for _ in 0..2 {
+        if matches!(byte(value, at), b'"' | b'\'' | b'`' | b']') {
+            at = at.saturating_add(1);
+        }
+    }
+    if let Some((_, key)) = member(value, at)
+        && TABLE.kind(key) == CONSTRUCTOR
+    {
+        return Some(Strength::Decisive);
+    }
+    let indexed = at > end;
+    let (open, _) = code::gap(value, at);
+    let first = byte(value, code::gap(value, open.saturating_add(1)).0);
+    let called = byte(value, open) == b'(' && matches!(first, b'"' | b'\'' | b'`');
+    let member = indexed || byte(value, end.saturating_sub(12)) == b'.';
+    (called && member).then_some(Strength::Decisive)
+}
+
+/// `new Function(…)`, `Function('…')()`, a function as the whole value.
+fn function(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+    let call = code::call(value, start, end)?;
+    let capital = byte(value, start) == b'F' && value.get(start..end) == Some(b"Function");
+    if capital {
+        let fresh = start >= 4 && has_at(value, start.saturating_sub(4), b"new ");
+        let named = matches!(call.first, b'"' | b'\'' | b'`');
+        let made = fresh && matches!(call.arguments, Arguments::Open | Arguments::Code);
+        return Some(if (named || made) && !code::in_sentence(value, start) {
+            Strength::Decisive
+        } else {
+            Strength::Weak
+        });
+    }
+    if start > 1 || value.contains(&b'\n') {
+        return None;
+    }
+    let (open, _) = code::gap(value, end);
+    let close = part(value, open, REACH)
+        .iter()
+        .position(|&byte| byte == b')')?;
+    let body = skip_space(value, open.saturating_add(close).saturating_add(1));
+    (byte(value, body) == b'{').then_some(Strength::Decisive)
+}
+
+/// `console.log(…)`, `console["info"](…)`, `console.info.call(…)` in a single line.
+fn console(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+    let (after, _) = member(value, end)?;
+    let after = if has_at(value, after, b".call(") || has_at(value, after, b".apply(") {
+        rest(value, after)
+            .iter()
+            .position(|&byte| byte == b'(')
+            .map_or(after, |step| after.saturating_add(step))
+    } else {
+        after
+    };
+    if byte(value, after) != b'(' {
+        return None;
+    }
+    let (_, close) = code::arguments(value, after);
+    let sentence = close.is_some_and(|close| code::goes_on(value, close));
+    Some(if sentence || value.contains(&b'\n') && start > 0 {
+        Strength::Weak
+    } else {
+        Strength::Decisive
+    })
+}
+
+/// `while(true)` and what else is always true, in brackets.
+fn endless(value: &[u8], end: usize) -> Option<Strength> {
+    let (open, _) = code::gap(value, end);
+    if byte(value, open) != b'(' {
+        return None;
+    }
+    let mut at = open.saturating_add(1);
+    let mut negations = 0_u8;
+    for _ in 0..16 {
+        match byte(value, at) {
+            b'!' => negations = negations.wrapping_add(1),
+            b'+' | b'-' | b'(' | b' ' => {}
+            _ => break,
+        }
+        at = at.saturating_add(1);
+    }
+    let text = part(value, at, REACH);
+    let length = text
+        .iter()
+        .position(|&letter| !(is_word(letter)))
+        .unwrap_or(text.len());
+    let name = text.get(..length)?;
+    let empty = matches!(
+        text,
+        [b'"', b'"', ..]
+            | [b'\'', b'\'', ..]
+            | [b'`', b'`', ..]
+            | [b'{', b'}', ..]
+            | [b'[', b']', ..]
+    );
+    let number = !name.is_empty() && name.iter().all(u8::is_ascii_digit);
+    let constant = [
+        &b"true"[..],
+        b"false",
+        b"null",
+        b"undefined",
+        b"NaN",
+        b"Infinity",
+        b"this",
+        b"String",
+        b"Object",
+        b"Math",
+        b"Date",
+    ]
+    .contains(&name)
+        || name == b"new";
+    let odd = negations & 1 == 1;
+    let never = match name {
+        b"true" => odd,
+        b"false" | b"0" => !odd,
+        _ => false,
+    };
+    let tail = rest(text, length);
+    let closes = empty || name == b"new" || tail.first() == Some(&b')');
+    ((empty || number || constant) && closes && !never).then_some(Strength::Decisive)
+}
+
+/// `$7:Module:prototype`: a path through the chunks of a Flight message.
+fn flight(value: &[u8], start: usize) -> Option<Strength> {
+    if start == 0 || byte(value, start.saturating_sub(1)) != b':' {
+        return None;
+    }
+    let lead = value.get(start.saturating_sub(REACH)..start)?;
+    let dollar = lead.iter().rposition(|&byte| byte == b'$')?;
+    let path = rest(lead, dollar.saturating_add(1));
+    path.iter()
+        .all(|&letter| is_word(letter) || letter == b':')
+        .then_some(Strength::Decisive)
+}
+
+/// `user__password__startswith`: a look-up that tries what another table's secret begins with.
+fn leaks(name: &[u8]) -> bool {
+    let Some(last) = name.windows(2).rposition(|pair| pair == b"__") else {
+        return false;
+    };
+    let lookup = rest(name, last.saturating_add(2));
+    let tries = [
+        &b"startswith"[..],
+        b"istartswith",
+        b"endswith",
+        b"iendswith",
+        b"contains",
+        b"icontains",
+        b"regex",
+        b"iregex",
+        b"has_key",
+        b"has_keys",
+        b"has_any_keys",
+    ]
+    .iter()
+    .any(|known| lookup.eq_ignore_ascii_case(known));
+    let path = name.get(..last).unwrap_or_default();
+    let deep = path.windows(2).any(|pair| pair == b"__");
+    let secret = [&b"password"[..], b"passwd", b"secret", b"token"]
+        .iter()
+        .any(|word| contains(path, word));
+    tries && (secret || (deep && contains(path, b"user")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Class, Place, Strength, View, bytes, hits_of};
+    use super::scan;
+    use crate::stages::injection::Hits;
+
+    fn is_decisive(value: &str) -> bool {
+        hits_of(value.as_bytes()).contains(&(Class::Node, Strength::Decisive))
+    }
+
+    #[test]
+    fn code_of_a_server_is_found() {
+        for value in [
+            "require('child_process').exec('id')",
+            "require(\"fs\").readFileSync('/etc/passwd')",
+            "require('child_'+'process')",
+            "global.process.mainModule.require('child_process').execSync('id')",
+            "globalThis['process']['mainModule']",
+            "process.mainModule.require('os')",
+            "process.env",
+            "process[\"env\"]",
+            "process.binding('spawn_sync')",
+            "process.exit(1)",
+            "process[req.query.a",
+            "this.constructor.constructor('return process')()",
+            "[][\"constructor\"][\"constructor\"](\"return this\")()",
+            "x.constructor('return process')()",
+            "new Function('return 1')()",
+            "Function(\"return this\")()",
+            "function() { return 1 }",
+            "_$$ND_FUNC$$_function(){}()",
+            "__js_function",
+            "console.log(1)",
+            "console[\"info\"](1)",
+            "console.info.call(this,1)",
+            "import('fs').then(f => f)",
+            "await import(\"node:child_process\")",
+            "vm.runInNewContext('1')",
+            "Deno.run({cmd: ['id']})",
+            "Bun.spawn(['id'])",
+            "while(true)",
+            "while(!false)",
+            "while ( !'' );",
+            "while(1){}",
+            "while(new Date);",
+            "while((true)))",
+            "{'get':'$3:constructor:constructor'}",
+            "{\"then\":\"$7:Module:prototype:_compile\"}",
+        ] {
+            assert!(
+                is_decisive(value),
+                "{value}: {:?}",
+                hits_of(value.as_bytes())
+            );
+        }
+    }
+
+    #[test]
+    fn talk_and_modules_are_none() {
+        for value in [
+            "you should use require('fs') here",
+            "const fs = require('fs');",
+            "import React from 'react'",
+            "require 'spec_helper'",
+            "the process.env file is missing",
+            "process.",
+            "console.",
+            "the console (black) is new",
+            "I see console.log(1) in the output",
+            "our new function (beta) is live",
+            "function of the heart (cardiology)",
+            "while (foo) is bar.",
+            "while(!true);",
+            "while (true love) lasts",
+            "constructor of bridges",
+            "import duty (EU)",
+            "Bun. Deno. Node.",
+            "process of elimination",
+            "global process owner",
+            "module: 7, prototype: 3",
+            "kill -9",
+        ] {
+            assert!(
+                !is_decisive(value),
+                "{value}: {:?}",
+                hits_of(value.as_bytes())
+            );
+        }
+    }
+
+    #[test]
+    fn look_ups_through_relations_to_secrets() {
+        let judge = |name: &[u8]| {
+            let mut view = View::new(Place::Query, name, name, bytes::classes(name));
+            view.is_name = true;
+            let mut hits = Hits::default();
+            scan(&view, &mut 1_000_000, &mut hits);
+            hits.is_decisive(Class::Nosql)
+        };
+        for name in [
+            &b"user__profile__icontains"[..],
+            b"created_by__user__password__startswith",
+            b"password__regex",
+            b"user__metadata__has_keys",
+        ] {
+            assert!(judge(name), "{}", name.escape_ascii());
+        }
+        for name in [
+            &b"created__gte"[..],
+            b"category__name__icontains",
+            b"name__icontains",
+            b"user__id",
+            b"__startswith",
+            b"user_name",
+            b"__RequestVerificationToken",
+        ] {
+            assert!(!judge(name), "{}", name.escape_ascii());
+        }
+    }
+}

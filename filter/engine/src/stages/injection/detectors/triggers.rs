@@ -7,8 +7,8 @@
 use super::bytes::{folded, is_space};
 use super::words::{Key, Words};
 use super::{
-    crlf, java, jndi, ldap, node, nosql, php_words, prototype, rfi, scanner, shell, sql_tokens,
-    ssrf, ssti, xpath, xxe,
+    crlf, java_words, jndi, ldap, node, nosql, php_words, prototype, rfi, scanner, shell,
+    sql_tokens, ssrf, ssti, xpath, xxe,
 };
 
 /// A statement, a call or a name that SQL patterns are made of.
@@ -250,10 +250,10 @@ const CALLS: &[(&[u8], u32)] = &[
 static TABLE: Words<8192> = {
     let mut table: Words<8192> = Words::empty().bits(SCRIPTS).bits(PATHS).bits(CALLS);
     table = all(table, crlf::WORDS, CRLF);
-    table = all(table, java::WORDS, JAVA);
+    table = same(table, java_words::LIST, JAVA);
     table = all(table, jndi::WORDS, JNDI);
     table = all(table, ldap::WORDS, LDAP);
-    table = all(table, node::WORDS, NODE);
+    table = same(table, node::LIST, NODE);
     table = all(table, nosql::WORDS, NOSQL);
     table = same(table, php_words::LIST, PHP);
     table = all(table, prototype::WORDS, PROTOTYPE);
