@@ -5,7 +5,10 @@
 //! looked at too. Only a text that is JSON, or XML, from end to end is not looked at as one plain value as well.
 //! **Cost:** one pass for each reading; at most four.
 
+use alloc::vec::Vec;
+
 use super::Class;
+use super::decode;
 use super::fields;
 use super::inspection::{Encoding, Inspection, Place};
 use super::multipart;
@@ -18,6 +21,14 @@ const OF_DOCUMENTS: &[Class] = &[Class::Xxe, Class::Xss, Class::Encoding, Class:
 
 /// Looks at all of it; `false` when the body is not what its type says, or is nested beyond reason.
 pub(super) fn look(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {
+    let mut text = Vec::new();
+    if decode::utf16(body, &mut text) && !matches!(kind, BodyKind::Json | BodyKind::Multipart(_)) {
+        return as_text(kind, &text, inspection);
+    }
+    as_text(kind, body, inspection)
+}
+
+fn as_text(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {
     match kind {
         BodyKind::Json => fields::json(body, Place::Body, b"", inspection),
         BodyKind::Multipart(boundary) => multipart::parts(body, boundary.bytes(), inspection),

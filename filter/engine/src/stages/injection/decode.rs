@@ -210,13 +210,65 @@ fn unicode(input: &[u8], at: usize) -> Option<(u8, usize)> {
 /// `\u0041`, `\x41`; a plain backslash stays.
 fn escape(input: &[u8], at: usize) -> Option<(u8, usize)> {
     match byte(input, at.saturating_add(1)) {
+        b'u' | b'U' if byte(input, at.saturating_add(2)) == b'{' => code_point(input, at),
         b'u' | b'U' => unicode(input, at),
         b'x' | b'X' => {
             let value = hex_pair(input, at.saturating_add(2))?;
             Some((value, 4))
         }
+        b'0'..=b'7' => octal(input, at).or_else(|| of_style(input, at)),
         _ => None,
     }
+}
+
+/// `\u{3c}`.
+fn code_point(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let (value, digits) = hex_digits(input, at.saturating_add(3));
+    let end = at.saturating_add(3).saturating_add(digits);
+    if digits == 0 || byte(input, end) != b'}' {
+        return None;
+    }
+    let length = end.saturating_sub(at).saturating_add(1);
+    Some((printable(value)?, length))
+}
+
+/// `\101`: JavaScript's and the shells' octal escapes, of three digits.
+fn octal(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let mut value = 0_u32;
+    for &digit in rest(input, at.saturating_add(1)).iter().take(3) {
+        let digit = hex(digit).filter(|digit| *digit < 8)?;
+        value = (value << 3) | u32::from(digit);
+    }
+    Some((printable(value)?, 4))
+}
+
+/// `\3c `, `\00003c`: a style sheet's escapes, of two to six digits and a blank that belongs to them.
+fn of_style(input: &[u8], at: usize) -> Option<(u8, usize)> {
+    let (value, digits) = hex_digits(input, at.saturating_add(1));
+    if digits < 2 {
+        return None;
+    }
+    let mut length = digits.saturating_add(1);
+    if byte(input, at.saturating_add(length)) == b' ' {
+        length = length.saturating_add(1);
+    }
+    Some((printable(value)?, length))
+}
+
+/// Up to six hex digits, and how many there are.
+fn hex_digits(input: &[u8], at: usize) -> (u32, usize) {
+    let (mut value, mut digits) = (0_u32, 0_usize);
+    for &digit in rest(input, at).iter().take(6) {
+        let Some(digit) = hex(digit) else { break };
+        value = (value << 4) | u32::from(digit);
+        digits = digits.saturating_add(1);
+    }
+    (value, digits)
+}
+
+/// ASCII that shows.
+fn printable(value: u32) -> Option<u8> {
+    u8::try_from(value).ok().filter(u8::is_ascii_graphic)
 }
 
 /// Numeric character references (with or without `;`) and the named ones that matter.
@@ -227,10 +279,21 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
     let name = input
         .get(at..at.saturating_add(9))
         .unwrap_or_else(|| rest(input, at));
+    let after = at.saturating_add(1);
     if !name.contains(&b';') {
-        return None;
+        // Three of the names that HTML knows without their end.
+        const BARE: [(&[u8], u8); 3] = [(b"lt", b'<'), (b"gt", b'>'), (b"quot", b'"')];
+        return BARE
+            .iter()
+            .find(|(name, _)| {
+                let behind = byte(input, after.saturating_add(name.len()));
+                super::bytes::has_at(input, after, name)
+                    && !behind.is_ascii_alphanumeric()
+                    && behind != b'='
+            })
+            .map(|(name, value)| (*value, name.len().saturating_add(1)));
     }
-    const NAMED: [(&[u8], u8); 17] = [
+    const NAMED: [(&[u8], u8); 39] = [
         (b"lt;", b'<'),
         (b"gt;", b'>'),
         (b"quot;", b'"'),
@@ -248,8 +311,29 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
         (b"equals;", b'='),
         (b"period;", b'.'),
         (b"semi;", b';'),
+        (b"num;", b'#'),
+        (b"excl;", b'!'),
+        (b"dollar;", b'$'),
+        (b"percnt;", b'%'),
+        (b"ast;", b'*'),
+        (b"plus;", b'+'),
+        (b"comma;", b','),
+        (b"lbrack;", b'['),
+        (b"lsqb;", b'['),
+        (b"rbrack;", b']'),
+        (b"rsqb;", b']'),
+        (b"lbrace;", b'{'),
+        (b"lcub;", b'{'),
+        (b"rbrace;", b'}'),
+        (b"rcub;", b'}'),
+        (b"vert;", b'|'),
+        (b"verbar;", b'|'),
+        (b"hat;", b'^'),
+        (b"lowbar;", b'_'),
+        (b"commat;", b'@'),
+        (b"quest;", b'?'),
+        (b"midast;", b'*'),
     ];
-    let after = at.saturating_add(1);
     NAMED
         .iter()
         .find(|(name, _)| super::bytes::has_at(input, after, name))
@@ -370,20 +454,114 @@ const fn is_printable(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7E | b'\t' | b'\n' | b'\r' | 0)
 }
 
-/// Base64 (either alphabet, padded or not) that holds text. Random tokens fail within a few letters.
+/// UTF-7 (RFC 2152): `+ADw-` is `<`. `false` when nothing that shows is written so.
+pub(super) fn utf7(input: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let mut changed = false;
+    let mut at = 0;
+    while let Some(&head) = input.get(at) {
+        let start = out.len();
+        let taken = if head == b'+' {
+            shifted(rest(input, at.saturating_add(1)), out)
+        } else {
+            0
+        };
+        if taken == 0 {
+            out.truncate(start);
+            out.push(head);
+            at = at.saturating_add(1);
+        } else {
+            changed = true;
+            at = at.saturating_add(taken).saturating_add(1);
+        }
+    }
+    changed
+}
+
+/// What stands between `+` and `-`: its length, or 0 when it is not ASCII that shows.
+fn shifted(input: &[u8], out: &mut Vec<u8>) -> usize {
+    let (mut bits, mut held, mut taken) = (0_u32, 0_u8, 0_usize);
+    let mut written = false;
+    for &letter in input.iter().take(MAX_SHIFTED) {
+        let Some(value) =
+            sextet(letter).filter(|_| letter.is_ascii_alphanumeric() || letter == b'/')
+        else {
+            taken = taken.saturating_add(usize::from(letter == b'-'));
+            break;
+        };
+        taken = taken.saturating_add(1);
+        bits = (bits << 6) | u32::from(value);
+        held = held.wrapping_add(6);
+        if held >= 16 {
+            held = held.wrapping_sub(16);
+            let Some(unit) = printable((bits >> (held & 15)) & 0xFFFF) else {
+                return 0;
+            };
+            out.push(unit);
+            written = true;
+        }
+    }
+    if written { taken } else { 0 }
+}
+
+/// Letters of one shifted run.
+const MAX_SHIFTED: usize = 256;
+
+/// UTF-16, by its mark or by the zeros of its first two letters, as UTF-8.
+pub(super) fn utf16(input: &[u8], out: &mut Vec<u8>) -> bool {
+    let (big, text) = match input {
+        [0xFE, 0xFF, text @ ..] => (true, text),
+        [0xFF, 0xFE, text @ ..] => (false, text),
+        [0, 1..=0x7F, 0, 1..=0x7F, ..] => (true, input),
+        [1..=0x7F, 0, 1..=0x7F, 0, ..] => (false, input),
+        _ => return false,
+    };
+    out.clear();
+    let (pairs, _) = text.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| {
+        if big {
+            u16::from_be_bytes(*pair)
+        } else {
+            u16::from_le_bytes(*pair)
+        }
+    });
+    for letter in char::decode_utf16(units) {
+        let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
+        out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    true
+}
+
+/// Base64 of anything.
+pub(super) fn binary(input: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let input = unpadded(input);
+    let (mut bits, mut held) = (0_u32, 0_u8);
+    for &letter in input {
+        let Some(value) = sextet(letter) else {
+            return false;
+        };
+        bits = (bits << 6) | u32::from(value);
+        held = held.wrapping_add(6);
+        if held >= 8 {
+            held = held.wrapping_sub(8);
+            out.push(((bits >> (held & 7)) & 0xFF).to_le_bytes()[0]);
+        }
+    }
+    true
+}
+
+/// Base64 (either alphabet, padded or not) that holds text, also in UTF-16. Random tokens fail within a few letters.
 pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    let input = input.trim_ascii();
-    let end = input
-        .iter()
-        .rposition(|&byte| byte != b'=')
-        .map_or(0, |at| at.saturating_add(1));
-    let input = input.get(..end).unwrap_or(input);
+    let input = unpadded(input);
     if input.len() < MIN_BASE64 {
         return false;
     }
     let mut bits = 0_u32;
     let mut held = 0_u8;
+    // A zero behind every letter.
+    let mut zeros = 0_usize;
     for &letter in input {
         let Some(value) = sextet(letter) else {
             return false;
@@ -393,13 +571,27 @@ pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
         if held >= 8 {
             held = held.wrapping_sub(8);
             let byte = u8::try_from((bits >> (held & 7)) & 0xFF).unwrap_or(0);
+            if byte == 0 && zeros.saturating_add(1) == out.len() {
+                zeros = zeros.saturating_add(1);
+                continue;
+            }
             if !is_printable(byte) {
                 return false;
             }
             out.push(byte);
         }
     }
-    true
+    zeros == 0 || zeros.saturating_add(1) >= out.len()
+}
+
+/// Base64 without what fills it up.
+fn unpadded(input: &[u8]) -> &[u8] {
+    let input = input.trim_ascii();
+    let end = input
+        .iter()
+        .rposition(|&byte| byte != b'=')
+        .map_or(0, |at| at.saturating_add(1));
+    input.get(..end).unwrap_or(input)
 }
 
 /// Letters below which base64 is not looked for: shorter texts are words by chance.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::bytes::{self, classes, rest};
 use super::inspection::{Encoding, Inspection, Place};
+use super::{Class, Strength};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
 use crate::request::RequestHead;
@@ -58,6 +59,7 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
         if start > 1 {
             inspection.value(Place::Path, b"", rest(path, start), Encoding::Url);
         }
+        segments(rest(path, start), inspection);
     }
     if let Some(at) = split {
         pairs(
@@ -65,6 +67,31 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
             Place::Query,
             inspection,
         );
+    }
+}
+
+/// The segments behind the first odd one that are odd themselves, and the parameters (`;name=value`) of all.
+fn segments(path: &[u8], inspection: &mut Inspection<'_>) {
+    let mut first = true;
+    for segment in path.split(|&byte| byte == b'/') {
+        if classes(segment) == 0 {
+            first &= segment.is_empty();
+            continue;
+        }
+        if !first {
+            inspection.value(Place::Path, b"", segment, Encoding::Url);
+        }
+        first = false;
+        let mut parameters = segment.split(|&byte| byte == b';');
+        parameters.next();
+        for parameter in parameters {
+            let equals = parameter.iter().position(|&byte| byte == b'=');
+            let (name, value) = match equals.and_then(|at| parameter.split_at_checked(at)) {
+                Some((name, value)) => (name, rest(value, 1)),
+                None => (&b""[..], parameter),
+            };
+            inspection.value(Place::Path, name, value, Encoding::Url);
+        }
     }
 }
 
@@ -85,13 +112,25 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
             raw
         };
         inspection.name(place, name, raw, Encoding::Form);
-        inspection.value(
-            place,
-            name,
-            rest(pair, split.saturating_add(1)),
-            Encoding::Form,
-        );
+        let value = rest(pair, split.saturating_add(1));
+        inspection.value(place, name, value, Encoding::Form);
+        if !value.is_empty()
+            && !name.ends_with(b"[]")
+            && inspection.compares(text.len())
+            && has_rival(text, raw, value)
+        {
+            inspection.also(place, name, value, Class::Protocol, Strength::Suspicious);
+        }
     }
+}
+
+/// Whether `name` stands in `text` with another value than `value`.
+fn has_rival(text: &[u8], name: &[u8], value: &[u8]) -> bool {
+    text.split(|&byte| byte == b'&').any(|pair| {
+        pair.strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix(b"="))
+            .is_some_and(|other| other != value)
+    })
 }
 
 /// One `cookie` field.
@@ -139,21 +178,69 @@ pub(super) fn json(
                 Event::Key(key) => {
                     path.truncate(starts.last().copied().unwrap_or(outer.len()));
                     let key = key.decode();
-                    if path.len() < 128 {
-                        if !path.is_empty() {
-                            path.push(b'.');
-                        }
-                        path.extend_from_slice(&key);
-                    }
+                    step(&mut path, &key);
                     inspection.name(place, &path, &key, Encoding::Plain);
                 }
                 Event::String(string) => {
                     inspection.value(place, &path, &string.decode(), Encoding::Plain);
+                    if inspection.compares(text.len()) && has_twin(text, outer, &path) {
+                        let raw = string.raw;
+                        inspection.also(place, &path, raw, Class::Protocol, Strength::Suspicious);
+                    }
                 }
                 Event::Number(_) | Event::Bool(_) | Event::Null => {}
             },
         }
     }
+}
+
+/// One name further down.
+fn step(path: &mut Vec<u8>, key: &[u8]) {
+    if path.len() < 128 {
+        if !path.is_empty() {
+            path.push(b'.');
+        }
+        path.extend_from_slice(key);
+    }
+}
+
+/// Whether the name at `path` stands twice in one object of a JSON text.
+fn has_twin(text: &[u8], outer: &[u8], path: &[u8]) -> bool {
+    let mut reader = Reader::new(text, MAX_JSON_DEPTH);
+    let mut here: Vec<u8> = Vec::new();
+    here.extend_from_slice(outer);
+    let mut starts: Vec<usize> = Vec::new();
+    // Containers around the one that has it.
+    let mut seen: Option<usize> = None;
+    while let Ok(Some(event)) = reader.next_event() {
+        match event {
+            Event::ObjectStart | Event::ArrayStart => starts.push(here.len()),
+            Event::ObjectEnd | Event::ArrayEnd => {
+                here.truncate(starts.pop().unwrap_or(outer.len()));
+                seen = seen.filter(|depth| *depth <= starts.len());
+            }
+            Event::Key(key) => {
+                here.truncate(starts.last().copied().unwrap_or(outer.len()));
+                step(&mut here, &key.decode());
+                if here == path {
+                    if seen == Some(starts.len()) {
+                        return true;
+                    }
+                    seen = Some(starts.len());
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A text without the quotes around it.
+pub(super) fn unquoted(text: &[u8]) -> &[u8] {
+    let bare = text
+        .strip_prefix(b"\"")
+        .and_then(|text| text.strip_suffix(b"\""));
+    bare.unwrap_or(text)
 }
 
 pub(super) fn find(text: &[u8], word: &[u8]) -> Option<usize> {

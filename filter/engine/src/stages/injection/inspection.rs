@@ -11,8 +11,10 @@ use super::decode::{self, Deep};
 use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
 use super::nested::{self, MAX_NESTED};
-use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, spend};
+use super::protocol;
+use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, Strength, spend};
 use crate::finding::{Finding, Findings};
+use crate::inflate::inflate;
 use crate::verdict::{Denial, Reason, Stage};
 
 /// Where a value stands.
@@ -54,7 +56,7 @@ pub(crate) enum Encoding {
 }
 
 /// Classes of the bytes of base64 that are not plain (a form turns `+` into a blank).
-const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR | bytes::SCORE;
+const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR | bytes::SCORE | bytes::DOT;
 
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
@@ -90,6 +92,8 @@ pub(crate) struct Inspection<'a> {
     only: u32,
     /// Values around the one that is looked at.
     depth: u8,
+    /// Suspicious values that were compared with their namesakes.
+    compared: u8,
     /// Length of the outermost one's name, with which the names of those within begin.
     outer: usize,
     /// The verdict is clear.
@@ -126,6 +130,7 @@ impl<'a> Inspection<'a> {
             is_name: false,
             only: ALL_CLASSES,
             depth: 0,
+            compared: 0,
             outer: 0,
             blocks: false,
             all: false,
@@ -168,6 +173,35 @@ impl<'a> Inspection<'a> {
         let holds = seen & (bytes::PAREN | bytes::ANGLE | bytes::OPERATOR) != 0;
         if (holds || !self.inner.is_empty()) && !self.is_name {
             self.nested(place, name, raw, seen, decoded);
+        }
+    }
+
+    /// Whether the value that was looked at last is suspicious and no more, so that it should be compared with its namesakes, which
+    /// are `bytes` long.
+    pub(super) fn compares(&mut self, bytes: usize) -> bool {
+        let suspicious = !self.is_done() && self.value.iter().any(|points| *points > 0);
+        if !suspicious || self.compared >= protocol::MAX_LOOKS {
+            return false;
+        }
+        self.compared = self.compared.saturating_add(1);
+        spend(self.steps, bytes);
+        true
+    }
+
+    /// Adds a hit to what the value that was looked at last has.
+    pub(super) fn also(
+        &mut self,
+        place: Place,
+        name: &[u8],
+        raw: &[u8],
+        class: Class,
+        strength: Strength,
+    ) {
+        let mut hits = Hits::default();
+        hits.add(class, strength, 0);
+        self.report(place, name, raw, &hits);
+        if let Some(watch) = &mut self.watch {
+            watch.end_value(place, name, raw, Encoding::Plain);
         }
     }
 
@@ -247,6 +281,14 @@ impl<'a> Inspection<'a> {
         if seen != 0 || custom || bytes::has_at(view, 0, b"http:") {
             self.view(place, name, view, seen);
         }
+        if seen & PLUS != 0 && !self.is_done() {
+            let mut text = core::mem::take(&mut self.deep);
+            spend(self.steps, view.len());
+            if decode::utf7(view, &mut text) {
+                self.view(place, name, &text, classes(&text));
+            }
+            self.deep = text;
+        }
         if seen & ENCODED != 0 && !self.is_done() {
             let mut deep = core::mem::take(&mut self.deep);
             let mut spare = core::mem::take(&mut self.spare);
@@ -268,7 +310,7 @@ impl<'a> Inspection<'a> {
             }
             if outcome == Deep::Endless {
                 let mut hits = Hits::default();
-                hits.add(Class::Encoding, super::Strength::Decisive, 0);
+                hits.add(Class::Encoding, Strength::Decisive, 0);
                 self.report(place, name, &deep, &hits);
             }
             self.deep = deep;
@@ -278,7 +320,7 @@ impl<'a> Inspection<'a> {
         Natural { seen, decoded }
     }
 
-    /// Text wrapped in base64, as a view of its own.
+    /// Text wrapped in base64, as a view of its own: bare, in gzip or zlib, or as the first two parts of a token.
     fn base64(&mut self, place: Place, name: &[u8], raw: &[u8]) {
         let raw = if place == Place::Path {
             raw.strip_prefix(b"/").unwrap_or(raw)
@@ -289,15 +331,37 @@ impl<'a> Inspection<'a> {
             return;
         }
         let mut text = core::mem::take(&mut self.deep);
-        if decode::base64(raw, &mut text) {
-            spend(self.steps, raw.len());
-            let seen = classes(&text);
-            self.view(place, name, &text, seen);
-            if seen != 0 && self.inner.is_empty() {
-                self.inner.extend_from_slice(&text);
+        if raw.starts_with(b"eyJ") && raw.contains(&b'.') {
+            let mut parts = raw.split(|&byte| byte == b'.');
+            for part in [parts.next(), parts.next()].into_iter().flatten() {
+                if decode::base64(part, &mut text) {
+                    self.unwrapped(place, name, &text);
+                }
             }
+        } else if decode::base64(raw, &mut text) {
+            self.unwrapped(place, name, &text);
+        } else if let Some(coding) = nested::compressed(raw) {
+            let mut packed = core::mem::take(&mut self.spare);
+            spend(self.steps, raw.len());
+            if decode::binary(raw, &mut packed) {
+                // As far as it goes, and no bomb: what it stands for is paid for like what was sent.
+                let most = nested::MAX_UNPACKED.min(raw.len().saturating_mul(16));
+                let _ = inflate(coding, &packed, most, &mut text);
+                self.unwrapped(place, name, &text);
+            }
+            self.spare = packed;
         }
         self.deep = text;
+    }
+
+    fn unwrapped(&mut self, place: Place, name: &[u8], text: &[u8]) {
+        spend(self.steps, text.len());
+        let seen = classes(text);
+        self.view(place, name, text, seen);
+        if seen != 0 {
+            self.inner.clear();
+            self.inner.extend_from_slice(text);
+        }
     }
 
     /// All detectors over one view.

@@ -12,9 +12,11 @@ mod decode;
 mod detectors;
 mod explain;
 mod fields;
+mod graphql;
 mod inspection;
 mod multipart;
 mod nested;
+mod protocol;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -302,6 +304,9 @@ impl InjectionStage {
             for field in &head.fields {
                 if fields::is_inspected(field.name, field.value) {
                     inspection.value(Place::Header, field.name, field.value, Encoding::Plain);
+                    if field.name.eq_ignore_ascii_case(b"content-type") {
+                        protocol::content_type(Place::Header, field.name, field.value, inspection);
+                    }
                 }
             }
         }

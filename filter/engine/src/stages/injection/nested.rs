@@ -6,10 +6,11 @@
 //! whole was looked at before.
 //! **Cost:** the value's length for each level, paid from the step budget.
 
-use super::bytes::{self, AMP, ANGLE, BLANK, LINE, OPERATOR, PAREN, QUOTE, rest};
+use super::bytes::{self, AMP, ANGLE, BLANK, LINE, OPERATOR, PAREN, QUOTE, is_word, rest};
 use super::fields;
 use super::inspection::{Encoding, Inspection, Place};
-use super::{Class, xml};
+use super::{Class, graphql, xml};
+use crate::inflate::Coding;
 
 /// Documents in documents in a value.
 pub(super) const MAX_NESTED: u8 = 3;
@@ -36,9 +37,26 @@ pub(super) fn look(
         xml::walk(text, place, name, inspection);
         return;
     }
+    if seen & PAREN != 0 && graphql::is_document(text) {
+        graphql::strings(place, name, text, inspection);
+        return;
+    }
     if seen & OPERATOR != 0 && place != Place::Path {
         query(place, name, text, seen, inspection);
     }
+}
+
+/// Bytes that gzip in base64 in a value is read to.
+pub(super) const MAX_UNPACKED: usize = 64 * 1024;
+
+/// How base64 that begins so is compressed.
+pub(super) fn compressed(raw: &[u8]) -> Option<Coding> {
+    const ZLIB: [&[u8]; 4] = [b"eJ", b"eN", b"eF", b"eA"];
+    if raw.starts_with(b"H4sI") {
+        return Some(Coding::Gzip);
+    }
+    let zlib = ZLIB.iter().any(|start| raw.starts_with(start));
+    zlib.then_some(Coding::Deflate)
 }
 
 /// Whether `text` has the ends of a JSON object or array.
@@ -68,6 +86,9 @@ fn query(place: Place, name: &[u8], text: &[u8], seen: u32, inspection: &mut Ins
         if is_pair(pair) {
             let equals = pair.iter().position(|&byte| byte == b'=');
             let value = rest(pair, equals.unwrap_or(pair.len()).saturating_add(1));
+            if is_phrase(value) {
+                continue;
+            }
             inspection.value(place, name, value, Encoding::Form);
         }
     }
@@ -82,5 +103,233 @@ pub(super) fn is_pair(text: &[u8]) -> bool {
     end.is_some_and(|end| end > 0 && start.get(end) == Some(&b'='))
 }
 
+/// `"two words"`: a search for a phrase.
+fn is_phrase(value: &[u8]) -> bool {
+    value
+        .strip_prefix(b"\"")
+        .and_then(|value| value.strip_suffix(b"\""))
+        .is_some_and(|words| words.iter().all(|&byte| is_word(byte) || byte == b'+'))
+}
+
 /// Bytes of a name that is taken for one.
 const MAX_NAME: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Here, InjectionStage};
+    use crate::budget::MAX_STEPS;
+    use crate::finding::Findings;
+    use crate::request::RequestHead;
+    use crate::request::body::BodyKind;
+    use crate::units::UnixTime;
+
+    const HERE: Here<'_> = Here::new(b"", UnixTime(0));
+
+    fn is_refused(kind: BodyKind, body: &[u8]) -> bool {
+        let (mut steps, mut found) = (MAX_STEPS, Findings::default());
+        let stage = InjectionStage::new(1, 5);
+        stage
+            .inspect_body(kind, body, HERE, &mut steps, &mut found)
+            .is_err()
+    }
+
+    fn is_refused_in(value: &str) -> bool {
+        let coded: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        is_refused(BodyKind::Form, format!("q={coded}").as_bytes())
+    }
+
+    fn is_refused_at(pairs: &[(&str, &str)]) -> bool {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let (mut steps, mut found) = (MAX_STEPS, Findings::default());
+        let stage = InjectionStage::new(1, 5);
+        stage
+            .inspect_head(&RequestHead::decode(pairs), HERE, &mut steps, &mut found)
+            .is_err()
+    }
+
+    #[test]
+    fn wrapped_values_are_unwrapped() {
+        for value in [
+            // gzip, zlib, UTF-16, each in base64; a token's header and its claims.
+            "H4sIAAAAAAACA1NX8A9SMLQ11NVVSMxLUSjOz01VyM0vSlUoSa0oUSjJV0hKVShITM5OTdEBKwDJAQCneZkFNAAAAA==",
+            "eJxTV/APUjC0NdTVVUjMS1Eozs9NVcjNL0pVKEmtKFEoyVdISlUoSEzOTk3RASsAyQEAmEgQpQ==",
+            "JwAgAE8AUgAgADEAPQAxAC0ALQAgAA==",
+            "eyJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLy4uLy4uLy4uL2V0Yy9wYXNzd2QifQ.eyJzdWIiOiIxIn0.c2ln",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJcdTAwMjcgT1IgMT0xLS0gIn0.c2ln",
+            "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
+            "\\074script\\076alert(1)",
+            "\\3c script\\00003ealert(1)",
+            "\\u{3c}script\\u{00003e}alert(1)",
+            "&lt;script&rpar;&gt;alert&lpar;1&rpar;",
+            "&#xFF1C;script&#xFF1E;alert(1)",
+            "query { find(q: \"\\\" onload=alert(1) x=\\\"\") { id } }",
+            "{ user(id: \"' OR 1=1-- \") { name } }",
+            "mutation M($a: Int) { add(text: \"\"\"<script>alert(1)</script>\"\"\", n: $a) }",
+            "/search?q=%27%20OR%201=1--%20&page=2",
+        ] {
+            assert!(is_refused_in(value), "{value}");
+        }
+        for value in [
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIiwibmFtZSI6IlpvZSBPJ0JyaWVuIiwiaXNzIjoiaHR0cHM6Ly9pZC5leGFtcGxlLmNvbSJ9.c2ln",
+            "2+ADults and 1+Asmall child",
+            "C:\\2024\\101\\file.txt",
+            "1 &lt 2",
+            "/search?q=\"two words\"&page=2",
+            "query Find($q: String!) { find(q: $q, note: \"it's 5 o'clock\") { id } } # it's a comment",
+            "H4sIAAAAAAAAA",
+            "eJwthis is not compressed",
+        ] {
+            assert!(!is_refused_in(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn utf16_is_read() {
+        for text in [
+            "{\"a\":\"' OR 1=1-- \"}",
+            "<?xml version='1.0'?><a>' OR 1=1-- </a>",
+        ] {
+            let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            for bytes in [[&b"\xFF\xFE"[..], &little].concat(), little, big] {
+                for kind in [BodyKind::Xml, BodyKind::Other, BodyKind::Form] {
+                    assert!(is_refused(kind, &bytes), "{kind:?} {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_looked_at_by_segment_and_parameter() {
+        for path in [
+            "/a%20b/c;v='%20OR%201=1--%20/d",
+            "/list;v=1/x;id=%3Cscript%3Ealert(1)/y",
+            "/a%20b/'%20OR%201=1--%20",
+        ] {
+            assert!(is_refused_at(&[(":path", path)]), "{path}");
+        }
+        for path in [
+            "/map;lat=50.1;long=20/x%20y/z",
+            "/a%20b/O'Brien/c;v=1.0",
+            "/",
+        ] {
+            assert!(!is_refused_at(&[(":path", path)]), "{path}");
+        }
+    }
+
+    #[test]
+    fn odd_character_sets_are_findings() {
+        for (charset, odd) in [
+            ("utf-8", false),
+            ("\"UTF-8\"", false),
+            ("iso-8859-1", false),
+            ("utf-16", false),
+            ("ibm866", false),
+            ("IBM037", true),
+            ("utf-7", true),
+            (" \"cp500\"", true),
+        ] {
+            let value = format!("application/x-www-form-urlencoded; charset={charset}");
+            assert_eq!(is_refused_at(&[("content-type", &value)]), odd, "{charset}");
+        }
+    }
+
+    /// Twice the name, once with a value that is suspicious by itself: two readers may take different ones.
+    #[test]
+    fn repeated_names_count_beside_suspicion() {
+        let suspicious = "<!DOCTYPE note SYSTEM \"note.dtd\">";
+        let form: String = suspicious
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
+        let json = suspicious.replace('"', "\\\"");
+        let cases: &[(BodyKind, String, bool)] = &[
+            (BodyKind::Form, format!("a={form}"), false),
+            (BodyKind::Form, format!("a={form}&a=b"), true),
+            (BodyKind::Form, format!("a=b&a={form}"), true),
+            (BodyKind::Form, format!("a={form}&a={form}"), false),
+            (BodyKind::Form, format!("a={form}&b=c"), false),
+            (BodyKind::Form, format!("a[]={form}&a[]=c"), false),
+            (
+                BodyKind::Form,
+                "tag=a&tag=b&filter[]=c&filter[]=d".into(),
+                false,
+            ),
+            (BodyKind::Json, format!("{{\"a\":\"{json}\"}}"), false),
+            (
+                BodyKind::Json,
+                format!("{{\"a\":\"{json}\",\"a\":1}}"),
+                true,
+            ),
+            (
+                BodyKind::Json,
+                format!("{{\"a\":{{\"b\":1,\"b\":\"{json}\"}}}}"),
+                true,
+            ),
+            (
+                BodyKind::Json,
+                format!("[{{\"a\":\"{json}\"}},{{\"a\":1}}]"),
+                false,
+            ),
+            (
+                BodyKind::Json,
+                format!("{{\"a\":\"{json}\",\"b\":{{\"a\":1}}}}"),
+                false,
+            ),
+        ];
+        for (kind, body, refused) in cases {
+            assert_eq!(is_refused(*kind, body.as_bytes()), *refused, "{body}");
+        }
+    }
+
+    /// What it costs grows as the input does, whatever the input.
+    #[test]
+    fn cost_is_linear() {
+        let spent = |kind, body: &[u8]| {
+            let (mut steps, mut found) = (u64::MAX, Findings::default());
+            let _ = InjectionStage::new(1, u32::MAX)
+                .inspect_body(kind, body, HERE, &mut steps, &mut found);
+            u64::MAX - steps
+        };
+        let patterns = [
+            "<!ENTITY a \"",
+            "<a b='",
+            "<x:include href=",
+            "{\"a\":",
+            "[\"{}\",",
+            "a=1&",
+            "a=%2525&",
+            "+ADw-",
+            "\\3c ",
+            "&#x3c;",
+            "H4sI&",
+            "eyJhIjoi.",
+            "<![CDATA[",
+            "]]",
+            "' OR ",
+            "query{a(b:\"",
+            "\"\"\"",
+            "a;b=",
+            "--B\r\n",
+            "?a=b",
+        ];
+        for pattern in patterns {
+            for kind in [
+                BodyKind::Form,
+                BodyKind::Json,
+                BodyKind::Xml,
+                BodyKind::Other,
+            ] {
+                let cost =
+                    |size: usize| spent(kind, pattern.repeat(size / pattern.len()).as_bytes());
+                let (small, large) = (cost(4 * 1024), cost(16 * 1024));
+                assert!(
+                    large <= small * 5 + 10_000,
+                    "{pattern} {kind:?}: {small} {large}"
+                );
+            }
+        }
+    }
+}

@@ -249,7 +249,7 @@ const MAX_FIRST_TAG: usize = 512;
 
 /// What became of a document.
 pub(super) struct Walk {
-    /// Every tag was closed, every quote ended.
+    /// There was an element, every tag was closed, every quote ended.
     pub(super) whole: bool,
     /// No deeper than [`MAX_DEPTH`].
     pub(super) shallow: bool,
@@ -268,6 +268,7 @@ pub(super) fn walk(
     let mut starts: Vec<usize> = Vec::new();
     let mut open = 0_usize;
     let mut shallow = true;
+    let mut elements = false;
     let mut characters: Vec<u8> = Vec::new();
     let mut undone: Vec<u8> = Vec::new();
     while let Some(piece) = reader.next() {
@@ -279,6 +280,7 @@ pub(super) fn walk(
         match piece {
             Piece::Open(name) => {
                 open = open.saturating_add(1);
+                elements = true;
                 shallow &= open <= MAX_DEPTH;
                 if open <= MAX_DEPTH {
                     starts.push(path.len());
@@ -318,7 +320,7 @@ pub(super) fn walk(
     }
     inspection.value(place, &path, characters.trim_ascii(), Encoding::Plain);
     Walk {
-        whole: reader.whole && open == 0,
+        whole: reader.whole && elements && open == 0,
         shallow,
     }
 }
