@@ -23,11 +23,15 @@ fn row(id: &str, class: &str, label: &str, path: &str) -> Value {
 
 /// Two attacks that are caught, one row that is said to be one, three honest rows, one that is not scored.
 fn corpus(name: &str) -> Result<PathBuf> {
-    let mut post = row("a3", "sqli", "attack", "/login");
     // user=' OR 1=1-- as a form.
-    post["request"]["method"] = json!("POST");
-    post["request"]["headers"] = json!([["Content-Type", "application/x-www-form-urlencoded"]]);
-    post["request"]["body_b64"] = json!("dXNlcj0lMjcrT1IrMSUzRDEtLSs=");
+    let post = json!({
+        "id": "a3", "source": "small", "class": "sqli", "label": "attack", "place": "query",
+        "request": {
+            "method": "POST", "path": "/login",
+            "headers": [["Content-Type", "application/x-www-form-urlencoded"]],
+            "body_b64": "dXNlcj0lMjcrT1IrMSUzRDEtLSs=",
+        },
+    });
     let rows = [
         row("a1", "sqli", "attack", "/?q=1%27%20OR%201=1--%20"),
         row("a2", "sqli", "attack", "/?q=hello"),

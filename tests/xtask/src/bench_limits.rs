@@ -198,16 +198,19 @@ fn palisade(limits: &[(&str, Extra)]) -> String {
         .iter()
         .enumerate()
         .map(|(at, (quota, extra))| {
-            let mut limit = json!({ "name": format!("limit-{at}"), "key": [{ "header": "x-key" }], "quota": quota });
+            let name = format!("limit-{at}");
+            let header = json!([{ "header": "x-key" }]);
             match extra {
-                Extra::Nothing => {}
-                Extra::Lease(places) => limit["lease"] = json!(places),
-                Extra::Client | Extra::Ban => limit["key"] = json!(["client"]),
+                Extra::Nothing => json!({ "name": name, "key": header, "quota": quota }),
+                Extra::Lease(places) => {
+                    json!({ "name": name, "key": header, "quota": quota, "lease": places })
+                }
+                Extra::Client => json!({ "name": name, "key": ["client"], "quota": quota }),
+                Extra::Ban => json!({
+                    "name": name, "key": ["client"], "quota": quota,
+                    "penalty": { "after": 1, "ban": "1h" },
+                }),
             }
-            if *extra == Extra::Ban {
-                limit["penalty"] = json!({ "after": 1, "ban": "1h" });
-            }
-            limit
         })
         .collect();
     let policy = json!({
