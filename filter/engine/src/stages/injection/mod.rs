@@ -131,7 +131,7 @@ macro_rules! classes {
 }
 
 /// Number of classes.
-const CLASSES: usize = 21;
+const CLASSES: usize = 20;
 /// Number of families.
 const FAMILIES: usize = 12;
 
@@ -160,8 +160,6 @@ classes! {
     Prototype = "prototype" in 3,
     /// Remote inclusion.
     Rfi = "rfi" in 6,
-    /// Scanners.
-    Scanner = "scanner" in 7,
     /// Shell.
     Shell = "shell" in 8,
     /// SQL.

@@ -19,7 +19,6 @@ mod php_words;
 mod prose;
 mod prototype;
 mod rfi;
-mod scanner;
 mod shell;
 mod sql_tokens;
 mod sqli;
@@ -112,7 +111,6 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     ldap::scan(view, steps, hits);
     nosql::scan(view, steps, hits);
     rfi::scan(view, steps, hits);
-    scanner::scan(view, steps, hits);
     shell::scan(view, steps, hits);
     ssti::scan(view, steps, hits);
     traversal::scan(view, steps, hits);

@@ -7,8 +7,8 @@
 use super::bytes::{folded, is_space};
 use super::words::{Key, Words};
 use super::{
-    crlf, java_words, jndi, ldap, node, nosql, php_words, prototype, rfi, scanner, shell,
-    sql_tokens, ssrf, ssti, xpath, xxe,
+    crlf, java_words, jndi, ldap, node, nosql, php_words, prototype, rfi, shell, sql_tokens, ssrf,
+    ssti, xpath, xxe,
 };
 
 /// A statement, a call or a name that SQL patterns are made of.
@@ -43,8 +43,6 @@ pub(super) const NOSQL: u32 = 1 << 13;
 pub(super) const PHP: u32 = 1 << 14;
 /// Remote inclusion.
 pub(super) const RFI: u32 = 1 << 15;
-/// Scanners by name.
-pub(super) const SCANNER: u32 = 1 << 16;
 /// Request forgery.
 pub(super) const SSRF: u32 = 1 << 17;
 /// Templates.
@@ -258,7 +256,6 @@ static TABLE: Words<8192> = {
     table = same(table, php_words::LIST, PHP);
     table = all(table, prototype::WORDS, PROTOTYPE);
     table = all(table, rfi::WORDS, RFI);
-    table = all(table, scanner::WORDS, SCANNER);
     table = all(table, ssrf::WORDS, SSRF);
     table = all(table, ssti::WORDS, SSTI);
     table = all(table, xpath::WORDS, XPATH);

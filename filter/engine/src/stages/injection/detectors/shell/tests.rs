@@ -1,3 +1,5 @@
+//! Attacks on shells with their evasions, and honest look-alikes.
+
 use super::super::{Class, Strength, hits_of};
 
 fn strength(value: &str) -> Option<Strength> {

@@ -1,3 +1,5 @@
+//! Paths that climb or name what the machine keeps, and honest paths.
+
 use alloc::vec::Vec;
 
 use super::super::super::bytes::classes;
