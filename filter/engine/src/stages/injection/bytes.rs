@@ -44,6 +44,12 @@ pub(super) const DOLLAR: u32 = 1 << 16;
 pub(super) const DOT: u32 = 1 << 18;
 /// `_`.
 pub(super) const SCORE: u32 = 1 << 19;
+/// `'`, beside [`QUOTE`].
+pub(super) const SINGLE: u32 = 1 << 20;
+/// `"`, beside [`QUOTE`].
+pub(super) const DOUBLE: u32 = 1 << 21;
+/// `{`, `}`, beside [`PAREN`].
+pub(super) const BRACE: u32 = 1 << 22;
 
 /// Classes without which a value is a name, a number or a word: only detectors of names look at it.
 pub(super) const LOUD: u32 = !(DOT | SCORE);
@@ -58,9 +64,12 @@ const fn class(byte: u8) -> u32 {
         b'&' => AMP,
         b'\\' => BACKSLASH,
         0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0 => WIDE,
-        b'\'' | b'"' | b'`' => QUOTE,
+        b'\'' => QUOTE | SINGLE,
+        b'"' => QUOTE | DOUBLE,
+        b'`' => QUOTE,
         b'<' | b'>' => ANGLE,
-        b'(' | b')' | b'{' | b'}' | b'[' | b']' => PAREN,
+        b'{' | b'}' => PAREN | BRACE,
+        b'(' | b')' | b'[' | b']' => PAREN,
         b'=' | b'!' | b'^' | b'?' => OPERATOR,
         b'*' => STAR,
         b'$' => DOLLAR,
@@ -206,16 +215,6 @@ pub(super) fn contains(bytes: &[u8], word: &[u8]) -> bool {
 /// How many items there are (`Iterator::count` can overflow in the compiler's eyes).
 pub(super) fn tally(items: impl Iterator) -> usize {
     items.fold(0_usize, |count, _| count.saturating_add(1))
-}
-
-/// Whether `byte` stands twice in a row.
-pub(super) fn doubled(bytes: &[u8], byte: u8) -> bool {
-    let mut before = 0;
-    bytes.iter().any(|&here| {
-        let twice = here == byte && before == byte;
-        before = here;
-        twice
-    })
 }
 
 #[expect(

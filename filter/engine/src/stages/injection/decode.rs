@@ -135,20 +135,30 @@ fn url_encoded(input: &[u8]) -> bool {
 /// One round over all encodings; whether anything changed (`out` is empty if not).
 fn round(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    let first = input
-        .iter()
-        .enumerate()
-        .position(|(at, &head)| undo(input, at, head).is_some());
-    let Some(mut at) = first else {
-        return false;
-    };
-    out.extend_from_slice(input.get(..at).unwrap_or(&[]));
-    while let Some(&head) = input.get(at) {
-        let (value, taken) = undo(input, at, head).unwrap_or((head, 1));
+    let mut at = 0_usize;
+    // Where what is not copied yet begins: nothing is before there is something to undo.
+    let mut from = 0_usize;
+    while let Some(step) = rest(input, at).iter().position(|&head| starts(head)) {
+        at = at.saturating_add(step);
+        let Some((value, taken)) = undo(input, at, byte(input, at)) else {
+            at = at.saturating_add(1);
+            continue;
+        };
+        out.extend_from_slice(input.get(from..at).unwrap_or(&[]));
         out.push(value);
         at = at.saturating_add(taken);
+        from = at;
     }
+    if from == 0 {
+        return false;
+    }
+    out.extend_from_slice(rest(input, from));
     true
+}
+
+/// Whether an encoding may start with the byte.
+const fn starts(head: u8) -> bool {
+    matches!(head, b'%' | b'&' | b'\\' | 0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0)
 }
 
 /// What the encoding that starts at `at` stands for, and its length.

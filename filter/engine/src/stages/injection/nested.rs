@@ -6,7 +6,7 @@
 //! whole was looked at before.
 //! **Cost:** the value's length for each level, paid from the step budget.
 
-use super::bytes::{self, AMP, ANGLE, BLANK, LINE, OPERATOR, PAREN, QUOTE, is_word, rest};
+use super::bytes::{self, AMP, ANGLE, BLANK, BRACE, LINE, OPERATOR, PAREN, QUOTE, is_word, rest};
 use super::fields;
 use super::inspection::{Encoding, Inspection, Place};
 use super::{Class, graphql, xml};
@@ -37,7 +37,7 @@ pub(super) fn look(
         xml::walk(text, place, name, inspection);
         return;
     }
-    if seen & PAREN != 0 && graphql::is_document(text) {
+    if seen & BRACE != 0 && graphql::is_document(text) {
         graphql::strings(place, name, text, inspection);
         return;
     }

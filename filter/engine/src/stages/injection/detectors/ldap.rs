@@ -6,6 +6,7 @@
 //! **Cost:** a pass over values that have brackets and an operator of filters.
 
 use super::bytes::{self, AMP, OPERATOR, PAREN, PIPE, STAR, byte, is_space, rest};
+use super::triggers::RULE;
 use super::{Class, Hits, Strength, View};
 
 /// Words no pattern of this file can do without: none, brackets are what filters are made of.
@@ -43,7 +44,7 @@ const ATTRIBUTES: [&[u8]; 22] = [
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
-    if view.classes & OPERATOR != 0 {
+    if view.marks & RULE != 0 {
         rule(value, hits);
     }
     if view.classes & PAREN == 0 || view.classes & (OPERATOR | STAR | AMP | PIPE) == 0 {

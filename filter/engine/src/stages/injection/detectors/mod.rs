@@ -1,6 +1,6 @@
 //! The detectors: one file a language, all over the same view of a value.
 //!
-//! **In:** a [`View`]: decoded bytes, the classes of its bytes, the languages whose words it has. **Out:** hits, the best of each class.
+//! **In:** a [`View`]: decoded bytes, the classes of its bytes, the languages whose words it has, marks of neighbours. **Out:** hits, the best of each class.
 //! **Invariant:** a detector looks only where a byte class or a word says that its language may be there; each is one bounded pass.
 //! **Cost:** one pass for words; then what the detectors that have reason to look spend.
 
@@ -44,6 +44,7 @@ use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
 pub(super) use sql_tokens::Token;
 pub(super) use sqli::shape;
+use triggers::Seen;
 
 /// A value as it may reach an interpreter.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,8 @@ pub(super) struct View<'a> {
     pub(super) classes: u32,
     /// Languages whose words stand in it (`triggers`).
     pub(super) words: u32,
+    /// Neighbours of bytes that patterns begin with (`triggers`).
+    pub(super) marks: u32,
     /// Where the value stands.
     pub(super) place: Place,
     /// Name of the field, as exceptions know it; empty: the path, or a whole body.
@@ -68,15 +71,16 @@ impl<'a> View<'a> {
     /// Reads the words of `bytes`, of the classes `classes`.
     pub(super) fn new(place: Place, name: &'a [u8], bytes: &'a [u8], classes: u32) -> Self {
         // A name that is longer is none of a language.
-        let words = if classes & LOUD == 0 && bytes.len() > 96 {
-            0
+        let Seen { words, marks } = if classes & LOUD == 0 && bytes.len() > 96 {
+            Seen::default()
         } else {
-            triggers::words(bytes)
+            triggers::look(bytes, classes)
         };
         Self {
             bytes,
             classes,
             words,
+            marks,
             place,
             name,
             is_name: false,

@@ -7,7 +7,7 @@
 //! Python `pickletools` (PROTO, FRAME, GLOBAL); Ruby `Marshal` 4.8.
 //! **Cost:** the first bytes of a value; for PHP one pass over values with `":`.
 
-use super::bytes::{PAREN, QUOTE, byte, has_at, part, rest};
+use super::bytes::{BRACE, DOUBLE, byte, has_at, part, rest};
 use super::{Class, Hits, Strength, View};
 
 /// Scans one value.
@@ -21,7 +21,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         };
         hits.add(class, Strength::Decisive, 0);
     }
-    if view.classes & QUOTE != 0 && view.classes & PAREN != 0 {
+    if view.classes & DOUBLE != 0 && view.classes & BRACE != 0 {
         super::spend(steps, value.len());
         php(value, hits);
     }

@@ -7,14 +7,14 @@
 //! **Cost:** one pass over values with a word of PHP, a `$` or `<?`; every look around is bounded by a constant.
 
 use super::bytes::{
-    ANGLE, DOLLAR, LOUD, OPERATOR, PAREN, QUOTE, SCORE, byte, has_at, is_space, is_word, part,
-    rest, skip_space,
+    ANGLE, DOLLAR, LOUD, OPERATOR, PAREN, QUOTE, byte, has_at, is_space, is_word, part, rest,
+    skip_space,
 };
 use super::code::{self, Arguments, Call, Gap};
 use super::php_words::{
-    self, COMMON, EXTENSIONS, GLOBALS, GLUE, MAYBE, SETTING, SETTINGS, SURE, TAG, TORN, WRAPPER,
+    self, COMMON, GLOBALS, GLUE, MAYBE, SETTING, SETTINGS, SURE, TAG, TORN, WRAPPER,
 };
-use super::triggers::PHP;
+use super::triggers::{EXTENSION, PHP};
 use super::{Class, Hits, Strength, View, upload};
 
 /// Bytes of a name or an index that are read.
@@ -36,7 +36,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     let torn = classes & QUOTE != 0 && classes & PAREN != 0;
     let tag = classes & ANGLE != 0 && classes & OPERATOR != 0;
-    let named = classes & SCORE != 0 && classes & PAREN != 0;
+    let named = view.marks & EXTENSION != 0;
     if classes & LOUD == 0 || (words & PHP == 0 && classes & DOLLAR == 0 && !torn && !tag && !named)
     {
         return;
@@ -84,11 +84,7 @@ fn word(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength> {
         TAG | WRAPPER => wrapper(value, start, end),
         _ => {
             let name = value.get(start..end)?;
-            let extension = name.contains(&b'_')
-                && EXTENSIONS.iter().any(|first| {
-                    name.len() > first.len().saturating_add(1) && has_at(name, 0, first)
-                });
-            if extension {
+            if php_words::is_of_extension(name) {
                 function(value, start, end, SURE)
             } else {
                 None

@@ -2,6 +2,7 @@
 //!
 //! **Source:** the PHP manual's function index and its list of `php.ini` directives.
 
+use super::bytes::has_at;
 use super::words::{Key, Words};
 
 /// A function of PHP that runs code or commands, reads or writes files, tells about the system, or packs and unpacks code; no
@@ -423,7 +424,7 @@ pub(super) const TORN: [&[u8]; 22] = [
 ];
 
 /// First parts of the names of PHP's extension functions.
-pub(super) const EXTENSIONS: [&[u8]; 24] = [
+const EXTENSIONS: [&[u8]; 24] = [
     b"array_",
     b"bz",
     b"curl_",
@@ -449,6 +450,14 @@ pub(super) const EXTENSIONS: [&[u8]; 24] = [
     b"tidy_",
     b"zend_",
 ];
+
+/// Whether a word is named as the functions of an extension are.
+pub(super) fn is_of_extension(word: &[u8]) -> bool {
+    word.contains(&b'_')
+        && EXTENSIONS
+            .iter()
+            .any(|first| word.len() > first.len().saturating_add(1) && has_at(word, 0, first))
+}
 
 /// Superglobals, without `$`.
 pub(super) const GLOBALS: [&[u8]; 10] = [

@@ -5,7 +5,9 @@
 //! **Source:** ECMAScript §B.2.2.1 (`Object.prototype.__proto__`), §20.1.3.1 (`constructor`); CVE-2019-10744 (paths of keys).
 //! **Cost:** one pass over values with a word of it, or with two underscores.
 
-use super::bytes::{BLANK, LINE, LOUD, SCORE, byte, contains, has_at, is_space, is_word, rest};
+use super::bytes::{
+    BLANK, DOT, LINE, LOUD, SCORE, byte, contains, has_at, is_space, is_word, rest,
+};
 use super::triggers::PROTOTYPE;
 use super::{Class, Hits, Place, Strength, View, code};
 
@@ -65,7 +67,7 @@ fn is_wanted(view: &View<'_>) -> bool {
         return true;
     }
     view.bytes.len() >= 9
-        && (contains(view.bytes, b"constructor.prototype")
+        && ((view.classes & DOT != 0 && contains(view.bytes, b"constructor.prototype"))
             || (view.is_name && view.bytes.eq_ignore_ascii_case(b"prototype")))
 }
 

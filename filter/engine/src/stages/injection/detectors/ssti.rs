@@ -6,10 +6,12 @@
 //! show too (`{{ 1 + 1 }}`) is so outside of prose.
 //! **Cost:** one pass over a value with an opening delimiter; each expression is read once.
 
-use super::bytes::{ANGLE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, has_at, is_space, rest};
+use super::bytes::{
+    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, has_at, is_space, rest,
+};
 use super::prose::is_prose;
 use super::ssti_expr::{Shape, Until, opens, read};
-use super::triggers::SSTI;
+use super::triggers::{AT, SSTI};
 use super::{Class, Hits, Strength, View};
 
 /// Words no pattern outside of delimiters can do without.
@@ -55,7 +57,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         soft = walks(value);
     }
     if classes & (DOLLAR | HASH | STAR | PERCENT | ANGLE) == 0
-        && !value.iter().any(|&byte| byte == b'{' || byte == b'@')
+        && classes & BRACE == 0
+        && view.marks & AT == 0
     {
         finish(view, soft, steps, hits);
         return;

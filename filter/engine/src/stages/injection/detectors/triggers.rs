@@ -1,10 +1,11 @@
-//! Which languages' words a value has: one pass that spares most values every tokenizer.
+//! Which languages' words a value has, and which neighbours: one pass that spares most values every tokenizer.
 //!
-//! **In:** a decoded value. **Out:** bits per language.
-//! **Invariant:** every word a detector's pattern cannot do without is listed here; patterns without words are found by byte classes.
+//! **In:** a decoded value. **Out:** bits per language, bits per pair of bytes.
+//! **Invariant:** every word a detector's pattern cannot do without is listed here, every pair that several ask for is a mark; patterns
+//! without either are found by byte classes.
 //! **Cost:** a multiplication a byte, a probe a word; runs only on values that are not plain.
 
-use super::bytes::{folded, is_space};
+use super::bytes::{PAREN, SCORE, folded, is_space, part};
 use super::words::{Key, Words};
 use super::{
     crlf, java_words, jndi, ldap, node, nosql, php_words, prototype, rfi, shell, sql_tokens, ssrf,
@@ -53,6 +54,40 @@ pub(super) const XPATH: u32 = 1 << 19;
 pub(super) const XXE: u32 = 1 << 20;
 /// Prototypes.
 pub(super) const PROTOTYPE: u32 = 1 << 21;
+
+/// Interpreters that `shell` knows by a call.
+pub(super) const INTERPRETER: u32 = 1 << 16;
+
+/// `--`.
+pub(super) const DASHES: u32 = 1;
+/// `||`.
+pub(super) const PIPES: u32 = 1 << 1;
+/// `&&`.
+pub(super) const AMPS: u32 = 1 << 2;
+/// A quote twice in a row.
+pub(super) const TWINS: u32 = 1 << 3;
+/// `()` of a function's definition, `@{` of perl, `%x` of ruby, `{,` and `}a` of brace expansion.
+pub(super) const OPENS: u32 = 1 << 4;
+/// Two dots, or one that something hides.
+pub(super) const DOTS: u32 = 1 << 5;
+/// `'::`.
+pub(super) const CAST: u32 = 1 << 6;
+/// `:`.
+pub(super) const COLON: u32 = 1 << 7;
+/// `@`.
+pub(super) const AT: u32 = 1 << 8;
+/// `:=`.
+pub(super) const RULE: u32 = 1 << 9;
+/// `^`.
+const CARET: u32 = 1 << 10;
+/// `^` twice.
+pub(super) const CARETS: u32 = 1 << 11;
+/// `?`.
+const QUESTION: u32 = 1 << 12;
+/// `?` twice.
+pub(super) const QUESTIONS: u32 = 1 << 13;
+/// A word that is named as functions of PHP's extensions are, where there are brackets.
+pub(super) const EXTENSION: u32 = 1 << 14;
 
 /// Where the kind of a command stands, above all bits.
 const KIND: u32 = 29;
@@ -245,8 +280,21 @@ const CALLS: &[(&[u8], u32)] = &[
     (b"exe", COMMAND),
 ];
 
+/// Words of calls that run what they are given.
+const INTERPRETERS: &[(&[u8], u32)] = &[
+    (b"frombase64string", INTERPRETER),
+    (b"downloadstring", INTERPRETER),
+    (b"downloadfile", INTERPRETER),
+    (b"python", INTERPRETER),
+    (b"object", INTERPRETER),
+];
+
 static TABLE: Words<8192> = {
-    let mut table: Words<8192> = Words::empty().bits(SCRIPTS).bits(PATHS).bits(CALLS);
+    let mut table: Words<8192> = Words::empty()
+        .bits(SCRIPTS)
+        .bits(PATHS)
+        .bits(CALLS)
+        .bits(INTERPRETERS);
     table = all(table, crlf::WORDS, CRLF);
     table = same(table, java_words::LIST, JAVA);
     table = all(table, jndi::WORDS, JNDI);
@@ -337,17 +385,64 @@ const fn mapped(mut table: Words<8192>, list: &[(&[u8], u8)]) -> Words<8192> {
     table
 }
 
-/// The bits of all words of a value.
-pub(super) fn words(value: &[u8]) -> u32 {
+/// What one pass over a value tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The bits of all words.
+    pub(super) words: u32,
+    /// The bits of all neighbours that patterns begin with.
+    pub(super) marks: u32,
+}
+
+/// What a byte outside of words says beside the one behind it.
+fn mark(head: u8, after: &[u8], seen: u32) -> u32 {
+    let next = after.first().copied().unwrap_or(0);
+    match head {
+        b'-' if next == b'-' => DASHES,
+        b'|' if next == b'|' => PIPES,
+        b'&' if next == b'&' => AMPS,
+        b'\'' | b'"' | b'`' if next == head => TWINS,
+        b'\'' if after.starts_with(b"::") => CAST,
+        b'(' if next == b')' => OPENS,
+        b'%' if next == b'x' => OPENS,
+        b'{' if next == b',' => OPENS,
+        b'}' if next.is_ascii_lowercase() => OPENS,
+        b'@' if next == b'{' => OPENS | AT,
+        b'@' => AT,
+        b'.' if matches!(next, b'.' | b';' | b'?') => DOTS,
+        b';' if next == b'.' => DOTS,
+        b':' if next == b'=' => COLON | RULE,
+        b':' => COLON,
+        b'^' if seen & CARET != 0 => CARETS,
+        b'^' => CARET,
+        b'?' => {
+            let dots = if next == b'.' { DOTS } else { 0 };
+            let twice = if seen & QUESTION != 0 { QUESTIONS } else { 0 };
+            dots | twice | QUESTION
+        }
+        _ => 0,
+    }
+}
+
+/// The words and neighbours of a value, of the classes `classes`.
+pub(super) fn look(value: &[u8], classes: u32) -> Seen {
     let mut all = 0;
+    let mut marks = 0;
+    let snakes = classes & SCORE != 0 && classes & PAREN != 0;
     let mut left = value;
     while let Some((&head, after)) = left.split_first() {
+        let start = left;
         left = after;
-        let head = folded(head);
-        // `1union`, `00000and`: a word starts behind its number.
-        if head == 0 || head.is_ascii_digit() {
+        let first = folded(head);
+        if first == 0 {
+            marks |= mark(head, after, marks);
             continue;
         }
+        // `1union`, `00000and`: a word starts behind its number.
+        if first.is_ascii_digit() {
+            continue;
+        }
+        let head = first;
         let mut key = Key::EMPTY;
         key.push_folded(head);
         let second = after.first().copied().unwrap_or(0) | 0x20;
@@ -363,6 +458,9 @@ pub(super) fn words(value: &[u8]) -> u32 {
         }
         if length < 2 {
             continue;
+        }
+        if snakes && php_words::is_of_extension(part(start, 0, length)) {
+            marks |= EXTENSION;
         }
         let bits = TABLE.found(key);
         if bits & CALL != 0 {
@@ -383,5 +481,56 @@ pub(super) fn words(value: &[u8]) -> u32 {
             };
         }
     }
-    all
+    Seen { words: all, marks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::bytes::classes;
+    use super::*;
+
+    fn marks(value: &str) -> u32 {
+        look(value.as_bytes(), classes(value.as_bytes())).marks & !(CARET | QUESTION)
+    }
+
+    #[test]
+    fn neighbours_are_marked_wherever_they_stand() {
+        for (text, bits) in [
+            ("--", DASHES),
+            ("||", PIPES),
+            ("&&", AMPS),
+            ("''", TWINS),
+            ("\"\"", TWINS),
+            ("``", TWINS),
+            ("'::", CAST | COLON),
+            ("()", OPENS),
+            ("%x", OPENS),
+            ("{,", OPENS),
+            ("}a", OPENS),
+            ("@{", OPENS | AT),
+            ("@", AT),
+            ("..", DOTS),
+            (".;", DOTS),
+            (";.", DOTS),
+            (".?", DOTS),
+            ("?.", DOTS),
+            (":", COLON),
+            (":=", COLON | RULE),
+            ("^a^", CARETS),
+            ("?a?", QUESTIONS),
+        ] {
+            for (before, behind) in [("", ""), ("a", ""), ("", " b"), ("1 ", "9"), ("é", "$")] {
+                let value = format!("{before}{text}{behind}");
+                assert_eq!(marks(&value), bits, "{value}");
+            }
+        }
+        assert_eq!(marks("1mysqli_query(a)"), EXTENSION);
+        for plain in [
+            "- - | | & & ' \" ` ( ) { } . ; ? ^ 1",
+            "x86_64 (a)",
+            "a_b mysqli_query",
+        ] {
+            assert_eq!(marks(plain), 0, "{plain}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::bytes::{
     ANGLE, BACKSLASH, CONTROL, LINE, OPERATOR, PAREN, QUOTE, byte, has_at, is_word, pair,
 };
 use super::prose::is_prose;
-use super::triggers::SCRIPT;
+use super::triggers::{COLON, SCRIPT};
 use super::xss_calls as calls;
 use super::xss_html::tags;
 use super::xss_script::{self as script, Context};
@@ -33,6 +33,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     // What is left of `<` when a reader takes seven bits of a byte.
     if classes & PAREN != 0
+        && !value.is_ascii()
         && let Some(at) = pair(value, |a, b| a == 0xBC && matches!(b, b's' | b'S'))
         && has_at(value, at.saturating_add(1), b"script")
     {
@@ -53,7 +54,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     // A scheme's letters may be torn apart by what browsers drop.
-    let torn = classes & (LINE | CONTROL | BACKSLASH) != 0 && value.contains(&b':');
+    let torn = classes & (LINE | CONTROL | BACKSLASH) != 0 && view.marks & COLON != 0;
     if words & SCRIPT != 0 || torn {
         super::spend(steps, value.len());
         let found = scripts(view, hits);

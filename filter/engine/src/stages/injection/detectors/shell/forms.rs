@@ -6,9 +6,10 @@
 //! **Cost:** bounded a form.
 
 use super::super::super::bytes::{
-    byte, contains, has_at, is_space, is_word, rest, skip_space, tally,
+    AMP, DOUBLE, byte, contains, has_at, is_space, is_word, rest, skip_space, tally,
 };
 use super::super::Strength;
+use super::super::triggers::INTERPRETER;
 use super::argument::{Shape, shape};
 use super::list::{ALONE, SURE};
 use super::{Before, command, word};
@@ -477,14 +478,16 @@ pub(super) fn option(value: &[u8]) -> Option<Strength> {
 }
 
 /// `eval("…`, `Execute("`, `!!python/object`, `.DownloadString(`: interpreters called by name.
-pub(super) fn called(value: &[u8]) -> Option<Strength> {
-    let found = contains(value, b"frombase64string(")
-        || contains(value, b".downloadstring(")
-        || contains(value, b".downloadfile(")
-        || contains(value, b"!!python/object")
-        || contains(value, b"new-object net.")
-        || contains(value, b"new-object system.");
-    (found || glued(value)).then_some(Strength::Decisive)
+pub(super) fn called(value: &[u8], words: u32, classes: u32) -> Option<Strength> {
+    let found = words & INTERPRETER != 0
+        && (contains(value, b"frombase64string(")
+            || contains(value, b".downloadstring(")
+            || contains(value, b".downloadfile(")
+            || contains(value, b"!!python/object")
+            || contains(value, b"new-object net.")
+            || contains(value, b"new-object system."));
+    let glued = || classes & (AMP | DOUBLE) == AMP | DOUBLE && glued(value);
+    (found || glued()).then_some(Strength::Decisive)
 }
 
 /// `Ex"&"e"&"cute("`: a name in pieces, as VBScript puts strings together.

@@ -13,10 +13,10 @@ mod tests;
 mod word;
 
 use super::super::bytes::{
-    AMP, ANGLE, BACKSLASH, DOLLAR, LINE, OPERATOR, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte,
-    doubled, has_at, is_space, is_word, rest, skip_space, tally, upto,
+    AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte, has_at,
+    is_space, is_word, rest, skip_space, tally, upto,
 };
-use super::triggers::COMMAND;
+use super::triggers::{CARETS, COMMAND, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
 use argument::{Shape, has_flag, shape};
 use list::{ALONE, RUNNER, SURE};
@@ -38,26 +38,26 @@ enum Before {
 }
 
 /// Whether a shell could make anything of the value: the gate before the pass.
-fn is_worth(value: &[u8], classes: u32, words: u32, start: usize) -> bool {
+fn is_worth(view: &View<'_>, start: usize) -> bool {
+    let View {
+        bytes: value,
+        classes,
+        words,
+        marks,
+        ..
+    } = *view;
     let first = byte(value, start);
     if words & COMMAND != 0 || classes & (DOLLAR | ANGLE) != 0 {
         return true;
     }
     // Quotes, carets and backslashes may tear a command apart; a value that starts with a separator is odd by itself.
     let torn = classes & (SHELL | AMP | LINE | PAREN) != 0 && classes & (QUOTE | BACKSLASH) != 0;
-    let shreds = (classes & QUOTE != 0
-        && [b'`', b'\'', b'"']
-            .iter()
-            .any(|&quote| doubled(value, quote)))
-        || (classes & OPERATOR != 0
-            && tally(value.iter().filter(|&&byte| byte == b'^').take(2)) == 2);
-    let globs = classes & SLASH != 0
-        && classes & OPERATOR != 0
-        && tally(value.iter().filter(|&&byte| byte == b'?').take(2)) == 2;
+    let shreds = marks & (TWINS | CARETS) != 0;
+    let globs = classes & SLASH != 0 && marks & QUESTIONS != 0;
     torn || shreds
         || globs
         || matches!(first, b';' | b'|' | b'&' | b'`' | b'-' | b'.' | b'%')
-        || (classes & PAREN != 0 && opens(value))
+        || marks & OPENS != 0
         || (classes & PERCENT != 0 && classes & (BACKSLASH | PAREN) != 0)
         || has_at(value, start, b"if ")
         || has_at(value, start, b"for ")
@@ -72,12 +72,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         ..
     } = *view;
     let start = skip_space(value, 0);
-    if !is_worth(value, classes, words, start) {
+    if !is_worth(view, start) {
         return;
     }
     super::spend(steps, value.len());
     let named = if words & COMMAND != 0 || classes & (AMP | QUOTE) == (AMP | QUOTE) {
-        forms::called(value)
+        forms::called(value, words, classes)
     } else {
         None
     };
@@ -190,20 +190,6 @@ fn uses(value: &[u8], from: usize) -> bool {
 fn ended(value: &[u8], at: usize) -> bool {
     at.checked_sub(1)
         .is_some_and(|at| matches!(byte(value, at), b';' | b'|' | b'&'))
-}
-
-/// `()` of a function's definition, `@{` of perl, `%x(` of ruby.
-fn opens(value: &[u8]) -> bool {
-    let mut before = 0;
-    value.iter().any(|&here| {
-        let pair = (before == b'(' && here == b')')
-            || (before == b'@' && here == b'{')
-            || (before == b'%' && here == b'x')
-            || (before == b'{' && here == b',')
-            || (before == b'}' && here.is_ascii_lowercase());
-        before = here;
-        pair
-    })
 }
 
 /// Variables that expand to nothing in front of a command.

@@ -13,9 +13,9 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, AMP, ANGLE, HASH, LINE, OPERATOR, PAREN, PIPE, QUOTE, STAR};
+use super::bytes::{self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SINGLE, STAR};
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
-use super::triggers::{LIKE, LOGIC, SQL};
+use super::triggers::{AMPS, CAST, DASHES, LIKE, LOGIC, PIPES, SQL};
 use super::{Class, Hits, Strength, View};
 
 /// A value of a few operands, which needs no word to be a condition.
@@ -24,10 +24,10 @@ const SHORT: usize = 128;
 /// Scans one value. What stands behind a `=` that a name hides (`a%3D1+or+1%3D1`) is a value to whoever decodes twice.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
     look(view, tokens, steps, hits);
-    let hidden = view
-        .bytes
-        .iter()
-        .position(|&byte| view.is_name && byte == b'=');
+    if !view.is_name || view.classes & OPERATOR == 0 {
+        return;
+    }
+    let hidden = view.bytes.iter().position(|&byte| byte == b'=');
     if let Some(at) = hidden
         && !hits.is_decisive(Class::Sqli)
     {
@@ -44,34 +44,29 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
         bytes: value,
         classes,
         words,
+        marks,
         ..
     } = *view;
-    let logic = words & LOGIC != 0
-        || (classes & PIPE != 0 && bytes::doubled(value, b'|'))
-        || (classes & AMP != 0 && bytes::doubled(value, b'&'));
+    let logic = words & LOGIC != 0 || marks & (PIPES | AMPS) != 0;
     let operator = classes & (OPERATOR | ANGLE | STAR | HASH | QUOTE | PAREN) != 0;
     let bare = words & SQL != 0
         || (logic && (operator || words & LIKE != 0))
-        || (words & LOGIC != 0 && bytes::doubled(value, b'-'))
-        || (classes & PAREN != 0 && bytes::doubled(value, b'-'))
+        || ((words & LOGIC != 0 || classes & PAREN != 0) && marks & DASHES != 0)
         || (value.len() <= SHORT
             && starts_inside(value)
             && (operator || logic || words & LIKE != 0))
-        || (classes & QUOTE != 0 && bytes::contains(value, b"'::"));
-    for context in [0, b'\'', b'"'] {
-        let needed = if context == 0 {
-            bare
-        } else {
-            classes & QUOTE != 0 && value.contains(&context)
-        };
+        || marks & CAST != 0;
+    for (context, needed) in [
+        (0, bare),
+        (b'\'', classes & SINGLE != 0),
+        (b'"', classes & DOUBLE != 0),
+    ] {
         if !needed {
             continue;
         }
         // `#` and `--` end with their line: what follows them is code again.
         for fold in [false, true] {
-            if fold
-                && (classes & LINE == 0 || !(classes & HASH != 0 || bytes::doubled(value, b'-')))
-            {
+            if fold && (classes & LINE == 0 || (classes & HASH == 0 && marks & DASHES == 0)) {
                 break;
             }
             super::spend(steps, value.len());

@@ -22,6 +22,12 @@ pub(super) fn drive(value: &[u8]) -> Option<&[u8]> {
         );
         return Some(rest(left, skip));
     }
+    if !matches!(
+        value.first().map(u8::to_ascii_lowercase),
+        Some(b'p' | b'x' | b'i' | b'w')
+    ) {
+        return None;
+    }
     [
         &b"program files"[..],
         b"xampp\\",

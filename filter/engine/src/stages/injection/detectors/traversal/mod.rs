@@ -13,7 +13,7 @@ use super::bytes::{
     self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, WIDE, byte, contains, has_at, is_space, rest,
     skip_space, tally,
 };
-use super::triggers::{PATH, WRAPPER};
+use super::triggers::{DOTS, PATH, WRAPPER};
 use super::words::Key;
 use super::{Class, Hits, Place, Strength, View};
 use drive::{drive, ends_with, machine};
@@ -63,7 +63,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let named = (folder.is_some() && !own_path)
         || words & (PATH | WRAPPER) != 0
         || classes & (BACKSLASH | CONTROL | WIDE) != 0;
-    if !named && !climbs(value) {
+    if !named && view.marks & DOTS == 0 {
         return;
     }
     super::spend(steps, value.len());
@@ -89,6 +89,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     // `\..%c0%qfboot.ini`: whatever stands for the separator, it climbs to a file that is nobody's topic.
     if bare
+        && view.marks & DOTS != 0
         && contains(value, b"..")
         && [&b"boot.ini"[..], b"win.ini", b"/passwd", b"etc/shadow"]
             .iter()
@@ -129,20 +130,6 @@ fn upload(value: &[u8], hits: &mut Hits) {
     ) {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
-}
-
-/// Two dots, or one that something hides, in front of a separator.
-fn climbs(value: &[u8]) -> bool {
-    let mut from = 0_usize;
-    while let Some(step) = rest(value, from).iter().position(|&byte| byte == b'.') {
-        let at = from.saturating_add(step);
-        from = at.saturating_add(1);
-        let before = at.checked_sub(1).map_or(0, |at| byte(value, at));
-        if matches!(byte(value, from), b'.' | b';' | b'?') || matches!(before, b';' | b'?') {
-            return true;
-        }
-    }
-    false
 }
 
 /// Mostly printable: a NUL in binary data means nothing.
