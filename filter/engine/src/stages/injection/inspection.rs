@@ -102,6 +102,8 @@ pub(crate) struct Inspection<'a> {
     all: bool,
     /// What is looked at is the name of a file.
     is_file: bool,
+    /// The rest of the body is not held.
+    is_cut: bool,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
@@ -135,6 +137,7 @@ impl<'a> Inspection<'a> {
             blocks: false,
             all: false,
             is_file: false,
+            is_cut: false,
             watch: None,
         }
     }
@@ -203,6 +206,29 @@ impl<'a> Inspection<'a> {
         if let Some(watch) = &mut self.watch {
             watch.end_value(place, name, raw, Encoding::Plain);
         }
+    }
+
+    /// Adds a hit that is no value's.
+    pub(super) fn note(
+        &mut self,
+        place: Place,
+        name: &[u8],
+        what: &[u8],
+        class: Class,
+        strength: Strength,
+    ) {
+        self.value = [0; FAMILIES];
+        self.also(place, name, what, class, strength);
+    }
+
+    /// Only the beginning of the body is looked at: the rest of it passes.
+    pub(super) const fn cut(mut self) -> Self {
+        self.is_cut = true;
+        self
+    }
+
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Looks at the classes of `only` alone, and into no document, while `look` runs.

@@ -347,7 +347,7 @@ impl InjectionStage {
         steps: &mut u64,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let mut inspection = Inspection::new(self, here, steps, found);
+        let mut inspection = Inspection::new(self, here, steps, found).cut();
         if !body::look(kind, start, &mut inspection) {
             // What it was cut in the middle of is looked at as text.
             inspection.value(Place::Body, b"", start, Encoding::Plain);

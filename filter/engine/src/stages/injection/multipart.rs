@@ -2,14 +2,20 @@
 //!
 //! **In:** a body and the boundary its content type names. **Out:** a value for each name and each part that is no file.
 //! **Invariant:** a part is left out only if every reader takes it for a file: one `content-disposition` with a non-empty
-//! `filename`, read alike with or without quoting rules. What splits in two ways (bare line ends around a boundary, a
-//! boundary with a tail, an encoded part) is malformed. A file's name is judged, its content is the application's.
-//! **Source:** RFC 2046 §5.1.1, RFC 7578; PHP, Go and busboy read `filename`, quotes and line ends in different ways.
-//! **Cost:** two passes over the body; nothing is allocated.
+//! `filename`, read alike with or without quoting rules. Lines end in one way, that of the first boundary's: CR LF, or a bare LF,
+//! which some readers take and the others refuse. What splits in two ways (both line ends, a boundary within a line, with a
+//! tail, or behind the last one) is malformed. A file's name is judged, its content is the application's. What a reader may
+//! undo (a transfer encoding, a name of RFC 5987) is judged as sent and undone.
+//! **Source:** RFC 2046 §5.1.1, RFC 7578, RFC 5987, RFC 2045 §6; PHP, Go, Django, Werkzeug and busboy read `filename`, quotes,
+//! boundaries and line ends in different ways.
+//! **Cost:** at most four passes over the body.
+
+use alloc::vec::Vec;
 
 use super::bytes::rest;
-use super::fields::find;
+use super::fields::{find, unquoted};
 use super::inspection::{Encoding, Inspection, Place};
+use super::{Class, Strength, decode, protocol};
 
 /// Looks at all parts; `false` when the body does not split in one way.
 pub(super) fn parts(body: &[u8], boundary: &[u8], inspection: &mut Inspection<'_>) -> bool {
@@ -17,35 +23,59 @@ pub(super) fn parts(body: &[u8], boundary: &[u8], inspection: &mut Inspection<'_
         return true;
     }
     let mut left = body;
-    let mut first = true;
+    let mut ends = None;
     let mut ended = false;
     loop {
-        let (part, after) = match cut(left, boundary, first) {
+        let (part, after) = match cut(left, boundary, ends, inspection.is_cut()) {
             Cut::Ambiguous => return false,
+            Cut::At(..) if ended => return false,
             Cut::At(part, after) => (part, Some(after)),
             Cut::Nowhere => (left, None),
         };
         // A preamble and an epilogue are nobody's, and so somebody's.
-        let judged = if first || ended {
-            inspection.value(Place::Body, b"", part.trim_ascii(), Encoding::Plain);
-            true
-        } else {
-            self::part(part, inspection)
+        let judged = match ends.filter(|_| !ended) {
+            None => {
+                inspection.value(Place::Body, b"", part.trim_ascii(), Encoding::Plain);
+                true
+            }
+            Some(ends) => self::part(part, ends, after.is_some(), inspection),
         };
         if !judged {
             return false;
         }
-        first = false;
         match after {
-            Some(Tail::Next(after)) => left = after,
+            Some(Tail::Next(here, after)) => {
+                if ends.is_none() && here == Ends::Lf {
+                    inspection.note(Place::Body, b"", LF_ALONE, Class::Protocol, Strength::Weak);
+                }
+                ends = Some(here);
+                left = after;
+            }
             Some(Tail::Last(after)) => {
                 ended = true;
                 left = after;
             }
+            None if ended => return true,
             // A body that is cut off has no last boundary: readers differ in whether they keep its last part.
-            None => return ended,
+            None => {
+                inspection.note(Place::Body, b"", NO_END, Class::Protocol, Strength::Weak);
+                return ends.is_some();
+            }
         }
     }
+}
+
+/// Evidence of lines that end in LF alone.
+const LF_ALONE: &[u8] = b"multipart: lines end in LF alone";
+
+/// Evidence of a body without a last boundary.
+const NO_END: &[u8] = b"multipart: no last boundary";
+
+/// How lines end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    CrLf,
+    Lf,
 }
 
 enum Cut<'a> {
@@ -55,12 +85,12 @@ enum Cut<'a> {
 }
 
 enum Tail<'a> {
-    Next(&'a [u8]),
+    Next(Ends, &'a [u8]),
     Last(&'a [u8]),
 }
 
-/// Around the next line that starts with `--boundary`.
-fn cut<'a>(text: &'a [u8], boundary: &[u8], at_start: bool) -> Cut<'a> {
+/// Around the next `--boundary`. `ends`: of the lines before it; `None`: it is the first one. `open`: the text goes on elsewhere.
+fn cut<'a>(text: &'a [u8], boundary: &[u8], ends: Option<Ends>, open: bool) -> Cut<'a> {
     let mut from = 0_usize;
     while let Some(step) = find(rest(text, from), boundary) {
         let at = from.saturating_add(step);
@@ -70,73 +100,218 @@ fn cut<'a>(text: &'a [u8], boundary: &[u8], at_start: bool) -> Cut<'a> {
         let Some(before) = before.strip_suffix(b"--") else {
             continue;
         };
-        let part = match before {
-            [] if at_start => before,
-            [part @ .., b'\r', b'\n'] => part,
-            // The line end before it belongs to the last boundary's line: an empty part.
-            [] | [.., b'\n' | b'\r'] => return Cut::Ambiguous,
-            _ => continue,
+        let (part, before) = match before {
+            [] if ends.is_none() => (before, None),
+            [part @ .., b'\r', b'\n'] => (part, Some(Ends::CrLf)),
+            [part @ .., b'\n'] if !part.is_empty() => (part, Some(Ends::Lf)),
+            // The line end before it belongs to the last boundary's line: an empty part. Some readers need no line end.
+            _ => return Cut::Ambiguous,
         };
-        return match after {
-            [b'-', b'-', after @ ..] => Cut::At(part, Tail::Last(after)),
-            [b'\r', b'\n', after @ ..] => Cut::At(part, Tail::Next(after)),
-            _ => Cut::Ambiguous,
+        let tail = match after {
+            [b'-', b'-', after @ ..] => Tail::Last(after),
+            [b'\r', b'\n', after @ ..] => Tail::Next(Ends::CrLf, after),
+            [b'\n', after @ ..] => Tail::Next(Ends::Lf, after),
+            [] | [b'\r' | b'-'] if open => return Cut::Nowhere,
+            _ => return Cut::Ambiguous,
+        };
+        let behind = match tail {
+            Tail::Next(ends, _) => Some(ends),
+            Tail::Last(_) => None,
+        };
+        // One way of ending lines, from the first boundary to the last.
+        let known = ends.or(before).or(behind);
+        let same = |other: Option<Ends>| other.is_none_or(|other| Some(other) == known);
+        return if same(before) && same(behind) {
+            Cut::At(part, tail)
+        } else {
+            Cut::Ambiguous
         };
     }
     Cut::Nowhere
 }
 
-fn part(part: &[u8], inspection: &mut Inspection<'_>) -> bool {
-    let (head, content) = match part.strip_prefix(b"\r\n") {
-        Some(content) => (&b""[..], content),
-        None => match find(part, b"\r\n\r\n").and_then(|at| part.split_at_checked(at)) {
-            Some((head, content)) => (head, rest(content, 4)),
-            None => return false,
-        },
+/// The head of a part and what follows it.
+fn split(part: &[u8], ends: Ends) -> Option<(&[u8], &[u8])> {
+    let (line, blank): (&[u8], &[u8]) = match ends {
+        Ends::CrLf => (b"\r\n", b"\r\n\r\n"),
+        Ends::Lf => (b"\n", b"\n\n"),
+    };
+    if let Some(content) = part.strip_prefix(line) {
+        return Some((b"", content));
+    }
+    let (head, content) = part.split_at_checked(find(part, blank)?)?;
+    // Another line end would end the head earlier to some.
+    let mut before = 0;
+    let other = head.iter().any(|&byte| {
+        let before = core::mem::replace(&mut before, byte);
+        match ends {
+            Ends::CrLf => (before == b'\r') != (byte == b'\n'),
+            Ends::Lf => byte == b'\r',
+        }
+    });
+    (!other && before != b'\r').then(|| (head, rest(content, blank.len())))
+}
+
+/// One part. `closed`: a boundary follows it.
+fn part(part: &[u8], ends: Ends, closed: bool, inspection: &mut Inspection<'_>) -> bool {
+    let Some((head, content)) = split(part, ends) else {
+        // The rest of its head may be in what is not held.
+        let cut = !closed && inspection.is_cut();
+        if cut {
+            inspection.value(Place::Body, b"", part, Encoding::Plain);
+        }
+        return cut;
     };
     let mut dispositions = 0_usize;
     let mut folded = false;
     let mut disposition: &[u8] = b"";
+    let mut content_type: &[u8] = b"";
+    let mut undo = None;
     for line in head.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let colon = line
             .iter()
             .position(|byte| *byte == b':')
             .unwrap_or(line.len());
-        let name = line.get(..colon).unwrap_or(line);
+        let name = line.get(..colon).unwrap_or(line).trim_ascii();
         let value = rest(line, colon.saturating_add(1)).trim_ascii();
-        folded |= matches!(line, [b' ' | b'\t', ..]) || line.contains(&b'\r');
-        if name
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"content-disposition")
-        {
+        folded |= matches!(line, [b' ' | b'\t', ..]);
+        if name.eq_ignore_ascii_case(b"content-disposition") {
             dispositions = dispositions.saturating_add(1);
             disposition = value;
-        } else if name
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"content-transfer-encoding")
-        {
-            let plain = [&b"7bit"[..], b"8bit", b"binary"];
-            if !plain.iter().any(|plain| value.eq_ignore_ascii_case(plain)) {
+        } else if name.eq_ignore_ascii_case(b"content-type") {
+            content_type = value;
+        } else if name.eq_ignore_ascii_case(b"content-transfer-encoding") {
+            let Some(coding) = Transfer::of(value).filter(|_| undo.is_none()) else {
                 return false;
-            }
+            };
+            undo = Some(coding);
         }
     }
-    // A bare line end would end the head earlier to some.
-    let mut before = 0;
-    if head
-        .iter()
-        .any(|byte| core::mem::replace(&mut before, *byte) != b'\r' && *byte == b'\n')
-    {
-        return false;
-    }
-    let disposition = Disposition::read(disposition);
+    let disposition = Disposition::read(disposition, inspection);
     let name = disposition.name;
     inspection.value(Place::Body, name, name, Encoding::Plain);
     inspection.file(Place::Body, name, disposition.filename);
-    let file = dispositions == 1 && !folded && !disposition.odd && !disposition.filename.is_empty();
-    if !file {
-        inspection.value(Place::Body, name, content, Encoding::Plain);
+    let alike = dispositions == 1 && !folded && !disposition.odd;
+    // A file that is cut off is one when the rest of it is where nobody looks.
+    let closed = closed || inspection.is_cut();
+    // Where lines end in LF, CR LF twice ends the head to some readers.
+    let later = (ends == Ends::Lf)
+        .then(|| find(content, b"\r\n\r\n"))
+        .flatten();
+    if alike && closed && later.is_none() && !disposition.filename.is_empty() {
+        return true;
+    }
+    let seen = Part {
+        name,
+        content,
+        undo: undo.unwrap_or(Transfer::Plain),
+        content_type,
+    };
+    seen.look(inspection);
+    if let Some(at) = later {
+        inspection.value(
+            Place::Body,
+            b"",
+            rest(content, at.saturating_add(4)),
+            Encoding::Plain,
+        );
+    }
+    // Under another name to other readers: no exception for the name holds.
+    if !alike && !name.is_empty() {
+        Part { name: b"", ..seen }.look(inspection);
+    }
+    true
+}
+
+/// How the content of a part is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transfer {
+    Plain,
+    Base64,
+    Quoted,
+}
+
+impl Transfer {
+    fn of(value: &[u8]) -> Option<Self> {
+        const ALL: [(&[u8], Transfer); 5] = [
+            (b"7bit", Transfer::Plain),
+            (b"8bit", Transfer::Plain),
+            (b"binary", Transfer::Plain),
+            (b"base64", Transfer::Base64),
+            (b"quoted-printable", Transfer::Quoted),
+        ];
+        let known = ALL
+            .iter()
+            .find(|(name, _)| value.eq_ignore_ascii_case(name));
+        known.map(|(_, transfer)| *transfer)
+    }
+}
+
+/// A part that is looked at.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    name: &'a [u8],
+    content: &'a [u8],
+    undo: Transfer,
+    content_type: &'a [u8],
+}
+
+impl Part<'_> {
+    /// As sent, and as a reader may undo it.
+    fn look(&self, inspection: &mut Inspection<'_>) {
+        inspection.value(Place::Body, self.name, self.content, Encoding::Plain);
+        if self.name == b"_charset_" {
+            protocol::charset(Place::Body, self.name, self.content, inspection);
+        }
+        protocol::content_type(Place::Body, self.name, self.content_type, inspection);
+        let mut text = Vec::new();
+        let undone = match self.undo {
+            Transfer::Plain => decode::utf16(self.content, &mut text),
+            Transfer::Base64 => base64(self.content, &mut text),
+            Transfer::Quoted => quoted(self.content, &mut text),
+        };
+        if undone {
+            inspection.value(Place::Body, self.name, &text, Encoding::Plain);
+        }
+    }
+}
+
+/// Base64 over several lines. What is no letter of it is passed over, and what follows its padding is read, as some readers do.
+fn base64(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut letters = Vec::new();
+    let mut bytes = Vec::new();
+    for piece in text.split(|&byte| byte == b'=') {
+        let letter = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        letters.clear();
+        letters.extend(piece.iter().filter(letter));
+        decode::binary(&letters, &mut bytes);
+        out.extend_from_slice(&bytes);
+    }
+    !out.is_empty()
+}
+
+/// Quoted-printable (RFC 2045 §6.7).
+fn quoted(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut left = text;
+    while let Some((&first, after)) = left.split_first() {
+        left = after;
+        let byte = match (first, after) {
+            (b'=', [b'\r', b'\n', after @ ..] | [b'\n', after @ ..]) => {
+                left = after;
+                continue;
+            }
+            (b'=', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    left = after;
+                    (high.wrapping_shl(4) | low).to_le_bytes()[0]
+                }
+                _ => first,
+            },
+            _ => first,
+        };
+        out.push(byte);
     }
     true
 }
@@ -151,8 +326,10 @@ struct Disposition<'a> {
 }
 
 impl<'a> Disposition<'a> {
-    fn read(value: &'a [u8]) -> Self {
+    fn read(value: &'a [u8], inspection: &mut Inspection<'_>) -> Self {
         let mut read = Self::default();
+        // `filename*=UTF-8''a%20b`, and `filename*0=a; filename*1=b`, which some readers put together.
+        let mut extended = Vec::new();
         let mut left = value;
         let mut first = true;
         while !left.is_empty() {
@@ -166,24 +343,42 @@ impl<'a> Disposition<'a> {
                 continue;
             };
             first = false;
-            let text = rest(text, 1).trim_ascii();
-            let bare = text
-                .strip_prefix(b"\"")
-                .and_then(|text| text.strip_suffix(b"\""));
-            let text = bare.unwrap_or(text);
+            let name = name.trim_ascii();
+            let text = unquoted(rest(text, 1).trim_ascii());
             if name.eq_ignore_ascii_case(b"filename") {
                 read.odd |= !read.filename.is_empty();
                 read.filename = text;
                 continue;
             }
+            let star = name.iter().position(|&byte| byte == b'*');
+            let of = star.and_then(|at| name.get(..at)).unwrap_or_default();
             if name.eq_ignore_ascii_case(b"name") {
                 read.odd |= !read.name.is_empty();
                 read.name = text;
+            } else if of.eq_ignore_ascii_case(b"filename") {
+                let mut decoded = Vec::new();
+                decode::form(behind_charset(text), false, &mut decoded);
+                extended.extend_from_slice(&decoded);
+            } else if of.eq_ignore_ascii_case(b"name") {
+                // Two names: which of them counts differs.
+                read.odd = true;
+                let text = behind_charset(text);
+                inspection.value(Place::Body, b"", text, Encoding::Url);
             }
             read.odd |= read.filename.is_empty()
                 && parameter.iter().any(|byte| matches!(byte, b'\'' | b'\\'));
         }
+        inspection.file(Place::Body, read.name, &extended);
         read
+    }
+}
+
+/// What follows the character set and the language of a text in the way of RFC 5987.
+fn behind_charset(text: &[u8]) -> &[u8] {
+    let mut parts = text.splitn(3, |&byte| byte == b'\'');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some(_), Some(text)) => text,
+        _ => text,
     }
 }
 
@@ -199,183 +394,4 @@ fn end_of_parameter(text: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-
-    use super::super::{Here, InjectionStage};
-    use crate::budget::MAX_STEPS;
-    use crate::finding::Findings;
-    use crate::request::RequestHead;
-    use crate::request::body::kind;
-    use crate::units::UnixTime;
-    use crate::verdict::Reason;
-
-    fn judge(content_type: &[u8], body: &[u8]) -> (Option<Reason>, Findings) {
-        let stage = InjectionStage::new(1, 5);
-        let pairs = [(&b"content-type"[..], content_type)];
-        let head = RequestHead::decode(pairs.into_iter());
-        let (mut steps, mut found) = (MAX_STEPS, Findings::default());
-        let denied = stage.inspect_body(
-            kind(&head),
-            body,
-            Here::new(b"", UnixTime(0)),
-            &mut steps,
-            &mut found,
-        );
-        (denied.err().map(|denial| denial.reason), found)
-    }
-
-    fn part(head: &str, content: &str) -> String {
-        format!("--B\r\n{head}\r\n\r\n{content}\r\n")
-    }
-
-    const TYPE: &[u8] = b"multipart/form-data; boundary=B";
-    const ATTACK: &str = "' OR 1=1-- ";
-    const FIELD: &str = "Content-Disposition: form-data; name=\"q\"";
-    const FILE: &str = "Content-Disposition: form-data; name=\"q\"; filename=\"O'Brien.txt\"";
-
-    #[test]
-    fn only_a_part_that_everyone_takes_for_a_file_is_left_out() {
-        const CASES: &[(&str, Option<Reason>)] = &[
-            (FIELD, Some(Reason::Injection)),
-            (FILE, None),
-            (
-                "content-disposition:form-data;name=q;filename=a.txt\r\nContent-Type: image/png",
-                None,
-            ),
-            (
-                "Content-Disposition: form-data; name=\"q\"; filename=\"a.txt\"\r\ncontent-transfer-encoding: binary",
-                None,
-            ),
-            (
-                "Content-Disposition: form-data; name=\"filename\"",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=\"q\"\r\nX: filename=a",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=\"q\"; filename=\"\"",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=\"q\"; filename*=UTF-8''a",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name='q; filename=\"f\"; x='",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=\"q\\\"; filename=\"f\"",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=\"q; filename=f\"",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=q\r\n ; filename=f",
-                Some(Reason::Injection),
-            ),
-            ("X: filename=f", Some(Reason::Injection)),
-            (
-                "Content-Disposition: form-data; name=q\r\nContent-Disposition: form-data; name=q; filename=f",
-                Some(Reason::Injection),
-            ),
-            (
-                "Content-Disposition: form-data; name=q\n\nx: filename=f",
-                Some(Reason::MalformedBody),
-            ),
-            (
-                "Content-Disposition: form-data; name=q\r\nContent-Transfer-Encoding: base64",
-                Some(Reason::MalformedBody),
-            ),
-        ];
-        for (head, expected) in CASES {
-            let body = part(head, ATTACK) + "--B--\r\n";
-            assert_eq!(judge(TYPE, body.as_bytes()).0, *expected, "{head}");
-        }
-    }
-
-    #[test]
-    fn the_boundary_of_the_content_type_splits() {
-        let attack = part(FIELD, ATTACK) + "--B--";
-        let calm = part(FIELD, "calm") + &part(FILE, "\0\u{1}--B'--") + "--B--\r\n";
-        let cases: &[(&[u8], String, Option<Reason>)] = &[
-            (TYPE, calm.clone(), None),
-            (b"multipart/form-data; boundary=\"B\"", calm.clone(), None),
-            (TYPE, String::new(), None),
-            (TYPE, format!("\r\n{attack}"), Some(Reason::Injection)),
-            (
-                TYPE,
-                format!("--A\r\n{FILE}\r\n\r\n\r\n{attack}"),
-                Some(Reason::Injection),
-            ),
-            (TYPE, part(FILE, "x") + &attack, Some(Reason::Injection)),
-            (
-                TYPE,
-                part(FIELD, &format!("{}{ATTACK}", "\u{1}".repeat(99))) + "--B--",
-                Some(Reason::Injection),
-            ),
-            (
-                TYPE,
-                part(FIELD, &format!("a--B\r\n{FILE}\r\n\r\n{ATTACK}")) + "--B--",
-                Some(Reason::Injection),
-            ),
-            (
-                TYPE,
-                part(FIELD, &format!("a\n--B\r\n{FILE}\r\n\r\n{ATTACK}")) + "--B--",
-                Some(Reason::MalformedBody),
-            ),
-            (
-                TYPE,
-                part(FIELD, &format!("a\r\n--Bx\r\n{FILE}\r\n\r\n{ATTACK}")) + "--B--",
-                Some(Reason::MalformedBody),
-            ),
-            (TYPE, part(FIELD, "calm"), Some(Reason::MalformedBody)),
-            (TYPE, format!("--B--\r\n{ATTACK}"), Some(Reason::Injection)),
-            (
-                b"multipart/form-data",
-                part(FILE, ATTACK) + "--B--",
-                Some(Reason::Injection),
-            ),
-            (
-                b"multipart/form-data; boundary=B; boundary=C",
-                part(FILE, ATTACK) + "--B--",
-                Some(Reason::Injection),
-            ),
-            (
-                b"multipart/form-data; xboundary=A; boundary=B",
-                part(FILE, ATTACK) + "--B--",
-                Some(Reason::Injection),
-            ),
-            (
-                b"multipart/form-data; boundary*=B; boundary=B",
-                part(FILE, ATTACK) + "--B--",
-                Some(Reason::Injection),
-            ),
-            (
-                b"text/plain",
-                part(FILE, ATTACK) + "--B--",
-                Some(Reason::Injection),
-            ),
-        ];
-        for (content_type, body, expected) in cases {
-            assert_eq!(judge(content_type, body.as_bytes()).0, *expected, "{body}");
-        }
-        for end in 0..calm.len() {
-            assert_ne!(
-                judge(TYPE, &calm.as_bytes()[..end]).0,
-                Some(Reason::Injection)
-            );
-        }
-    }
-
-    #[test]
-    fn findings_name_the_field() {
-        let body = part("Content-Disposition: form-data; name=\"password\"", ATTACK) + "--B--";
-        let (_, found) = judge(TYPE, body.as_bytes());
-        assert_eq!(found.as_slice()[0].place, b"body:password");
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ pub(super) const MAX_LOOKS: u8 = 4;
 /// Character sets in which other readers see other text. UTF-16 is read as such by its bytes.
 const ODD_CHARSETS: [&[u8]; 6] = [b"utf-7", b"utf7", b"cp037", b"cp500", b"ebcdic", b"utf-32"];
 
-/// The `charset` of a content type.
+/// The `charset`s of a content type: two readers may take different ones.
 pub(super) fn content_type(
     place: Place,
     name: &[u8],
@@ -26,20 +26,27 @@ pub(super) fn content_type(
 ) {
     for parameter in value.split(|&byte| byte == b';') {
         let parameter = parameter.trim_ascii();
-        let Some(charset) = parameter
+        let charset = parameter
             .get(7..)
             .filter(|_| has_at(parameter, 0, b"charset"))
             .map(|rest| rest.trim_ascii_start())
-            .and_then(|rest| rest.strip_prefix(b"="))
-        else {
-            continue;
-        };
-        let charset = unquoted(charset.trim_ascii());
-        // The code pages of mainframes; `ibm866` and `ibm850` are those of terminals.
-        let ebcdic = has_at(charset, 0, b"ibm0") || has_at(charset, 0, b"ibm1");
-        let odd = ODD_CHARSETS.iter().any(|odd| has_at(charset, 0, odd));
-        if odd || ebcdic {
+            .and_then(|rest| rest.strip_prefix(b"="));
+        if charset.is_some_and(|charset| is_odd(unquoted(charset.trim_ascii()))) {
             inspection.also(place, name, value, Class::Protocol, Strength::Decisive);
         }
     }
+}
+
+/// The character set that a form says it is in, in a field of its own (`_charset_`, RFC 7578 §4.6).
+pub(super) fn charset(place: Place, name: &[u8], value: &[u8], inspection: &mut Inspection<'_>) {
+    if is_odd(value.trim_ascii()) {
+        inspection.also(place, name, value, Class::Protocol, Strength::Decisive);
+    }
+}
+
+/// A character set in which other readers see another text.
+fn is_odd(charset: &[u8]) -> bool {
+    // The code pages of mainframes; `ibm866` and `ibm850` are those of terminals.
+    let ebcdic = has_at(charset, 0, b"ibm0") || has_at(charset, 0, b"ibm1");
+    ebcdic || ODD_CHARSETS.iter().any(|odd| has_at(charset, 0, odd))
 }

@@ -14,6 +14,7 @@ use super::bytes::{
     skip_space, tally,
 };
 use super::triggers::{DOTS, PATH, WRAPPER};
+use super::upload;
 use super::words::Key;
 use super::{Class, Hits, Place, Strength, View};
 use drive::{drive, ends_with, machine};
@@ -52,7 +53,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     } = *view;
     let own_path = view.place == Place::Path;
     if view.place == Place::Header && has_at(view.name, 0, b"x-file") {
-        upload(value, hits);
+        sent(value, hits);
     }
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
         return;
@@ -67,6 +68,13 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
+    // Nobody's folder is above the one that a file is put into.
+    if upload::is_file_name(view)
+        && let Some(at) = leaves(value)
+    {
+        hits.add(Class::Traversal, Strength::Decisive, at);
+        return;
+    }
     if classes & CONTROL != 0
         && value.contains(&0)
         && classes & (SLASH | BACKSLASH) != 0
@@ -119,7 +127,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
 }
 
 /// The name of an uploaded file in a header.
-fn upload(value: &[u8], hits: &mut Hits) {
+fn sent(value: &[u8], hits: &mut Hits) {
     let name = value
         .rsplit(|byte| matches!(byte, b'/' | b'\\'))
         .next()
@@ -130,6 +138,19 @@ fn upload(value: &[u8], hits: &mut Hits) {
     ) {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
+}
+
+/// Where a segment is two dots, with more behind it.
+fn leaves(value: &[u8]) -> Option<usize> {
+    let mut from = 0_usize;
+    for segment in value.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let end = from.saturating_add(segment.len());
+        if segment.trim_ascii() == b".." && end < value.len() {
+            return Some(from);
+        }
+        from = end.saturating_add(1);
+    }
+    None
 }
 
 /// Mostly printable: a NUL in binary data means nothing.
