@@ -44,7 +44,10 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
             b'\\' if matches!(byte(value, end.saturating_add(1)), b'n' | b'r') => Shape::Ends,
             b'/' if matches!(kind, SURE | ALONE)
                 && byte(value, end.saturating_add(1)).is_ascii_alphabetic()
-                && !byte(value, end.saturating_add(2)).is_ascii_alphanumeric() =>
+                && matches!(
+                    byte(value, end.saturating_add(2)),
+                    b' ' | b'\t' | b':' | b';' | b'|' | b'&' | b'/' | b'"' | 0
+                ) =>
             {
                 Shape::Argument
             }
@@ -79,7 +82,14 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
             Shape::Prose
         }
         b';' | b'|' | b'`' | b')' | b'#' | b'&' => Shape::Ends,
+        _ if name.eq_ignore_ascii_case(b"at") && !is_time(word) => Shape::Word,
+        // `df = f(x)`, `id == 5`: an assignment, a comparison.
+        b'=' if matches!(word, b"=" | b"==" | b"===" | b"=>") => Shape::Prose,
+        // `python3 (>= 3.8)`: a version.
+        b'(' if matches!(byte(value, next.saturating_add(1)), b'<' | b'>' | b'=') => Shape::Prose,
         b'(' => Shape::Word,
+        // `more %s`, `copy %1$s`: the text of a program, with places to fill in.
+        b'%' if is_format(word) => Shape::Word,
         b'-' if byte(value, next.saturating_add(1)).is_ascii_alphanumeric()
             || byte(value, next.saturating_add(1)) == b'-' =>
         {
@@ -189,6 +199,30 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         }
         _ => Shape::Word,
     }
+}
+
+/// A time or an option of `at`; a trace of a stack says where a call was.
+fn is_time(word: &[u8]) -> bool {
+    byte(word, 0).is_ascii_digit()
+        || matches!(byte(word, 0), b'-' | b'<' | b'$')
+        || [&b"now"[..], b"noon", b"midnight", b"teatime"]
+            .iter()
+            .any(|time| word.eq_ignore_ascii_case(time))
+}
+
+/// `%s`, `%d`, `%1$s`: a directive of a format.
+fn is_format(word: &[u8]) -> bool {
+    let digits = tally(
+        rest(word, 1)
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit()),
+    );
+    let mut at = digits.saturating_add(1);
+    if digits > 0 && byte(word, at) == b'$' {
+        at = at.saturating_add(1);
+    }
+    matches!(byte(word, at), b's' | b'd' | b'i' | b'u' | b'f')
+        && !byte(word, at.saturating_add(1)).is_ascii_alphanumeric()
 }
 
 fn is_address(word: &[u8]) -> bool {

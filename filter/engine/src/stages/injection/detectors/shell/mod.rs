@@ -111,6 +111,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         };
         let strength = match head {
             b';' | b'|' | b'&' if assigned && uses(value, one) => Some(Strength::Decisive),
+            b';' if forms::is_entity(value, at) => None,
+            b'|' if text && forms::is_choice(value, at) => None,
             b';' | b'|' => {
                 assigned |= assigns(value, skip_space(value, one));
                 command(value, one, separator)
@@ -248,6 +250,14 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
     if globbed && separated {
         return Some(Strength::Decisive);
     }
+    // `;sort of;1;9.99`: a list of products.
+    let record = separated
+        && kind != SURE
+        && is_space(byte(value, end))
+        && from
+            .checked_sub(1)
+            .is_some_and(|at| byte(value, at) == b';')
+        && forms::is_record(value, end);
     if kind == 0 {
         if matches!(before, Before::Start | Before::Leading | Before::Separator)
             && forms::construct(value, at)
@@ -262,8 +272,11 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
                     || byte.is_ascii_digit()
                     || matches!(byte, b'-' | b'_' | b'.')
             });
-        return (word && shape(value, end, name, 0) == Shape::Argument)
+        return (word && shape(value, end, name, 0) == Shape::Argument && !record)
             .then_some(Strength::Decisive);
+    }
+    if record {
+        return None;
     }
     // An option of the runner's own makes a command line of whatever follows.
     let option = skip_space(value, first.end);

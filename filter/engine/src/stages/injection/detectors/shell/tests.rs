@@ -145,6 +145,42 @@ fn prose_and_names_pass() {
 }
 
 #[test]
+fn what_machines_send_is_no_command() {
+    all_pass(&[
+        "java.lang.IllegalStateException: no id\n\tat com.example.Shop.find(Shop.java:31)\n\t... 9 more",
+        "TypeError: x is null\n    at Object.<anonymous> (/srv/app/index.js:3:7)",
+        "System.Exception: broken\n   at Shop.Cart.<>c.<Add>b__0_0() in C:\\src\\Cart.cs:line 3",
+        "df = read('a.csv')\n",
+        "id == 5",
+        "foo | python3 (>= 3.8), bar",
+        "&lt;id&gt; of the &quot;head&quot; &amp; bash &#39;sed&#39;",
+        "more %s",
+        "copy %1$s to %2$s",
+        "(name|id)",
+        "^(get|set|find)$",
+        "date|time|id",
+        ";sort of;1;9.99",
+        ";memory cards;2;19.99,;blue shoes;1;5",
+        "*id card*: <https://example.com|view>",
+        "he wrote:\n> > C:\\Program Files\n> is full",
+        "C99/C++ library",
+        "/properties/Model/*/Type/*/Value",
+        "Times at AT&T; at home",
+    ]);
+    all_caught(&[
+        "a|id",
+        "a|id|",
+        ";at 12:00 -f /tmp/a;id",
+        "x&amp;;id",
+        "$(cat a|id)",
+        "x\n/*/?at /etc/passwd",
+        "/???/c?t /etc/passwd",
+        "> /var/www/a.php",
+        "bcdboot/r",
+    ]);
+}
+
+#[test]
 fn hostile_text_of_any_shape_stays_in_bounds() {
     for unit in [
         "$", "`", "{", "/", "\\", ";", "|a", "$(", "f(){", "[a", "%", "'\"", "/???", "x=1;$",

@@ -101,6 +101,14 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
                 end = end.saturating_add(5);
                 continue;
             }
+            // `*id*`: emphasis; the folder at hand decides what a shell makes of it.
+            b'*' if length == 0 && !path => break,
+            // `/properties/*/name`: a pattern of paths, as APIs and pointers write it.
+            b'*' if length == 0
+                && wild == 0
+                && end > at.saturating_add(6)
+                && matches!(next, b'/' | 0)
+                && !has_at(value, at, b"/usr/") => {}
             b'?' | b'*' if path || is_part(next) || matches!(next, b'?' | b'/') => {
                 wild = wild.saturating_add(1);
                 length = length.saturating_add(1);
