@@ -170,6 +170,12 @@ pub(super) fn part(bytes: &[u8], at: usize, length: usize) -> &[u8] {
     tail.get(..length).unwrap_or(tail)
 }
 
+/// The first position at or after `at` whose byte is wanted.
+pub(super) fn next(bytes: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> Option<usize> {
+    let step = rest(bytes, at).iter().position(|&byte| wanted(byte))?;
+    Some(at.saturating_add(step))
+}
+
 /// Where the first pair of neighbours is that `wanted` says yes to.
 pub(super) fn pair(bytes: &[u8], wanted: impl Fn(u8, u8) -> bool) -> Option<usize> {
     let mut at = 0_usize;

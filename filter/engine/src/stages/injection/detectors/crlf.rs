@@ -5,7 +5,7 @@
 //! **Source:** RFC 9112 §2.2 and §5 (fields and bare CR), RFC 5321 §4.1.1 (SMTP), RFC 9051 §6 (IMAP), RFC 5322 §2.2 (mail headers).
 //! **Cost:** one pass over a value that has line breaks; a line is read to its 48th byte.
 
-use super::bytes::{LINE, byte, has_at, is_space, part, rest, tally};
+use super::bytes::{LINE, byte, has_at, is_space, next, part, rest, tally};
 use super::triggers::CRLF;
 use super::words::{Key, Words};
 use super::{Class, Hits, Place, Strength, View};
@@ -176,7 +176,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    let Some(first) = (0..value.len()).find(|&at| width(value, at) != 0) else {
+    let Some(first) = line_break(value, 0) else {
         return;
     };
     let lead = value.get(..first).unwrap_or(&[]);
@@ -204,13 +204,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     let mut at = first;
-    while at < value.len() {
-        let length = width(value, at);
-        if length == 0 {
-            at = at.saturating_add(1);
-            continue;
-        }
-        let start = at;
+    while let Some(start) = line_break(value, at) {
+        at = start;
         let mut ends = 0_u8;
         around.escaped = byte(value, at) == b'\\';
         around.odd = false;
@@ -236,6 +231,20 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             }
         }
     }
+}
+
+/// The first line break at or after `from`.
+fn line_break(value: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(here) = next(value, at, |byte| {
+        matches!(byte, b'\r' | b'\n' | b'\\' | 0xE5)
+    }) {
+        if width(value, here) != 0 {
+            return Some(here);
+        }
+        at = here.saturating_add(1);
+    }
+    None
 }
 
 /// Length of the line break at `at`; 0: there is none.

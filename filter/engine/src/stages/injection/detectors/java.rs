@@ -9,7 +9,7 @@
 //! **Cost:** one pass over values with a word of it; a dotted name is read once, at most [`REACH`] bytes of it.
 
 use super::bytes::{
-    BLANK, LINE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
+    self, BLANK, LINE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
 };
 use super::code::{self, Arguments};
 use super::java_words::{
@@ -284,10 +284,10 @@ pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    let mut at = 0;
-    while let Some(&here) = value.get(at) {
-        let next = at.saturating_add(1);
-        let found = match (here, byte(value, next)) {
+    let mut from = 0;
+    while let Some(at) = bytes::next(value, from, |byte| matches!(byte, b'%' | b'$' | b'<')) {
+        from = at.saturating_add(1);
+        let found = match (byte(value, at), byte(value, from)) {
             (b'%' | b'$', b'{') => {
                 let start = skip_space(value, at.saturating_add(2));
                 let start = if byte(value, start) == b'(' {
@@ -317,7 +317,6 @@ pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             hits.add(Class::Java, strength, at);
             return;
         }
-        at = next;
     }
 }
 

@@ -52,7 +52,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     super::spend(steps, value.len());
     let mut depth = 0_u32;
-    for at in 0..value.len() {
+    let mut from = 0_usize;
+    while let Some(at) = bytes::next(value, from, |byte| matches!(byte, b'(' | b')')) {
+        from = at.saturating_add(1);
         let head = byte(value, at);
         let strength = match head {
             b'(' => {

@@ -99,6 +99,11 @@ pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"prototype", PROTOTYPE),
 ];
 
+/// Whether the word alone is reason to look: a module is one only where something loads it.
+pub(super) const fn is_reason(kind: u8) -> bool {
+    kind != MODULE
+}
+
 static TABLE: Words<256> = Words::new(LIST);
 
 /// Bytes looked at on either side of a word.

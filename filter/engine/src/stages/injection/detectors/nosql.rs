@@ -8,7 +8,8 @@
 
 use super::super::inspection::Place;
 use super::bytes::{
-    self, AMP, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, rest, skip_space,
+    self, AMP, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, next, part,
+    rest, skip_space,
 };
 use super::triggers::NOSQL;
 use super::{Class, Hits, Strength, View};
@@ -358,8 +359,12 @@ const METHODS: [&[u8]; 16] = [
 
 /// `db.users.find(`, `db.eval(`, `tojson(this)`, `redis.call(`.
 fn calls(value: &[u8], hits: &mut Hits) {
-    for at in 0..value.len() {
-        let pair = rest(value, at).get(..2).unwrap_or(&[]);
+    let mut from = 0_usize;
+    while let Some(at) = next(value, from, |byte| {
+        matches!(byte, b'b' | b't' | b'p' | b'r')
+    }) {
+        from = at.saturating_add(1);
+        let pair = part(value, at, 2);
         if pair == b"b." {
             let start = at.saturating_sub(1);
             let bound = start == 0 || !is_word(byte(value, start.saturating_sub(1)));

@@ -7,7 +7,7 @@
 //! **Cost:** one pass over a value with an opening delimiter; each expression is read once.
 
 use super::bytes::{
-    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, has_at, is_space, rest,
+    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, has_at, is_space, next, rest,
 };
 use super::prose::is_prose;
 use super::ssti_expr::{Shape, Until, opens, read};
@@ -64,10 +64,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    let mut at = 0;
-    while at < value.len() {
+    let mut from = 0;
+    while let Some(at) = next(value, from, opens_one) {
         let Some((engine, until, start)) = opening(value, at) else {
-            at = at.saturating_add(1);
+            from = at.saturating_add(1);
             continue;
         };
         // One delimiter in another before anything else: a probe for all engines at once.
@@ -84,7 +84,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         if soft.is_none() && shows(engine, &shape, whole) {
             soft = Some(at);
         }
-        at = end.max(at.saturating_add(1));
+        from = end.max(at.saturating_add(1));
     }
     finish(view, soft, steps, hits);
 }
@@ -112,6 +112,14 @@ fn skip_back(value: &[u8]) -> usize {
         .iter()
         .rposition(|&byte| !is_space(byte))
         .map_or(0, |last| last.saturating_add(1))
+}
+
+/// Whether a delimiter may begin with the byte.
+const fn opens_one(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'{' | b'$' | b'#' | b'*' | b'@' | b'~' | b'%' | b'<' | b'['
+    )
 }
 
 /// The delimiter that opens at `at`: whose it is, what ends it, where its content starts.

@@ -299,7 +299,7 @@ static TABLE: Words<8192> = {
     table = same(table, java_words::LIST, JAVA);
     table = all(table, jndi::WORDS, JNDI);
     table = all(table, ldap::WORDS, LDAP);
-    table = same(table, node::LIST, NODE);
+    table = reasons(table, node::LIST, NODE);
     table = all(table, nosql::WORDS, NOSQL);
     table = same(table, php_words::LIST, PHP);
     table = all(table, prototype::WORDS, PROTOTYPE);
@@ -336,6 +336,22 @@ const fn same(mut table: Words<8192>, list: &[(&[u8], u8)], bit: u32) -> Words<8
     let mut index = 0;
     while index < list.len() {
         table = table.bits(&[(list[index].0, bit)]);
+        index += 1;
+    }
+    table
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn reasons(mut table: Words<8192>, list: &[(&[u8], u8)], bit: u32) -> Words<8192> {
+    let mut index = 0;
+    while index < list.len() {
+        if node::is_reason(list[index].1) {
+            table = table.bits(&[(list[index].0, bit)]);
+        }
         index += 1;
     }
     table

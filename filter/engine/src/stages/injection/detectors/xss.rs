@@ -6,10 +6,10 @@
 //! **Cost:** one pass for mark-up, one for scripts, each only if a byte class or a word gives reason.
 
 use super::bytes::{
-    ANGLE, BACKSLASH, CONTROL, LINE, OPERATOR, PAREN, QUOTE, byte, has_at, is_word, pair,
+    ANGLE, BACKSLASH, CONTROL, LINE, OPERATOR, PAREN, QUOTE, byte, has_at, is_word, next, pair,
 };
 use super::prose::is_prose;
-use super::triggers::{COLON, SCRIPT};
+use super::triggers::{COLON, DASHES, SCRIPT};
 use super::xss_calls as calls;
 use super::xss_html::tags;
 use super::xss_script::{self as script, Context};
@@ -26,7 +26,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let mut soft = None;
     if classes & ANGLE != 0 {
         super::spend(steps, value.len());
-        soft = tags(value, steps, hits);
+        soft = tags(value, view.marks & DASHES != 0, steps, hits);
     }
     if hits.is_decisive(Class::Xss) {
         return;
@@ -73,6 +73,11 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
+/// A byte inside of which no word starts.
+const fn is_inner(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
 /// Scripts without mark-up; returns where one is that an author of prose could write.
 fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
     let value = view.bytes;
@@ -84,6 +89,10 @@ fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
     let mut at = 0;
     while let Some(&head) = value.get(at) {
         let previous = at.checked_sub(1).map_or(0, |at| byte(value, at));
+        if is_inner(previous) && is_inner(head) {
+            at = next(value, at, |byte| !is_inner(byte)).unwrap_or(value.len());
+            continue;
+        }
         if !is_word(previous) || previous >= 0x80 {
             let found = match head | 0x20 {
                 b'o' => {

@@ -92,10 +92,11 @@ struct Seen {
 }
 
 /// Reads all mark-up; returns where some is that prose may quote.
-pub(super) fn tags(value: &[u8], steps: &mut u64, hits: &mut Hits) -> Option<usize> {
+pub(super) fn tags(value: &[u8], dashes: bool, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
     let mut seen = Seen::default();
     scan(value, true, &mut seen, steps, hits);
-    if !hits.is_decisive(Class::Xss)
+    if dashes
+        && !hits.is_decisive(Class::Xss)
         && let Some(at) = leaves(value)
     {
         hits.add(Class::Xss, Strength::Decisive, at);

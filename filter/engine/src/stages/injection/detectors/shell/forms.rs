@@ -390,9 +390,10 @@ pub(super) fn redirection(value: &[u8], at: usize) -> Option<Strength> {
                 one
             },
         );
-        let file = [&b"/dev/"[..], b"/tmp/", b"/var/", b"/etc/", b"c:\\"]
-            .iter()
-            .any(|path| has_at(value, target, path));
+        let file = matches!(byte(value, target), b'/' | b'c' | b'C')
+            && [&b"/dev/"[..], b"/tmp/", b"/var/", b"/etc/", b"c:\\"]
+                .iter()
+                .any(|path| has_at(value, target, path));
         return file.then_some(Strength::Decisive);
     }
     None
@@ -400,7 +401,10 @@ pub(super) fn redirection(value: &[u8], at: usize) -> Option<Strength> {
 
 /// `/bin/sh`, `/usr/bin/id`, `/???/c?t`, `/dev/tcp/`.
 pub(super) fn path(value: &[u8], at: usize) -> Option<Strength> {
-    if has_at(value, at, b"/dev/tcp/") || has_at(value, at, b"/dev/udp/") {
+    let next = byte(value, at.saturating_add(1));
+    if matches!(next, b'd' | b'D')
+        && (has_at(value, at, b"/dev/tcp/") || has_at(value, at, b"/dev/udp/"))
+    {
         return Some(Strength::Decisive);
     }
     let lead = value.get(..at).unwrap_or(&[]);
@@ -413,7 +417,6 @@ pub(super) fn path(value: &[u8], at: usize) -> Option<Strength> {
                 )
             })
     };
-    let next = byte(value, at.saturating_add(1));
     if matches!(next, b'?' | b'[')
         || (next.is_ascii_alphabetic()
             && (free(lead) || lead.last().is_some_and(|&byte| is_space(byte))))
@@ -427,7 +430,9 @@ pub(super) fn path(value: &[u8], at: usize) -> Option<Strength> {
             return Some(Strength::Decisive);
         }
     }
-    if !has_at(value, at, b"/bin/") && !has_at(value, at, b"/sbin/") {
+    let programs = matches!(next, b'b' | b'B' | b's' | b'S')
+        && (has_at(value, at, b"/bin/") || has_at(value, at, b"/sbin/"));
+    if !programs {
         return None;
     }
     let word::Word { kind, end, .. } = word::read(value, at);

@@ -14,7 +14,7 @@ mod word;
 
 use super::super::bytes::{
     AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte, has_at,
-    is_space, is_word, rest, skip_space, tally, upto,
+    is_space, is_word, next, part, rest, skip_space, tally, upto,
 };
 use super::triggers::{CARETS, COMMAND, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
@@ -101,7 +101,13 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     // A text of many lines is a document: its lines are no commands by themselves.
     let few_lines =
         classes & LINE == 0 || tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) < 4;
-    while let Some(&head) = value.get(at) {
+    while let Some(here) = next(value, at, |byte| begins(byte) || (link && byte == b'=')) {
+        text = text
+            || !part(value, at, here.saturating_sub(at))
+                .iter()
+                .all(|&byte| is_space(byte));
+        at = here;
+        let head = byte(value, at);
         let next = byte(value, at.saturating_add(1));
         let one = at.saturating_add(1);
         let separator = if text {
@@ -160,6 +166,27 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         text |= !is_space(head) && !matches!(head, b';' | b'|' | b'&' | b'\\');
         at = one;
     }
+}
+
+/// Whether a form may begin with the byte, or a command behind it.
+const fn begins(byte: u8) -> bool {
+    matches!(
+        byte,
+        b';' | b'|'
+            | b'&'
+            | b'\n'
+            | b'\r'
+            | b'\\'
+            | b'`'
+            | b'$'
+            | b'('
+            | b'<'
+            | b'>'
+            | b'/'
+            | b'{'
+            | b'%'
+            | b'@'
+    )
 }
 
 /// `name=` of a shell's variable.

@@ -54,6 +54,21 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
     while end < limit
         && let Some(&letter) = value.get(end)
     {
+        if letter.is_ascii_alphabetic() {
+            (based, version) = (false, false);
+            push(&mut key, letter, &mut length, &mut capital);
+            if length > 28 {
+                return Word {
+                    kind: 0,
+                    end,
+                    torn,
+                    globbed: false,
+                    path,
+                };
+            }
+            end = end.saturating_add(1);
+            continue;
+        }
         let next = byte(value, end.saturating_add(1));
         let taken = match letter {
             b'\\' if drive => folder(value, end),
