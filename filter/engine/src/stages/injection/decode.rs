@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{byte, rest};
+use super::bytes::{byte, next, rest};
 use crate::budget::MAX_DECODE_ROUNDS;
 
 /// URL-decodes once, `+` as a blank when `plus`, as `application/x-www-form-urlencoded` says. Broken escapes stay as they are.
@@ -467,29 +467,25 @@ const fn is_printable(byte: u8) -> bool {
 /// UTF-7 (RFC 2152): `+ADw-` is `<`. `false` when nothing that shows is written so.
 pub(super) fn utf7(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    let mut changed = false;
-    let mut at = 0;
-    while let Some(&head) = input.get(at) {
-        let start = out.len();
-        let taken = if head == b'+' {
-            shifted(rest(input, at.saturating_add(1)), out)
-        } else {
-            0
-        };
-        if taken == 0 {
-            out.truncate(start);
-            out.push(head);
-            at = at.saturating_add(1);
-        } else {
-            changed = true;
-            at = at.saturating_add(taken).saturating_add(1);
+    let mut at = 0_usize;
+    // Where what is not copied yet begins: nothing is before there is something to undo.
+    let mut from = 0_usize;
+    while let Some(sign) = next(input, at, |byte| byte == b'+') {
+        at = sign.saturating_add(1);
+        let run = rest(input, at);
+        if shifted(run, &mut |_| {}) == 0 {
+            continue;
         }
+        out.extend_from_slice(input.get(from..sign).unwrap_or(&[]));
+        at = at.saturating_add(shifted(run, &mut |letter| out.push(letter)));
+        from = at;
     }
-    changed
+    out.extend_from_slice(rest(input, from));
+    from > 0
 }
 
 /// What stands between `+` and `-`: its length, or 0 when it is not ASCII that shows.
-fn shifted(input: &[u8], out: &mut Vec<u8>) -> usize {
+fn shifted(input: &[u8], write: &mut impl FnMut(u8)) -> usize {
     let (mut bits, mut held, mut taken) = (0_u32, 0_u8, 0_usize);
     let mut written = false;
     for &letter in input.iter().take(MAX_SHIFTED) {
@@ -507,7 +503,7 @@ fn shifted(input: &[u8], out: &mut Vec<u8>) -> usize {
             let Some(unit) = printable((bits >> (held & 15)) & 0xFFFF) else {
                 return 0;
             };
-            out.push(unit);
+            write(unit);
             written = true;
         }
     }

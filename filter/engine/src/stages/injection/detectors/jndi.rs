@@ -6,7 +6,7 @@
 //! **Source:** Log4j 2 manual, "Lookups" and "Property Substitution"; Commons Text `StringSubstitutor` (CVE-2022-42889).
 //! **Cost:** one pass with the innermost [`DEPTH`] frames, [`ROOM`] bytes each; a frame that closes moves at most these.
 
-use super::bytes::{BRACE, DOLLAR, has_at, rest};
+use super::bytes::{BRACE, DOLLAR, has_at, next, rest};
 use super::triggers::JNDI;
 use super::{Class, Hits, Strength, View};
 
@@ -31,8 +31,23 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if view.classes & DOLLAR != 0 && view.classes & BRACE != 0 {
         super::spend(steps, view.bytes.len());
         let mut reduced = Reduced::default();
-        if let Some(at) = view.bytes.iter().position(|&here| reduced.push(here)) {
-            hits.add(Class::Jndi, Strength::Decisive, at);
+        let mut at = 0_usize;
+        loop {
+            // Outside of look-ups only `$` means something.
+            if reduced.open == 0 && !reduced.dollar {
+                let Some(dollar) = next(view.bytes, at, |byte| byte == b'$') else {
+                    return;
+                };
+                at = dollar;
+            }
+            let Some(&here) = view.bytes.get(at) else {
+                return;
+            };
+            if reduced.push(here) {
+                hits.add(Class::Jndi, Strength::Decisive, at);
+                return;
+            }
+            at = at.saturating_add(1);
         }
     }
 }

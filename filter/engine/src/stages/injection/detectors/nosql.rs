@@ -122,6 +122,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
 /// The end of the operator behind the `$` at `at`.
 fn operator(value: &[u8], at: usize) -> Option<usize> {
     let from = at.saturating_add(1);
+    if !byte(value, from).is_ascii_alphabetic() {
+        return None;
+    }
     let length = bytes::tally(
         rest(value, from)
             .iter()

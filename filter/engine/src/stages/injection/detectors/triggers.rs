@@ -88,6 +88,10 @@ const QUESTION: u32 = 1 << 12;
 pub(super) const QUESTIONS: u32 = 1 << 13;
 /// A word that is named as functions of PHP's extensions are, where there are brackets.
 pub(super) const EXTENSION: u32 = 1 << 14;
+/// `"&"`.
+pub(super) const GLUE: u32 = 1 << 15;
+/// `!`.
+pub(super) const BANG: u32 = 1 << 16;
 
 /// Where the kind of a command stands, above all bits.
 const KIND: u32 = 29;
@@ -419,6 +423,8 @@ fn mark(head: u8, after: &[u8], seen: u32) -> u32 {
         b'&' if next == b'&' => AMPS,
         b'\'' | b'"' | b'`' if next == head => TWINS,
         b'\'' if after.starts_with(b"::") => CAST,
+        b'"' if after.starts_with(b"&\"") => GLUE,
+        b'!' => BANG,
         b'(' if next == b')' => OPENS,
         b'%' if next == b'x' => OPENS,
         b'{' if next == b',' => OPENS,
@@ -519,6 +525,8 @@ mod tests {
             ("\"\"", TWINS),
             ("``", TWINS),
             ("'::", CAST | COLON),
+            ("\"&\"", GLUE),
+            ("!", BANG),
             ("()", OPENS),
             ("%x", OPENS),
             ("{,", OPENS),

@@ -6,10 +6,10 @@
 //! **Cost:** one pass for mark-up, one for scripts, each only if a byte class or a word gives reason.
 
 use super::bytes::{
-    ANGLE, BACKSLASH, CONTROL, LINE, OPERATOR, PAREN, QUOTE, byte, has_at, is_word, next, pair,
+    ANGLE, BACKSLASH, CONTROL, LINE, PAREN, QUOTE, byte, has_at, is_word, next, pair,
 };
 use super::prose::is_prose;
-use super::triggers::{COLON, DASHES, SCRIPT};
+use super::triggers::{BANG, COLON, DASHES, SCRIPT};
 use super::xss_calls as calls;
 use super::xss_html::tags;
 use super::xss_script::{self as script, Context};
@@ -40,7 +40,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         hits.add(Class::Xss, Strength::Decisive, at);
         return;
     }
-    if classes & PAREN != 0 && classes & OPERATOR != 0 {
+    if classes & PAREN != 0 && view.marks & BANG != 0 {
         super::spend(steps, value.len());
         if let Some(at) = script::symbols(value) {
             hits.add(Class::Xss, Strength::Decisive, at);
@@ -78,6 +78,11 @@ const fn is_inner(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// A byte that a script may begin with, or that says where one may.
+const fn is_telling(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'{' | b'[' | b'-' | b'"' | b'\'' | b'`')
+}
+
 /// Scripts without mark-up; returns where one is that an author of prose could write.
 fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
     let value = view.bytes;
@@ -91,6 +96,10 @@ fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
         let previous = at.checked_sub(1).map_or(0, |at| byte(value, at));
         if is_inner(previous) && is_inner(head) {
             at = next(value, at, |byte| !is_inner(byte)).unwrap_or(value.len());
+            continue;
+        }
+        if !is_telling(head) {
+            at = next(value, at, is_telling).unwrap_or(value.len());
             continue;
         }
         if !is_word(previous) || previous >= 0x80 {

@@ -6,10 +6,10 @@
 //! **Cost:** bounded a form.
 
 use super::super::super::bytes::{
-    AMP, DOUBLE, byte, contains, has_at, is_space, is_word, rest, skip_space, tally,
+    byte, contains, has_at, is_space, is_word, part, rest, skip_space, tally,
 };
 use super::super::Strength;
-use super::super::triggers::INTERPRETER;
+use super::super::triggers::{GLUE, INTERPRETER};
 use super::argument::{Shape, shape};
 use super::list::{ALONE, SURE};
 use super::{Before, command, word};
@@ -510,6 +510,11 @@ pub(super) fn braces(value: &[u8], at: usize) -> Option<Strength> {
 
 /// `c{a,oun}t`, `{l,-lh}s`: the first choice completes a command's name, and nothing else is there.
 fn joined(value: &[u8], at: usize) -> Option<Strength> {
+    let choice = part(value, at.saturating_add(1), 47);
+    let ends = choice.iter().position(|byte| !byte.is_ascii_lowercase())?;
+    if ends == 0 || byte(choice, ends) != b',' {
+        return None;
+    }
     let start = value
         .get(..at)?
         .iter()
@@ -579,7 +584,7 @@ pub(super) fn option(value: &[u8]) -> Option<Strength> {
 }
 
 /// `eval("…`, `Execute("`, `!!python/object`, `.DownloadString(`: interpreters called by name.
-pub(super) fn called(value: &[u8], words: u32, classes: u32) -> Option<Strength> {
+pub(super) fn called(value: &[u8], words: u32, marks: u32) -> Option<Strength> {
     let found = words & INTERPRETER != 0
         && (contains(value, b"frombase64string(")
             || contains(value, b".downloadstring(")
@@ -587,8 +592,7 @@ pub(super) fn called(value: &[u8], words: u32, classes: u32) -> Option<Strength>
             || contains(value, b"!!python/object")
             || contains(value, b"new-object net.")
             || contains(value, b"new-object system."));
-    let glued = || classes & (AMP | DOUBLE) == AMP | DOUBLE && glued(value);
-    (found || glued()).then_some(Strength::Decisive)
+    (found || (marks & GLUE != 0 && glued(value))).then_some(Strength::Decisive)
 }
 
 /// `Ex"&"e"&"cute("`: a name in pieces, as VBScript puts strings together.

@@ -16,7 +16,7 @@ use super::super::bytes::{
     AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte, has_at,
     is_space, is_word, next, part, rest, skip_space, tally, upto,
 };
-use super::triggers::{CARETS, COMMAND, OPENS, QUESTIONS, TWINS};
+use super::triggers::{CARETS, COMMAND, GLUE, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
 use argument::{Shape, has_flag, shape};
 use list::{ALONE, RUNNER, SURE};
@@ -76,8 +76,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    let named = if words & COMMAND != 0 || classes & (AMP | QUOTE) == (AMP | QUOTE) {
-        forms::called(value, words, classes)
+    let named = if words & COMMAND != 0 || view.marks & GLUE != 0 {
+        forms::called(value, words, view.marks)
     } else {
         None
     };
