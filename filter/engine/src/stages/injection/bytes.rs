@@ -48,6 +48,8 @@ pub(super) const SCORE: u32 = 1 << 19;
 pub(super) const SINGLE: u32 = 1 << 20;
 /// `"`, beside [`QUOTE`].
 pub(super) const DOUBLE: u32 = 1 << 21;
+/// Backtick, beside [`QUOTE`].
+pub(super) const TICK: u32 = 1 << 23;
 /// `{`, `}`, beside [`PAREN`].
 pub(super) const BRACE: u32 = 1 << 22;
 
@@ -66,7 +68,7 @@ const fn class(byte: u8) -> u32 {
         0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0 => WIDE,
         b'\'' => QUOTE | SINGLE,
         b'"' => QUOTE | DOUBLE,
-        b'`' => QUOTE,
+        b'`' => QUOTE | TICK,
         b'<' | b'>' => ANGLE,
         b'{' | b'}' => PAREN | BRACE,
         b'(' | b')' | b'[' | b']' => PAREN,

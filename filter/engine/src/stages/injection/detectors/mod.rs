@@ -103,6 +103,7 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     php::scan(view, steps, hits);
     prototype::scan(view, steps, hits);
     if view.classes & LOUD == 0 {
+        sqli::names(view, hits);
         if bytes::has_at(view.bytes, 0, b"http:") {
             ssrf::scan(view, steps, hits);
         }

@@ -387,10 +387,10 @@ pub(super) fn command(key: Key) -> u8 {
     clippy::arithmetic_side_effects,
     reason = "runs while compiling: a fault is a build error"
 )]
-const fn mapped(mut table: Words<8192>, list: &[(&[u8], u8)]) -> Words<8192> {
+const fn mapped(mut table: Words<8192>, list: &[(u8, &[u8])]) -> Words<8192> {
     let mut index = 0;
     while index < list.len() {
-        let bit = match sql_tokens::need(list[index].1) {
+        let bit = match sql_tokens::need(list[index].0) {
             sql_tokens::Need::Always => SQL,
             sql_tokens::Need::Logic => LOGIC,
             sql_tokens::Need::Like => LIKE,
@@ -398,7 +398,7 @@ const fn mapped(mut table: Words<8192>, list: &[(&[u8], u8)]) -> Words<8192> {
             sql_tokens::Need::Never => 0,
         };
         if bit != 0 {
-            table = table.bits(&[(list[index].0, bit)]);
+            table = table.text(list[index].1, bit);
         }
         index += 1;
     }

@@ -4,11 +4,14 @@
 //! **Invariant:** every loop step takes at least one byte.
 //! **Cost:** linear; a token is eight bytes.
 
+mod list;
+mod number;
 mod read;
 mod words;
 
+pub(super) use list::LIST;
 pub(super) use read::{Tail, tokenize};
-pub(super) use words::{LIST, Need, need};
+pub(super) use words::{Need, is_function, is_server_name, need};
 
 use super::bytes;
 
@@ -212,6 +215,8 @@ impl Flags {
     pub(super) const BROKEN: Self = Self(256);
     /// A function that only databases have.
     pub(super) const NATIVE: Self = Self(512);
+    /// A name with the bracket of an index.
+    pub(super) const INDEXED: Self = Self(2048);
     /// A prefix that ends in a blank or `=` before a quote that none follows: it opens a quoted word.
     pub(super) const QUOTES: Self = Self(1024);
 }

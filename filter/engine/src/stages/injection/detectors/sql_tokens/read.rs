@@ -7,16 +7,17 @@
 use alloc::vec::Vec;
 
 use super::super::words::Key;
-use super::bytes::{byte, has_at, is_space, is_word, pair, rest, skip_space, tally};
+use super::bytes::{byte, has_at, is_space, is_word, pair, part, rest, skip_space, tally};
+use super::number::{block_comment, number};
 use super::words::{
-    W_ANALYSE, W_DANGER, W_DROP, W_FUNC, W_IF, W_NATIVE, W_OBJECT, W_PROC, W_REPLACE, W_RUN,
-    W_TEST, W_TIMED, W_TYPE, W_VALUE, W_VALUES, WORDS, kind_of,
+    W_ANALYSE, W_DANGER, W_DROP, W_FUNC, W_IF, W_NATIVE, W_OBJECT, W_PART, W_PROC, W_REPLACE,
+    W_RUN, W_TEST, W_TIMED, W_TYPE, W_VALUE, W_VALUES, WORDS, kind_of,
 };
 use super::{Flags, Kind, Token};
 
-struct Builder<'t> {
+pub(super) struct Builder<'t> {
     tokens: &'t mut Vec<Token>,
-    pending: u16,
+    pub(super) pending: u16,
     /// Brackets open.
     depth: u32,
     /// A comment to the end of a line is a blank.
@@ -24,7 +25,7 @@ struct Builder<'t> {
 }
 
 impl Builder<'_> {
-    fn push(&mut self, kind: Kind, flags: u16, at: usize) {
+    pub(super) fn push(&mut self, kind: Kind, flags: u16, at: usize) {
         self.tokens.push(Token {
             kind,
             flags: flags | self.pending,
@@ -43,7 +44,7 @@ impl Builder<'_> {
         }
     }
 
-    fn last(&self) -> Kind {
+    pub(super) fn last(&self) -> Kind {
         self.tokens.last().map_or(Kind::End, |token| token.kind)
     }
 }
@@ -135,7 +136,7 @@ fn line_end(value: &[u8], at: usize) -> usize {
         .map_or(value.len(), |step| at.saturating_add(step))
 }
 
-fn blank_until(value: &[u8], from: usize, to: usize) -> u16 {
+pub(super) fn blank_until(value: &[u8], from: usize, to: usize) -> u16 {
     let inside = value.get(from..to).unwrap_or(&[]);
     // A few letters after the dashes are part of the trick (`--+`, `-- -`, `--x`).
     let words = tally(inside.iter().filter(|byte| byte.is_ascii_alphanumeric()));
@@ -147,7 +148,8 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
     let one = at.saturating_add(1);
     let two = at.saturating_add(2);
     match head {
-        _ if is_space(head) || head == 0 || head == 0xA0 => return skip_space(value, one),
+        // SQL Server takes every control byte for a blank.
+        _ if head <= b' ' || head == 0xA0 || head == 0x7F => return skip_space(value, one),
         b'0'..=b'9' => return number(value, at, builder),
         b'.' if next.is_ascii_digit() && builder.last() != Kind::Word => {
             return number(value, at, builder);
@@ -173,12 +175,8 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
             builder.push(kind, flags, at);
             return close;
         }
-        b'`' => {
-            let close = rest(value, one).iter().position(|&byte| byte == b'`');
-            builder.push(Kind::Word, 0, at);
-            return close.map_or(one, |step| two.saturating_add(step));
-        }
-        // `array[1]`: the element of a name.
+        b'`' => return ticked(value, at, builder),
+        // `array[1]`: the element of a name; what is in it is not compared with what stands before.
         b'[' if at > 0 && is_word(byte(value, at.saturating_sub(1))) => {
             builder.pending |= Flags::OPEN.0;
             builder.depth = builder.depth.saturating_add(1);
@@ -236,7 +234,7 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
                 ) =>
         {
             builder.push(Kind::Op, Flags::COMPARES.0, at);
-            return json_operator(value, one);
+            return json_keys(value, json_operator(value, one), builder);
         }
         // Oracle's and MySQL's escapes that stand for NULL.
         b'\\' if next == b'N' && !is_word(byte(value, two)) => {
@@ -321,6 +319,34 @@ fn json_operator(value: &[u8], at: usize) -> usize {
     at.saturating_add(tally(more))
 }
 
+/// `array['a', 'b']` behind a JSON operator is a literal.
+fn json_keys(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let from = skip_space(value, at);
+    if !has_at(value, from, b"array[") {
+        return at;
+    }
+    let inside = part(value, from, 96);
+    let Some(close) = inside.iter().position(|&byte| byte == b']') else {
+        return at;
+    };
+    builder.push(Kind::Str, 0, from);
+    from.saturating_add(close).saturating_add(1)
+}
+
+/// A name in backticks; `` `a`.`b` `` is one, and a catalogue is one in backticks too.
+fn ticked(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
+    let one = at.saturating_add(1);
+    let close = rest(value, one).iter().position(|&byte| byte == b'`');
+    let member = byte(value, at.saturating_sub(1)) == b'.'
+        && matches!(builder.last(), Kind::Word | Kind::Schema);
+    if !member {
+        let inner = read_word(value, one);
+        let schema = inner.kind == Kind::Schema && byte(value, inner.end) == b'`';
+        builder.push(if schema { Kind::Schema } else { Kind::Word }, 0, at);
+    }
+    close.map_or(one, |step| one.saturating_add(step).saturating_add(1))
+}
+
 /// A typographic dash: what a word processor makes of `--`. At the end it cuts off like one, elsewhere it is prose.
 fn dash(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
     let end = at.saturating_add(3);
@@ -366,118 +392,13 @@ const fn is_operator(kind: Kind) -> bool {
     )
 }
 
-/// `/*…*/` is a blank, `/*!50000…*/` is code, `/*…` cuts off the rest.
-fn block_comment(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
-    let inside = at.saturating_add(2);
-    builder.pending |= Flags::COMMENTED.0;
-    // A blank before the mark is what a filter that strips it would leave.
-    let marked = skip_space(value, inside).min(inside.saturating_add(2));
-    if byte(value, marked) == b'!' {
-        let digits = rest(value, marked.saturating_add(1));
-        let digits = tally(
-            digits
-                .iter()
-                .take(6)
-                .take_while(|byte| byte.is_ascii_digit()),
-        );
-        return marked.saturating_add(digits).saturating_add(1);
-    }
-    if byte(value, inside) == b'!'
-        || (byte(value, inside) == b'M' && byte(value, inside.saturating_add(1)) == b'!')
-    {
-        let digits = tally(
-            rest(value, inside)
-                .iter()
-                .take(7)
-                .take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'!' | b'M')),
-        );
-        return inside.saturating_add(digits.max(1));
-    }
-    let close = pair(rest(value, inside), |first, second| {
-        first == b'*' && second == b'/'
-    });
-    match close {
-        Some(step) => inside.saturating_add(step).saturating_add(2),
-        None => {
-            builder.push(Kind::Comment, blank_until(value, inside, value.len()), at);
-            value.len()
-        }
-    }
-}
-
-/// Numbers: `1`, `1.5e3`, `0x1F`, `1e1`; a number that runs into letters is a word.
-fn number(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
-    let hex = byte(value, at) == b'0'
-        && matches!(byte(value, at.saturating_add(1)), b'x' | b'X' | b'b' | b'B');
-    let body = if hex { at.saturating_add(2) } else { at };
-    let mut end = body;
-    let mut exponent = false;
-    let mut dots = 0_u8;
-    while let Some(&digit) = value.get(end) {
-        let belongs = if hex {
-            digit.is_ascii_hexdigit()
-        } else if digit.is_ascii_digit() || digit == b'.' {
-            dots = dots.saturating_add(u8::from(digit == b'.'));
-            true
-        } else if matches!(digit, b'e' | b'E') && !exponent && {
-            let after = byte(value, end.saturating_add(1));
-            after.is_ascii_digit()
-                || (matches!(after, b'+' | b'-')
-                    && byte(value, end.saturating_add(2)).is_ascii_digit())
-        } {
-            exponent = true;
-            end = end.saturating_add(1);
-            true
-        } else {
-            false
-        };
-        if !belongs {
-            break;
-        }
-        end = end.saturating_add(1);
-    }
-    if is_word(byte(value, end)) {
-        // `1union`, `1or` split where a keyword starts; `5th` stays a word.
-        // and Oracle's suffixes do not hide it: `1fUNION`.
-        let suffix = matches!(byte(value, end) | 0x20, b'f' | b'd' | b'e');
-        for start in [end, end.saturating_add(usize::from(suffix))] {
-            let kind = read_word(value, start).kind;
-            let clause = matches!(
-                kind,
-                Kind::Logic | Kind::Union | Kind::Order | Kind::Having | Kind::From | Kind::Like
-            );
-            if !hex && clause && (start == end || kind == Kind::Union) {
-                builder.push(Kind::Num, 0, at);
-                return start;
-            }
-        }
-        if let Some(end) = typographic(value, end) {
-            builder.push(Kind::Num, 0, at);
-            return end;
-        }
-        builder.push(Kind::Word, 0, at);
-        return read_word(value, end).end;
-    }
-    // A version or an address is no number.
-    builder.push(if dots > 1 { Kind::Word } else { Kind::Num }, 0, at);
-    end.max(at.saturating_add(1))
-}
-
-/// The position of a typographic dash that ends a number.
-fn typographic(value: &[u8], at: usize) -> Option<usize> {
-    let dash = byte(value, at) == 0xE2
-        && byte(value, at.saturating_add(1)) == 0x80
-        && matches!(byte(value, at.saturating_add(2)), 0x93 | 0x94);
-    dash.then_some(at)
-}
-
 /// A word as it stands.
-struct Read {
-    kind: Kind,
+pub(super) struct Read {
+    pub(super) kind: Kind,
     listed: u8,
     flags: u16,
     calls: bool,
-    end: usize,
+    pub(super) end: usize,
 }
 
 /// How far the bracket of a call may be from its name.
@@ -491,6 +412,10 @@ fn calls(value: &[u8], end: usize) -> bool {
     let mut at = end;
     for _ in 0..4 {
         at = skip_space(window, at);
+        // `sleep 1.e(5)`: MySQL reads over the number.
+        if byte(window, at).is_ascii_digit() && has_at(window, at.saturating_add(1), b".e") {
+            at = at.saturating_add(3);
+        }
         if byte(window, at) != b'/' || byte(window, at.saturating_add(1)) != b'*' {
             break;
         }
@@ -506,7 +431,7 @@ fn calls(value: &[u8], end: usize) -> bool {
     byte(window, at) == b'('
 }
 
-fn read_word(value: &[u8], at: usize) -> Read {
+pub(super) fn read_word(value: &[u8], at: usize) -> Read {
     let mut key = Key::EMPTY;
     let mut length = 0_usize;
     for &letter in rest(value, at) {
@@ -532,7 +457,8 @@ fn read_word(value: &[u8], at: usize) -> Read {
     let listed = WORDS.kind(key);
     if matches!(
         listed,
-        0 | W_FUNC
+        0 | W_PART
+            | W_FUNC
             | W_TIMED
             | W_OBJECT
             | W_DANGER
@@ -621,11 +547,14 @@ fn word(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
             && byte(value, at.saturating_sub(1)) == b'.'
             && matches!(builder.last(), Kind::Word | Kind::Object) =>
         {
-            if kind != Kind::Word {
+            if !matches!(kind, Kind::Word | Kind::Object) {
                 builder.push(kind, flags | Flags::CALLED.0, at);
             } else if let Some(name) = builder.tokens.last_mut() {
                 name.flags |= flags;
             }
+        }
+        Kind::Word if byte(value, end) == b'[' => {
+            builder.push(kind, flags | Flags::INDEXED.0, at);
         }
         _ => builder.push(kind, flags, at),
     }

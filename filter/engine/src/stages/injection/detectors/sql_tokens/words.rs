@@ -1,43 +1,44 @@
 //! The words of SQL and what they are to the tokenizer.
 //!
 //! **In:** a word. **Out:** its kind, and what must stand beside it before a value is worth a look.
-//! **Invariant:** no word is listed twice (a test).
-//! **Source:** the reserved words and function lists of MySQL, PostgreSQL, SQL Server, Oracle, SQLite and Db2 manuals.
+//! **Invariant:** a kind is decided by the word and by whether a bracket follows, by nothing else.
 
-use super::super::words::Words;
+use super::super::bytes::has_at;
+use super::super::words::{Key, Words};
 use super::Kind;
+use super::list::LIST;
 
 pub(super) const W_LOGIC: u8 = 1;
-const W_UNION: u8 = 2;
-const W_SELECT: u8 = 3;
-const W_ALL: u8 = 4;
-const W_FROM: u8 = 5;
-const W_WHERE: u8 = 6;
-const W_INTO: u8 = 7;
-const W_OUTFILE: u8 = 8;
-const W_ORDER: u8 = 9;
-const W_BY: u8 = 10;
-const W_HAVING: u8 = 11;
-const W_LIMIT: u8 = 12;
-const W_DDL: u8 = 13;
+pub(super) const W_UNION: u8 = 2;
+pub(super) const W_SELECT: u8 = 3;
+pub(super) const W_ALL: u8 = 4;
+pub(super) const W_FROM: u8 = 5;
+pub(super) const W_WHERE: u8 = 6;
+pub(super) const W_INTO: u8 = 7;
+pub(super) const W_OUTFILE: u8 = 8;
+pub(super) const W_ORDER: u8 = 9;
+pub(super) const W_BY: u8 = 10;
+pub(super) const W_HAVING: u8 = 11;
+pub(super) const W_LIMIT: u8 = 12;
+pub(super) const W_DDL: u8 = 13;
 pub(super) const W_OBJECT: u8 = 14;
-const W_UPDATE: u8 = 16;
-const W_DELETE: u8 = 17;
-const W_SET: u8 = 18;
-const W_EXEC: u8 = 19;
-const W_DECLARE: u8 = 20;
-const W_WAITFOR: u8 = 21;
-const W_DELAY: u8 = 22;
-const W_SHUTDOWN: u8 = 23;
-const W_EXISTS: u8 = 24;
-const W_SCHEMA: u8 = 25;
-const W_LIKE: u8 = 26;
-const W_NOT: u8 = 27;
-const W_LIT: u8 = 28;
+pub(super) const W_UPDATE: u8 = 16;
+pub(super) const W_DELETE: u8 = 17;
+pub(super) const W_SET: u8 = 18;
+pub(super) const W_EXEC: u8 = 19;
+pub(super) const W_DECLARE: u8 = 20;
+pub(super) const W_WAITFOR: u8 = 21;
+pub(super) const W_DELAY: u8 = 22;
+pub(super) const W_SHUTDOWN: u8 = 23;
+pub(super) const W_EXISTS: u8 = 24;
+pub(super) const W_SCHEMA: u8 = 25;
+pub(super) const W_LIKE: u8 = 26;
+pub(super) const W_NOT: u8 = 27;
+pub(super) const W_LIT: u8 = 28;
 pub(super) const W_DANGER: u8 = 29;
 pub(super) const W_TIMED: u8 = 30;
 pub(super) const W_FUNC: u8 = 31;
-const W_DIV: u8 = 32;
+pub(super) const W_DIV: u8 = 32;
 /// A function that only databases have.
 pub(super) const W_NATIVE: u8 = 33;
 /// A procedure or package that only attacks name.
@@ -46,14 +47,14 @@ pub(super) const W_PROC: u8 = 34;
 pub(super) const W_VALUE: u8 = 35;
 /// A type behind `::`.
 pub(super) const W_TYPE: u8 = 36;
-const W_CASE: u8 = 37;
-const W_WHEN: u8 = 38;
-const W_AS: u8 = 39;
+pub(super) const W_CASE: u8 = 37;
+pub(super) const W_WHEN: u8 = 38;
+pub(super) const W_AS: u8 = 39;
 pub(super) const W_VALUES: u8 = 40;
-const W_GRANT: u8 = 41;
-const W_FLOW: u8 = 42;
+pub(super) const W_GRANT: u8 = 41;
+pub(super) const W_FLOW: u8 = 42;
 /// An operator word that no trigger needs.
-const W_JOINT: u8 = 43;
+pub(super) const W_JOINT: u8 = 43;
 /// A condition in one word: `NOTNULL`.
 pub(super) const W_TEST: u8 = 44;
 /// `ANALYSE` of `PROCEDURE ANALYSE`.
@@ -62,540 +63,34 @@ pub(super) const W_ANALYSE: u8 = 45;
 pub(super) const W_IF: u8 = 46;
 /// `REPLACE`, `INSERT`: a call or a statement.
 pub(super) const W_REPLACE: u8 = 47;
-const W_UNARY: u8 = 48;
+pub(super) const W_UNARY: u8 = 48;
 /// `DROP`, `TRUNCATE`.
 pub(super) const W_DROP: u8 = 49;
 /// `EXEC`, `EXECUTE`: not the `CALL` of prose.
 pub(super) const W_RUN: u8 = 50;
 
-pub(in super::super) const LIST: &[(&[u8], u8)] = &[
-    (b"and", W_LOGIC),
-    (b"or", W_LOGIC),
-    (b"xor", W_LOGIC),
-    (b"union", W_UNION),
-    (b"intersect", W_UNION),
-    (b"except", W_UNION),
-    (b"minus", W_UNION),
-    (b"select", W_SELECT),
-    (b"all", W_ALL),
-    (b"distinct", W_ALL),
-    (b"distinctrow", W_ALL),
-    (b"any", W_ALL),
-    (b"some", W_ALL),
-    (b"top", W_ALL),
-    (b"sql_calc_found_rows", W_ALL),
-    (b"straight_join", W_ALL),
-    (b"low_priority", W_ALL),
-    (b"high_priority", W_ALL),
-    (b"delayed", W_ALL),
-    (b"quick", W_ALL),
-    (b"ignore", W_ALL),
-    (b"immediate", W_ALL),
-    (b"from", W_FROM),
-    (b"where", W_WHERE),
-    (b"into", W_INTO),
-    (b"outfile", W_OUTFILE),
-    (b"dumpfile", W_OUTFILE),
-    (b"order", W_ORDER),
-    (b"group", W_ORDER),
-    (b"by", W_BY),
-    (b"having", W_HAVING),
-    (b"limit", W_LIMIT),
-    (b"offset", W_LIMIT),
-    (b"drop", W_DROP),
-    (b"create", W_DDL),
-    (b"alter", W_DDL),
-    (b"truncate", W_DROP),
-    (b"rename", W_DDL),
-    (b"table", W_OBJECT),
-    (b"database", W_OBJECT),
-    (b"user", W_OBJECT),
-    (b"view", W_OBJECT),
-    (b"procedure", W_OBJECT),
-    (b"function", W_OBJECT),
-    (b"trigger", W_OBJECT),
-    (b"index", W_OBJECT),
-    (b"schema", W_OBJECT),
-    (b"role", W_OBJECT),
-    (b"login", W_OBJECT),
-    (b"column", W_OBJECT),
-    (b"temporary", W_OBJECT),
-    (b"assembly", W_OBJECT),
-    (b"extension", W_OBJECT),
-    (b"update", W_UPDATE),
-    (b"delete", W_DELETE),
-    (b"set", W_SET),
-    (b"exec", W_RUN),
-    (b"execute", W_RUN),
-    (b"call", W_EXEC),
-    (b"declare", W_DECLARE),
-    (b"waitfor", W_WAITFOR),
-    (b"delay", W_DELAY),
-    (b"shutdown", W_SHUTDOWN),
-    (b"exists", W_EXISTS),
-    (b"information_schema", W_SCHEMA),
-    (b"sysobjects", W_SCHEMA),
-    (b"syscolumns", W_SCHEMA),
-    (b"sysusers", W_SCHEMA),
-    (b"pg_catalog", W_SCHEMA),
-    (b"pg_shadow", W_SCHEMA),
-    (b"pg_user", W_SCHEMA),
-    (b"pg_tables", W_SCHEMA),
-    (b"pg_database", W_SCHEMA),
-    (b"pg_class", W_SCHEMA),
-    (b"pg_authid", W_SCHEMA),
-    (b"pg_roles", W_SCHEMA),
-    (b"pg_stat_activity", W_SCHEMA),
-    (b"sqlite_temp_master", W_SCHEMA),
-    (b"all_tab_tables", W_SCHEMA),
-    (b"all_tab_cols", W_SCHEMA),
-    (b"sysmaster", W_SCHEMA),
-    (b"systables", W_SCHEMA),
-    (b"sysdummy1", W_SCHEMA),
-    (b"sysibm", W_SCHEMA),
-    (b"syscat", W_SCHEMA),
-    (b"syscolumnpriv", W_SCHEMA),
-    (b"rdb$database", W_SCHEMA),
-    (b"rdb$fields", W_SCHEMA),
-    (b"rdb$types", W_SCHEMA),
-    (b"user_users", W_SCHEMA),
-    (b"user_objects", W_SCHEMA),
-    (b"all_objects", W_SCHEMA),
-    (b"dba_tables", W_SCHEMA),
-    (b"dba_tab_columns", W_SCHEMA),
-    (b"dba_data_files", W_SCHEMA),
-    (b"v$instance", W_SCHEMA),
-    (b"v$session", W_SCHEMA),
-    (b"system_users", W_SCHEMA),
-    (b"msysqueries", W_SCHEMA),
-    (b"msysrelationships", W_SCHEMA),
-    (b"syssegments", W_SCHEMA),
-    (b"syscharsets", W_SCHEMA),
-    (b"sqlite_master", W_SCHEMA),
-    (b"sqlite_schema", W_SCHEMA),
-    (b"all_tables", W_SCHEMA),
-    (b"all_tab_columns", W_SCHEMA),
-    (b"user_tables", W_SCHEMA),
-    (b"user_tab_columns", W_SCHEMA),
-    (b"dba_users", W_SCHEMA),
-    (b"all_users", W_SCHEMA),
-    (b"msysobjects", W_SCHEMA),
-    (b"msysaccessobjects", W_SCHEMA),
-    (b"sysdatabases", W_SCHEMA),
-    (b"syslogins", W_SCHEMA),
-    (b"sysprocesses", W_SCHEMA),
-    (b"msysaces", W_SCHEMA),
-    (b"sysservers", W_SCHEMA),
-    (b"v$version", W_SCHEMA),
-    (b"innodb_table_stats", W_SCHEMA),
-    (b"like", W_LIKE),
-    (b"rlike", W_LIKE),
-    (b"regexp", W_LIKE),
-    (b"between", W_LIKE),
-    (b"in", W_LIKE),
-    (b"is", W_LIKE),
-    (b"ilike", W_LIKE),
-    (b"sounds", W_LIKE),
-    (b"glob", W_LIKE),
-    (b"not", W_NOT),
-    (b"div", W_DIV),
-    (b"mod", W_DIV),
-    (b"null", W_LIT),
-    (b"true", W_LIT),
-    (b"false", W_LIT),
-    (b"benchmark", W_TIMED),
-    (b"sleep", W_TIMED),
-    (b"pg_sleep", W_DANGER),
-    (b"pg_sleep_for", W_DANGER),
-    (b"pg_sleep_until", W_DANGER),
-    (b"load_file", W_DANGER),
-    (b"extractvalue", W_DANGER),
-    (b"updatexml", W_DANGER),
-    (b"randomblob", W_DANGER),
-    (b"group_concat", W_DANGER),
-    (b"concat_ws", W_DANGER),
-    (b"pg_read_file", W_DANGER),
-    (b"pg_read_binary_file", W_DANGER),
-    (b"pg_ls_dir", W_DANGER),
-    (b"pg_stat_file", W_DANGER),
-    (b"pg_reload_conf", W_DANGER),
-    (b"lo_import", W_DANGER),
-    (b"lo_export", W_DANGER),
-    (b"lo_get", W_DANGER),
-    (b"lo_from_bytea", W_DANGER),
-    (b"sys_eval", W_DANGER),
-    (b"sys_exec", W_DANGER),
-    (b"load_extension", W_DANGER),
-    (b"dblink", W_DANGER),
-    (b"dblink_connect", W_DANGER),
-    (b"make_set", W_DANGER),
-    (b"gtid_subset", W_DANGER),
-    (b"gtid_subtract", W_DANGER),
-    (b"fn_varbintohexstr", W_DANGER),
-    (b"fn_trace_gettable", W_DANGER),
-    (b"query_to_xml", W_DANGER),
-    (b"database_to_xml", W_DANGER),
-    (b"table_to_xml", W_DANGER),
-    (b"st_latfromgeohash", W_DANGER),
-    (b"st_longfromgeohash", W_DANGER),
-    (b"st_pointfromgeohash", W_DANGER),
-    (b"geometrycollection", W_DANGER),
-    (b"multipoint", W_DANGER),
-    (b"multilinestring", W_DANGER),
-    (b"multipolygon", W_DANGER),
-    (b"linestring", W_DANGER),
-    (b"name_const", W_DANGER),
-    (b"regexp_substring", W_DANGER),
-    (b"crypt_key", W_DANGER),
-    (b"java_method", W_DANGER),
-    (b"zeroblob", W_DANGER),
-    (b"fts3_tokenizer", W_DANGER),
-    (b"writefile", W_DANGER),
-    (b"readfile", W_DANGER),
-    (b"sqlite_compileoption_used", W_DANGER),
-    (b"sqlite_compileoption_get", W_DANGER),
-    (b"sqlite_source_id", W_DANGER),
-    (b"load_xml", W_DANGER),
-    (b"exportset", W_DANGER),
-    (b"export_set", W_DANGER),
-    (b"procedure_analyse", W_DANGER),
-    (b"xmltype", W_DANGER),
-    (b"xp_cmdshell", W_PROC),
-    (b"xp_dirtree", W_PROC),
-    (b"xp_regread", W_PROC),
-    (b"xp_regwrite", W_PROC),
-    (b"xp_fileexist", W_PROC),
-    (b"xp_subdirs", W_PROC),
-    (b"xp_availablemedia", W_PROC),
-    (b"xp_servicecontrol", W_PROC),
-    (b"xp_loginconfig", W_PROC),
-    (b"xp_terminate_process", W_PROC),
-    (b"sp_executesql", W_PROC),
-    (b"sp_password", W_PROC),
-    (b"sp_oacreate", W_PROC),
-    (b"sp_oamethod", W_PROC),
-    (b"sp_makewebtask", W_PROC),
-    (b"sp_addsrvrolemember", W_PROC),
-    (b"sp_addlogin", W_PROC),
-    (b"sp_addextendedproc", W_PROC),
-    (b"sp_configure", W_PROC),
-    (b"sp_msforeachtable", W_PROC),
-    (b"sp_execute_external_script", W_PROC),
-    (b"utl_http", W_PROC),
-    (b"utl_inaddr", W_PROC),
-    (b"utl_file", W_PROC),
-    (b"utl_smtp", W_PROC),
-    (b"utl_tcp", W_PROC),
-    (b"httpuritype", W_PROC),
-    (b"dbms_pipe", W_PROC),
-    (b"dbms_lock", W_PROC),
-    (b"dbms_ldap", W_PROC),
-    (b"dbms_java", W_PROC),
-    (b"dbms_xmlgen", W_PROC),
-    (b"dbms_xmlquery", W_PROC),
-    (b"dbms_xslprocessor", W_PROC),
-    (b"dbms_scheduler", W_PROC),
-    (b"dbms_export_extension", W_PROC),
-    (b"dbms_sql", W_PROC),
-    (b"dbms_session", W_PROC),
-    (b"dbms_utility", W_PROC),
-    (b"dbms_assert", W_PROC),
-    (b"dbms_cdc_publish", W_PROC),
-    (b"dbms_metadata", W_PROC),
-    (b"ctxsys", W_PROC),
-    (b"opendatasource", W_PROC),
-    (b"openrowset", W_PROC),
-    (b"openquery", W_PROC),
-    (b"unhex", W_NATIVE),
-    (b"nchar", W_NATIVE),
-    (b"ifnull", W_NATIVE),
-    (b"iif", W_NATIVE),
-    (b"nullif", W_NATIVE),
-    (b"coalesce", W_NATIVE),
-    (b"nvl", W_NATIVE),
-    (b"nvl2", W_NATIVE),
-    (b"current_database", W_NATIVE),
-    (b"current_schema", W_NATIVE),
-    (b"user_name", W_NATIVE),
-    (b"suser_name", W_NATIVE),
-    (b"suser_sname", W_NATIVE),
-    (b"db_name", W_NATIVE),
-    (b"host_name", W_NATIVE),
-    (b"schema_name", W_NATIVE),
-    (b"object_id", W_NATIVE),
-    (b"object_name", W_NATIVE),
-    (b"col_name", W_NATIVE),
-    (b"col_length", W_NATIVE),
-    (b"last_insert_id", W_NATIVE),
-    (b"json_extract", W_NATIVE),
-    (b"json_depth", W_NATIVE),
-    (b"json_valid", W_NATIVE),
-    (b"json_keys", W_NATIVE),
-    (b"json_value", W_NATIVE),
-    (b"json_query", W_NATIVE),
-    (b"json_array", W_NATIVE),
-    (b"json_object", W_NATIVE),
-    (b"json_search", W_NATIVE),
-    (b"json_build_object", W_NATIVE),
-    (b"json_array_elements", W_NATIVE),
-    (b"jsonb_pretty", W_NATIVE),
-    (b"jsonb_object_keys", W_NATIVE),
-    (b"json_group_array", W_NATIVE),
-    (b"string_agg", W_NATIVE),
-    (b"array_agg", W_NATIVE),
-    (b"array_to_string", W_NATIVE),
-    (b"aes_decrypt", W_NATIVE),
-    (b"aes_encrypt", W_NATIVE),
-    (b"des_encrypt", W_NATIVE),
-    (b"des_decrypt", W_NATIVE),
-    (b"find_in_set", W_NATIVE),
-    (b"strcmp", W_FUNC),
-    (b"sysdate", W_NATIVE),
-    (b"connection_id", W_NATIVE),
-    (b"coercibility", W_NATIVE),
-    (b"isnull", W_NATIVE),
-    (b"lpad", W_NATIVE),
-    (b"rpad", W_NATIVE),
-    (b"ltrim", W_NATIVE),
-    (b"rtrim", W_NATIVE),
-    (b"soundex", W_NATIVE),
-    (b"starts_with", W_NATIVE),
-    (b"unistr", W_NATIVE),
-    (b"sqlite_version", W_NATIVE),
-    (b"likelihood", W_NATIVE),
-    (b"unlikely", W_NATIVE),
-    (b"total_changes", W_NATIVE),
-    (b"char_length", W_NATIVE),
-    (b"character_length", W_NATIVE),
-    (b"octet_length", W_NATIVE),
-    (b"bit_length", W_NATIVE),
-    (b"uuid_short", W_NATIVE),
-    (b"row_count", W_NATIVE),
-    (b"found_rows", W_NATIVE),
-    (b"get_lock", W_NATIVE),
-    (b"release_lock", W_NATIVE),
-    (b"is_free_lock", W_NATIVE),
-    (b"is_used_lock", W_NATIVE),
-    (b"master_pos_wait", W_NATIVE),
-    (b"to_char", W_NATIVE),
-    (b"to_number", W_NATIVE),
-    (b"to_date", W_NATIVE),
-    (b"listagg", W_NATIVE),
-    (b"wm_concat", W_NATIVE),
-    (b"has_table_privilege", W_NATIVE),
-    (b"inet_server_addr", W_NATIVE),
-    (b"generate_series", W_NATIVE),
-    (b"regexp_replace", W_NATIVE),
-    (b"regexp_substr", W_NATIVE),
-    (b"regexp_like", W_NATIVE),
-    (b"regexp_instr", W_NATIVE),
-    (b"regexp_count", W_NATIVE),
-    (b"sha2", W_NATIVE),
-    (b"uncompress", W_NATIVE),
-    (b"uncompressed_length", W_NATIVE),
-    (b"from_base64", W_NATIVE),
-    (b"to_base64", W_NATIVE),
-    (b"is_srvrolemember", W_NATIVE),
-    (b"is_member", W_NATIVE),
-    (b"serverproperty", W_NATIVE),
-    (b"patindex", W_NATIVE),
-    (b"charindex", W_NATIVE),
-    (b"newid", W_NATIVE),
-    (b"getdate", W_NATIVE),
-    (b"overlay", W_NATIVE),
-    (b"sys_context", W_NATIVE),
-    (b"bitand", W_NATIVE),
-    (b"greatest", W_NATIVE),
-    (b"least", W_NATIVE),
-    (b"rawtohex", W_NATIVE),
-    (b"ascii_char", W_NATIVE),
-    (b"ascii_val", W_NATIVE),
-    (b"quote_literal", W_NATIVE),
-    (b"quote_ident", W_NATIVE),
-    (b"to_jsonb", W_NATIVE),
-    (b"utc_timestamp", W_NATIVE),
-    (b"from_unixtime", W_NATIVE),
-    (b"unix_timestamp", W_NATIVE),
-    (b"date_format", W_NATIVE),
-    (b"nchr", W_NATIVE),
-    (b"substring_index", W_NATIVE),
-    (b"bit_and", W_NATIVE),
-    (b"bit_or", W_NATIVE),
-    (b"bit_xor", W_NATIVE),
-    (b"group_id", W_NATIVE),
-    (b"session_context", W_NATIVE),
-    (b"has_dbaccess", W_NATIVE),
-    (b"permissions", W_NATIVE),
-    (b"ora_hash", W_NATIVE),
-    (b"stddev_pop", W_NATIVE),
-    (b"var_samp", W_NATIVE),
-    (b"load_blob", W_NATIVE),
-    (b"xmlelement", W_NATIVE),
-    (b"xmlagg", W_NATIVE),
-    (b"xmlforest", W_NATIVE),
-    (b"xmlparse", W_NATIVE),
-    (b"dense_rank", W_NATIVE),
-    (b"row_number", W_NATIVE),
-    (b"ntile", W_NATIVE),
-    (b"percent_rank", W_NATIVE),
-    (b"bin_to_uuid", W_NATIVE),
-    (b"ps_thread_id", W_NATIVE),
-    (b"format_bytes", W_NATIVE),
-    (b"inet_aton", W_NATIVE),
-    (b"inet6_aton", W_NATIVE),
-    (b"inet_ntoa", W_NATIVE),
-    (b"current_user", W_VALUE),
-    (b"system_user", W_VALUE),
-    (b"session_user", W_VALUE),
-    (b"current_date", W_VALUE),
-    (b"current_time", W_VALUE),
-    (b"current_timestamp", W_VALUE),
-    (b"rownum", W_VALUE),
-    (b"rowid", W_VALUE),
-    (b"sqlcode", W_VALUE),
-    (b"localtimestamp", W_VALUE),
-    (b"current_role", W_VALUE),
-    (b"current_catalog", W_VALUE),
-    (b"concat", W_NATIVE),
-    (b"char", W_NATIVE),
-    (b"chr", W_NATIVE),
-    (b"ascii", W_NATIVE),
-    (b"ord", W_NATIVE),
-    (b"substring", W_NATIVE),
-    (b"substr", W_NATIVE),
-    (b"mid", W_NATIVE),
-    (b"hex", W_NATIVE),
-    (b"cast", W_NATIVE),
-    (b"convert", W_NATIVE),
-    (b"version", W_NATIVE),
-    (b"count", W_FUNC),
-    (b"length", W_FUNC),
-    (b"len", W_FUNC),
-    (b"md5", W_NATIVE),
-    (b"sha1", W_NATIVE),
-    (b"sha", W_NATIVE),
-    (b"floor", W_FUNC),
-    (b"ceil", W_FUNC),
-    (b"ceiling", W_FUNC),
-    (b"rand", W_FUNC),
-    (b"random", W_FUNC),
-    (b"lower", W_FUNC),
-    (b"upper", W_FUNC),
-    (b"elt", W_NATIVE),
-    (b"bin", W_FUNC),
-    (b"cos", W_FUNC),
-    (b"sin", W_FUNC),
-    (b"tan", W_FUNC),
-    (b"acos", W_FUNC),
-    (b"asin", W_FUNC),
-    (b"atan", W_FUNC),
-    (b"cot", W_FUNC),
-    (b"pi", W_FUNC),
-    (b"pow", W_FUNC),
-    (b"power", W_FUNC),
-    (b"exp", W_FUNC),
-    (b"log", W_FUNC),
-    (b"ln", W_FUNC),
-    (b"sqrt", W_FUNC),
-    (b"sign", W_FUNC),
-    (b"abs", W_FUNC),
-    (b"round", W_FUNC),
-    (b"reverse", W_FUNC),
-    (b"repeat", W_FUNC),
-    (b"space", W_FUNC),
-    (b"left", W_FUNC),
-    (b"right", W_FUNC),
-    (b"lcase", W_FUNC),
-    (b"ucase", W_FUNC),
-    (b"trim", W_FUNC),
-    (b"trunc", W_NATIVE),
-    (b"decode", W_NATIVE),
-    (b"encode", W_NATIVE),
-    (b"compress", W_NATIVE),
-    (b"encrypt", W_FUNC),
-    (b"password", W_FUNC),
-    (b"instr", W_NATIVE),
-    (b"locate", W_NATIVE),
-    (b"position", W_FUNC),
-    (b"conv", W_NATIVE),
-    (b"oct", W_NATIVE),
-    (b"crc32", W_NATIVE),
-    (b"bit_count", W_NATIVE),
-    (b"unicode", W_NATIVE),
-    (b"quote", W_FUNC),
-    (b"typeof", W_FUNC),
-    (b"likely", W_FUNC),
-    (b"changes", W_FUNC),
-    (b"format", W_FUNC),
-    (b"date_add", W_NATIVE),
-    (b"date_sub", W_NATIVE),
-    (b"datediff", W_NATIVE),
-    (b"hash", W_FUNC),
-    (b"json", W_TYPE),
-    (b"glob_match", W_FUNC),
-    (b"stuff", W_FUNC),
-    (b"replicate", W_FUNC),
-    (b"try_convert", W_NATIVE),
-    (b"try_cast", W_NATIVE),
-    (b"translate", W_FUNC),
-    (b"initcap", W_FUNC),
-    (b"decrypt", W_FUNC),
-    (b"isnumeric", W_FUNC),
-    (b"uuid", W_FUNC),
-    (b"if", W_IF),
-    (b"replace", W_REPLACE),
-    (b"insert", W_REPLACE),
-    (b"int", W_TYPE),
-    (b"int2", W_TYPE),
-    (b"int4", W_TYPE),
-    (b"int8", W_TYPE),
-    (b"integer", W_TYPE),
-    (b"bigint", W_TYPE),
-    (b"smallint", W_TYPE),
-    (b"bool", W_TYPE),
-    (b"boolean", W_TYPE),
-    (b"double", W_TYPE),
-    (b"text", W_TYPE),
-    (b"jsonb", W_TYPE),
-    (b"numeric", W_TYPE),
-    (b"decimal", W_TYPE),
-    (b"float", W_TYPE),
-    (b"float4", W_TYPE),
-    (b"float8", W_TYPE),
-    (b"real", W_TYPE),
-    (b"money", W_TYPE),
-    (b"regclass", W_TYPE),
-    (b"xml", W_TYPE),
-    (b"bytea", W_TYPE),
-    (b"oid", W_TYPE),
-    (b"inet", W_TYPE),
-    (b"cidr", W_TYPE),
-    (b"timestamp", W_TYPE),
-    (b"timestamptz", W_TYPE),
-    (b"varchar", W_TYPE),
-    (b"bpchar", W_TYPE),
-    (b"case", W_CASE),
-    (b"when", W_WHEN),
-    (b"as", W_AS),
-    (b"values", W_VALUES),
-    (b"grant", W_GRANT),
-    (b"revoke", W_GRANT),
-    (b"begin", W_FLOW),
-    (b"while", W_FLOW),
-    (b"else", W_FLOW),
-    (b"then", W_FLOW),
-    (b"loop", W_FLOW),
-    (b"collate", W_JOINT),
-    (b"escape", W_JOINT),
-    (b"similar", W_JOINT),
-    (b"overlaps", W_JOINT),
-    (b"notnull", W_TEST),
-    (b"analyse", W_ANALYSE),
-    (b"binary", W_UNARY),
-    (b"prior", W_UNARY),
-];
+pub(super) static WORDS: Words<2048> = table();
 
-pub(super) static WORDS: Words<2048> = Words::new(LIST);
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn table() -> Words<2048> {
+    let mut table = Words::empty();
+    let mut index = 0;
+    while index < LIST.len() {
+        table = table.text(LIST[index].1, LIST[index].0 as u32);
+        index += 1;
+    }
+    table
+}
+
+/// A function's name that is an everyday word or known to every language: it counts only in a call that a value leaves open.
+pub(super) const W_PART: u8 = 51;
+/// A name of the server's own that counts as a whole value.
+pub(super) const W_SERVER: u8 = 52;
 
 /// What a word needs beside it to take part in a pattern.
 pub(in super::super) enum Need {
@@ -619,7 +114,9 @@ pub(in super::super) const fn need(word: u8) -> Need {
         W_FUNC | W_TIMED | W_NATIVE | W_OBJECT | W_EXISTS | W_IF | W_ANALYSE | W_REPLACE
         | W_VALUES | W_DANGER => Need::Call,
         W_ALL | W_FROM | W_WHERE | W_BY | W_LIMIT | W_SET | W_DELAY | W_NOT | W_LIT | W_DIV
-        | W_INTO | W_TYPE | W_WHEN | W_AS | W_FLOW | W_JOINT | W_TEST | W_UNARY => Need::Never,
+        | W_PART | W_INTO | W_TYPE | W_WHEN | W_AS | W_FLOW | W_JOINT | W_TEST | W_UNARY => {
+            Need::Never
+        }
         _ => Need::Always,
     }
 }
@@ -674,16 +171,43 @@ pub(super) const fn kind_of(word: u8, calls: bool) -> Kind {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::LIST;
+fn listed(name: &[u8]) -> u8 {
+    let mut key = Key::EMPTY;
+    for &letter in name {
+        key.push(letter);
+    }
+    WORDS.kind(key)
+}
 
-    #[test]
-    fn no_word_is_listed_twice() {
-        let mut words: Vec<_> = LIST.iter().map(|(word, _)| *word).collect();
-        words.sort_unstable();
-        let before = words.len();
-        words.dedup();
-        assert_eq!(words.len(), before);
+/// Whether `name` is called with brackets.
+pub(in super::super) fn is_function(name: &[u8]) -> bool {
+    match listed(name) {
+        W_FUNC | W_NATIVE | W_TIMED | W_DANGER | W_PROC | W_IF | W_REPLACE | W_VALUES | W_PART => {
+            true
+        }
+        W_OBJECT => [b"user".as_slice(), b"schema", b"database"]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own)),
+        W_LIKE => name.eq_ignore_ascii_case(b"in"),
+        _ => false,
+    }
+}
+
+/// Whether `name` is a procedure, package or catalogue that an application does not talk about. `all_users` is also an audience,
+/// `pg_user` a setting, and as the name of a field most of them are settings.
+pub(in super::super) fn is_server_name(name: &[u8], is_field: bool) -> bool {
+    const SHARED: [&[u8]; 6] = [
+        b"all_",
+        b"user_",
+        b"pg_user",
+        b"pg_database",
+        b"pg_roles",
+        b"system_",
+    ];
+    match listed(name) {
+        W_PROC | W_SERVER => true,
+        W_SCHEMA if is_field => name.eq_ignore_ascii_case(b"information_schema"),
+        W_SCHEMA => !SHARED.iter().any(|shared| has_at(name, 0, shared)),
+        _ => false,
     }
 }

@@ -3,10 +3,13 @@
 //! **In:** tokens and a position. **Out:** how strong the fragment is.
 //! **Invariant:** at most [`STEPS`] operands of a condition are read.
 
-use super::{Flags, Kind, Stream, Strength, is_call, is_closing, is_literal, is_name};
+use super::{Flags, Kind, Stream, Strength, bytes, is_call, is_closing, is_literal, is_name};
 
 /// Operands of a condition that are read.
 const STEPS: usize = 16;
+
+/// Bytes of an operand that stands for any.
+const PLACEHOLDER: usize = 1;
 
 /// Bytes of a literal's first half that are no text.
 const HALF: usize = 12;
@@ -58,7 +61,14 @@ pub(super) fn read(stream: &Stream<'_>, from: usize) -> Condition {
         let kind = stream.kind(at);
         let next = at.saturating_add(1);
         let arguments = stream.has(next, Flags::OPEN) && !stream.has(next, Flags::CLOSED);
-        if is_call(kind) || (is_name(kind) && stream.has(at, Flags::CALLED)) {
+        if is_name(kind) && stream.has(at, Flags::INDEXED) {
+            read.names = true;
+            if arguments {
+                list = true;
+                at = next;
+                continue;
+            }
+        } else if is_call(kind) || (is_name(kind) && stream.has(at, Flags::CALLED)) {
             read.calls = true;
             if arguments {
                 list = true;
@@ -113,6 +123,9 @@ pub(super) fn read(stream: &Stream<'_>, from: usize) -> Condition {
 
 /// Right after the closed quote.
 pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
+    if let Some(strength) = closed_at_once(stream).or_else(|| halves(stream)) {
+        return Some(strength);
+    }
     let short = stream.has(0, Flags::SHORT);
     let first = stream.skip(1, &[Kind::Not]);
     match stream.kind(first) {
@@ -152,13 +165,21 @@ pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
                 && after == Kind::End
                 && stream.has(operand, Flags::EMPTY)
                 && !stream.has(0, Flags::QUOTES)
-                && !(kind_is_word(stream, first) && stream.kind(first) == Kind::Op)
+                && stream.value.trim_ascii() != br#""*""#
+                && !(kind_is_word(stream, first)
+                    && stream.kind(first) == Kind::Op
+                    && !bytes::is_space(bytes::byte(stream.value, 1)))
             {
                 return Some(if stream.has(0, Flags::EMPTY) || short {
                     Strength::Decisive
                 } else {
                     Strength::Suspicious
                 });
+            }
+            if bytes::has_at(stream.text(first), 0, b"collate")
+                && !is_collation(stream.text(operand))
+            {
+                return Some(Strength::Suspicious);
             }
             let quotes = stream.has(0, Flags::QUOTES);
             if is_literal(next) && matches!(after, Kind::Comment | Kind::Logic) && !quotes {
@@ -188,11 +209,96 @@ pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
             {
                 at = at.saturating_add(2);
             }
-            let end = stream.kind(at.saturating_add(1));
-            (end == Kind::Comment || is_call(stream.kind(at))).then_some(Strength::Decisive)
+            let last = at.saturating_add(1);
+            // `',null)`: the rest of a row.
+            let row = stream.has(last, Flags::BROKEN) && is_literal(stream.kind(at));
+            (stream.kind(last) == Kind::Comment || is_call(stream.kind(at)) || row)
+                .then_some(Strength::Decisive)
         }
         _ => None,
     }
+}
+
+/// The value starts with the quote that closes its literal: what follows can be shorter than elsewhere.
+fn closed_at_once(stream: &Stream<'_>) -> Option<Strength> {
+    if !stream.has(0, Flags::EMPTY) {
+        return None;
+    }
+    let (second, third) = (stream.kind(2), stream.kind(3));
+    let sure = match stream.kind(1) {
+        // `';`, `';print'`
+        Kind::Semi => {
+            second == Kind::End
+                || is_name(second) && third == Kind::StrOpen && stream.has(3, Flags::EMPTY)
+        }
+        // `'alter a`, `" union/`, `'select x`
+        Kind::Ddl | Kind::Union | Kind::Select => {
+            (is_name(second) || second == Kind::Op) && third == Kind::End
+        }
+        // `' or name!`, `' or name 9`, `' or 3,4`
+        Kind::Logic => {
+            is_name(second) && matches!(third, Kind::Op | Kind::Num) && stream.kind(4) == Kind::End
+                || second == Kind::Num && third == Kind::Comma
+        }
+        // `' * from`, `' = #`
+        Kind::Op => {
+            second == Kind::From || stream.has(1, Flags::COMPARES) && second == Kind::Comment
+        }
+        _ => false,
+    };
+    sure.then_some(Strength::Decisive)
+}
+
+/// `a '=' b`: two operands no longer than a placeholder, and an operator that stands outside of the literals around it.
+fn halves(stream: &Stream<'_>) -> Option<Strength> {
+    let operator = stream.skip(1, &[Kind::Not]);
+    let last = operator.saturating_add(1);
+    let short = |text: &[u8]| text.trim_ascii().len() <= PLACEHOLDER;
+    let sure = matches!(stream.kind(operator), Kind::Op | Kind::Logic | Kind::Like)
+        && stream.kind(last) == Kind::StrOpen
+        && stream.text(last).first() == Some(&b'\'')
+        && short(bytes::rest(stream.text(last), 1))
+        && stream
+            .tokens
+            .first()
+            .is_some_and(|token| short(bytes::part(stream.value, 0, token.at())))
+        && stream.has(0, Flags::QUOTES);
+    sure.then_some(Strength::Decisive)
+}
+
+/// `nocase`, `utf8mb4_bin`, `"C"`: a collation has a name of its own or one with an underscore.
+fn is_collation(text: &[u8]) -> bool {
+    const NAMES: [&[u8]; 6] = [
+        b"nocase",
+        b"binary",
+        b"rtrim",
+        b"unicode",
+        b"database_default",
+        b"ucs_basic",
+    ];
+    let length = text
+        .iter()
+        .position(|byte| !bytes::is_word(*byte))
+        .unwrap_or(text.len());
+    let name = bytes::part(text, 0, length);
+    name.is_empty()
+        || bytes::part(name, 0, 32).contains(&b'_')
+        || bytes::has_at(text, 0, b"u&")
+        || NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// `name (a, b);`, `(name 1)--`: brackets behind the operator, and with them the statement ends.
+fn calls_and_ends(stream: &Stream<'_>, operand: usize) -> bool {
+    let opens =
+        stream.has(operand, Flags::OPEN) || stream.has(operand.saturating_add(1), Flags::OPEN);
+    opens
+        && (1..8).any(|step| {
+            let at = operand.saturating_add(step);
+            let last = stream.kind(at.saturating_add(1));
+            stream.has(at, Flags::CLOSED)
+                && (stream.kind(at) == Kind::Semi && matches!(last, Kind::End | Kind::Comment)
+                    || stream.cuts(at) && stream.has(at, Flags::EMPTY))
+        })
 }
 
 /// `MOD`, `DIV` rather than a symbol.
@@ -212,20 +318,29 @@ fn expression(stream: &Stream<'_>, operator: usize) -> Option<Strength> {
     if read.query {
         return Some(Strength::Decisive);
     }
+    if kind == Kind::Logic
+        && short
+        && !stream.has(0, Flags::QUOTES)
+        && calls_and_ends(stream, operand)
+    {
+        return Some(Strength::Decisive);
+    }
     if !read.complete {
         return None;
     }
     let end = stream.kind(read.end);
     if stream.cuts(read.end) && (stream.has(read.end, Flags::EMPTY) || read.joins > 0) {
-        return short.then_some(Strength::Decisive);
+        // `~name` flips the bits of a column: nothing that a condition needs.
+        let flips = stream.text(operator).first() == Some(&b'~') && read.names && read.joins == 0;
+        return (short && !flips).then_some(Strength::Decisive);
     }
+    let behind = stream.kind(read.end.saturating_add(1));
+    let cut = stream.cuts(read.end.saturating_add(2))
+        && stream.has(read.end.saturating_add(2), Flags::EMPTY);
     if end == Kind::Semi
         && short
         && compares
-        && matches!(
-            stream.kind(read.end.saturating_add(1)),
-            Kind::End | Kind::Comment
-        )
+        && (matches!(behind, Kind::End | Kind::Comment) || is_name(behind) && cut)
     {
         return Some(Strength::Decisive);
     }
@@ -260,7 +375,21 @@ pub(super) fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         return (is_literal(stream.before(at)) && stream.has(left, Flags::EMPTY))
             .then_some(Strength::Decisive);
     }
+    // `3 and(`
+    if kind == Kind::End && at == 1 && stream.tail.open && stream.kind(0) == Kind::Num {
+        return Some(Strength::Decisive);
+    }
     let read = read(stream, at.saturating_add(1));
+    // `xor 5-`
+    if at == 0
+        && read.end > left
+        && kind == Kind::Num
+        && stream.kind(read.end) == Kind::End
+        && stream.before(read.end) == Kind::Op
+        && bytes::has_at(stream.text(at), 0, b"xor")
+    {
+        return Some(Strength::Decisive);
+    }
     if kind == Kind::Danger && stream.has(left, Flags::CALLED) || read.query {
         return Some(Strength::Decisive);
     }

@@ -1,4 +1,4 @@
-//! SQL: token patterns in the three contexts a value can land in (bare, inside `'`, inside `"`).
+//! SQL: token patterns in the four contexts a value can land in (bare, inside `'`, `"` or backticks).
 //!
 //! **In:** a decoded value. **Out:** hits of class `sqli`.
 //! **Invariant:** patterns look a constant number of tokens ahead, so the cost is linear whatever the input.
@@ -6,6 +6,8 @@
 //! **Cost:** one pass a context, only for quotes that occur; words of prose form no pattern.
 
 mod condition;
+mod disguise;
+mod fragment;
 mod parts;
 mod statement;
 #[cfg(test)]
@@ -13,9 +15,9 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SINGLE, STAR};
+use super::bytes::{self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SINGLE, STAR, TICK};
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
-use super::triggers::{AMPS, CAST, DASHES, LIKE, LOGIC, PIPES, SQL};
+use super::triggers::{AMPS, AT, CAST, COLON, DASHES, LIKE, LOGIC, PIPES, SQL};
 use super::{Class, Hits, Strength, View};
 
 /// A value of a few operands, which needs no word to be a condition.
@@ -23,11 +25,16 @@ const SHORT: usize = 128;
 
 /// Scans one value. What stands behind a `=` that a name hides (`a%3D1+or+1%3D1`) is a value to whoever decodes twice.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
-    look(view, tokens, steps, hits);
-    if !view.is_name || view.classes & OPERATOR == 0 {
-        return;
+    names(view, hits);
+    if fragment::opens_call(view.bytes) {
+        hits.add(Class::Sqli, Strength::Decisive, 0);
     }
-    let hidden = view.bytes.iter().position(|&byte| byte == b'=');
+    look(view, tokens, steps, hits);
+    let hidden = if view.is_name && view.classes & OPERATOR != 0 {
+        view.bytes.iter().position(|&byte| byte == b'=')
+    } else {
+        None
+    };
     if let Some(at) = hidden
         && !hits.is_decisive(Class::Sqli)
     {
@@ -36,6 +43,21 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
             ..*view
         };
         look(&inner, tokens, steps, hits);
+    }
+    if !hits.is_decisive(Class::Sqli)
+        && let Some(bare) = disguise::removed(view)
+    {
+        super::spend(steps, bare.len());
+        let mut inner = View::new(view.place, view.name, &bare, bytes::classes(&bare));
+        inner.is_name = view.is_name;
+        look(&inner, tokens, steps, hits);
+    }
+}
+
+/// A whole value that names a thing of the server: it need have no byte that other patterns need.
+pub(super) fn names(view: &View<'_>, hits: &mut Hits) {
+    if view.words & SQL != 0 && fragment::names_server(view) {
+        hits.add(Class::Sqli, Strength::Decisive, 0);
     }
 }
 
@@ -55,11 +77,13 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
         || (value.len() <= SHORT
             && starts_inside(value)
             && (operator || logic || words & LIKE != 0))
-        || marks & CAST != 0;
+        || marks & CAST != 0
+        || (value.len() <= SHORT && starts_statement(view));
     for (context, needed) in [
         (0, bare),
         (b'\'', classes & SINGLE != 0),
         (b'"', classes & DOUBLE != 0),
+        (b'`', classes & TICK != 0 && closes_name(value)),
     ] {
         if !needed {
             continue;
@@ -79,11 +103,41 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
     }
 }
 
+/// `; set @x`, `@version--`, `like '%`, `x::int`: statements and operands that no listed word need be in.
+fn starts_statement(view: &View<'_>) -> bool {
+    let value = view.bytes.trim_ascii_start();
+    match value {
+        [b';', ..] => true,
+        [b'@', ..] if view.marks & DASHES != 0 => true,
+        _ => {
+            (view.classes & TICK != 0 && bytes::has_at(value, 0, b"from `"))
+                || (view.words & LIKE != 0
+                    && view.classes & SINGLE != 0
+                    && bytes::contains(value, b"'%"))
+                || (view.marks & COLON != 0 && bytes::contains(value, b"::"))
+                || (view.marks & AT != 0 && bytes::contains(value, b"set @"))
+        }
+    }
+}
+
+/// The value stands in backticks and closes them: the first is not the start of `code` in a text.
+fn closes_name(value: &[u8]) -> bool {
+    let Some(at) = value.iter().position(|&byte| byte == b'`') else {
+        return false;
+    };
+    let before = value.get(..at).unwrap_or(&[]);
+    let after = bytes::byte(value, at.saturating_add(1));
+    !before.iter().any(|&byte| bytes::is_space(byte))
+        && !bytes::is_word(after)
+        && after != b'`'
+        && before.last().is_none_or(|&byte| bytes::is_word(byte))
+}
+
 /// A literal, or what closes a bracket: the start of a fragment that needs no word.
 fn starts_inside(value: &[u8]) -> bool {
     matches!(
-        value.trim_ascii_start().first(),
-        Some(b'0'..=b'9' | b'\'' | b'"' | b'@' | b')')
+        value.trim_ascii_start(),
+        [b'0'..=b'9' | b'\'' | b'"' | b'@' | b')', ..] | [b'(', b'0'..=b'9', ..]
     )
 }
 
@@ -98,6 +152,7 @@ pub(in crate::stages::injection) fn shape(value: &[u8]) -> Vec<u8> {
         (b'\'', true),
         (b'"', false),
         (b'"', true),
+        (b'`', false),
     ] {
         let mut hits = Hits::default();
         let tail = tokenize(value, context, fold, &mut tokens);

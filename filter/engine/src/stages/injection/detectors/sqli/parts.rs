@@ -44,6 +44,31 @@ pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
     if first == Kind::Comma && stream.has(1, Flags::NATIVE) && is_call(stream.kind(1)) {
         return Some(Strength::Decisive);
     }
+    // `b,1=1`
+    if super::is_name(first) && stream.kind(1) == Kind::Comma && is_tautology(stream, 2) {
+        return Some(Strength::Decisive);
+    }
+    // `values ('a', 1)`
+    if first == Kind::Values
+        && stream.kind(1) == Kind::Str
+        && stream.has(1, Flags::OPEN)
+        && stream.tail.closed
+        && stream.kind(2) == Kind::Comma
+    {
+        return Some(Strength::Decisive);
+    }
+    // `set @x := 1`
+    if first == Kind::Set
+        && stream.kind(1) == Kind::Var
+        && (stream.kind(2) == Kind::Op
+            || stream.kind(2) == Kind::End && stream.text(1).contains(&b'_'))
+    {
+        return Some(Strength::Decisive);
+    }
+    // `; drop`, `; update users`
+    if first == Kind::Semi && begins(stream, 1) {
+        return Some(Strength::Decisive);
+    }
     if !is_literal(first) && !is_call(first) && first != Kind::Not {
         return None;
     }
@@ -55,6 +80,14 @@ pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
         return None;
     }
     match stream.kind(read.end) {
+        // `'admin', '1'='1'`
+        Kind::Comma
+            if first == Kind::Str
+                && read.joins == 0
+                && is_tautology(stream, read.end.saturating_add(1)) =>
+        {
+            Some(Strength::Decisive)
+        }
         // `1=1`, `'a'<>'b'`.
         Kind::End if is_call(first) => {
             (read.joins > 0 && (read.symbol || read.like)).then_some(Strength::Decisive)
@@ -72,6 +105,17 @@ pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
                 (same && read.symbol).then_some(Strength::Suspicious)
             }
         }
+        // `(2=2)*7`
+        Kind::End
+            if read.joins == 2
+                && first == Kind::Num
+                && read.symbol
+                && stream.same(0, 2)
+                && stream.has(0, Flags::OPEN)
+                && stream.has(3, Flags::CLOSED) =>
+        {
+            Some(Strength::Decisive)
+        }
         // `('a' * 1) --`
         Kind::Comment
             if stream.has(0, Flags::OPEN)
@@ -81,6 +125,39 @@ pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
             Some(Strength::Decisive)
         }
         _ => None,
+    }
+}
+
+/// `1=1` from `at` to the end.
+fn is_tautology(stream: &Stream<'_>, at: usize) -> bool {
+    let (operator, other) = (at.saturating_add(1), at.saturating_add(2));
+    matches!(stream.kind(at), Kind::Num | Kind::Str)
+        && stream.has(operator, Flags::COMPARES)
+        && stream.kind(operator) == Kind::Op
+        && matches!(stream.kind(other), Kind::Num | Kind::Str)
+        && stream.kind(other.saturating_add(1)) == Kind::End
+}
+
+/// `1=1,` at `at`.
+fn compares_numbers(stream: &Stream<'_>, at: usize) -> bool {
+    stream.kind(at) == Kind::Num
+        && stream.has(at.saturating_add(1), Flags::COMPARES)
+        && stream.kind(at.saturating_add(1)) == Kind::Op
+        && stream.kind(at.saturating_add(2)) == Kind::Num
+        && stream.kind(at.saturating_add(3)) == Kind::Comma
+}
+
+/// The start of a statement that another parameter goes on with.
+fn begins(stream: &Stream<'_>, at: usize) -> bool {
+    let (next, third) = (at.saturating_add(1), at.saturating_add(2));
+    let name = super::is_name(stream.kind(next)) && stream.kind(third) == Kind::End;
+    match stream.kind(at) {
+        Kind::Ddl => {
+            stream.has(at, Flags::NATIVE) && matches!(stream.kind(next), Kind::End | Kind::Other)
+        }
+        Kind::Select => stream.kind(next) == Kind::End,
+        Kind::Update => name,
+        _ => false,
     }
 }
 
@@ -116,7 +193,7 @@ pub(super) fn variable(stream: &Stream<'_>, at: usize) -> Strength {
 /// `'{}'::jsonb`, `f(x)::int`, `password::int`.
 pub(super) fn cast(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let before = stream.before(at);
-    if matches!(before, Kind::Str | Kind::Num | Kind::Cast)
+    if matches!(before, Kind::Str | Kind::Num | Kind::Lit | Kind::Cast)
         || stream.has(at, Flags::CLOSED)
         || matches!(stream.kind(0), Kind::Logic)
     {
@@ -145,6 +222,14 @@ pub(super) fn call(stream: &Stream<'_>, at: usize) -> Option<Strength> {
                 || matches!(before, Kind::Exec | Kind::Semi | Kind::Word | Kind::Schema)
                     && stream.has(at, Flags::PROC)
                     && is_literal(next);
+            // `against ('+a' in boolean mode)`
+            if super::bytes::has_at(stream.text(at), 0, b"against") {
+                let behind = stream.kind(first.saturating_add(1));
+                let text = next == Kind::Str
+                    && stream.has(first, Flags::OPEN)
+                    && matches!(behind, Kind::Like | Kind::Comment | Kind::Op);
+                return text.then_some(Strength::Decisive);
+            }
             Some(if used || matches!(before, Kind::Exec | Kind::Semi) {
                 Strength::Decisive
             } else {
@@ -178,7 +263,10 @@ pub(super) fn call(stream: &Stream<'_>, at: usize) -> Option<Strength> {
             if stream.has(at, Flags::SPACED) {
                 return None;
             }
-            if joined && stream.broke_out() && at <= 2 {
+            // `iif(1=1,1,1/0)`, `make_set(2=2,1)`: what is chosen by numbers alone is chosen by the sender.
+            let chooses =
+                native && stream.has(first, Flags::OPEN) && compares_numbers(stream, first);
+            if chooses || joined && stream.broke_out() && at <= 2 {
                 return Some(Strength::Decisive);
             }
             // `concat(0x223e,version())`.
@@ -226,6 +314,12 @@ pub(super) fn nulls(stream: &Stream<'_>, at: usize) -> Option<Strength> {
 
 /// A comment that cuts off what follows a value.
 pub(super) fn comment(stream: &Stream<'_>, at: usize) -> Option<Strength> {
+    // SQL Server keeps a statement that names this procedure out of its log.
+    let hides =
+        stream.has(at, Flags::DASHES) && stream.value.trim_ascii_end().ends_with(b"sp_password");
+    if hides {
+        return Some(Strength::Decisive);
+    }
     if at == 0 || !stream.has(at, Flags::EMPTY) {
         return None;
     }

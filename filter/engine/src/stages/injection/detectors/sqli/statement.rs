@@ -9,7 +9,10 @@ use super::{Flags, Kind, Stream, Strength, is_call, is_literal, is_name};
 pub(super) fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let first = stream.skip(at.saturating_add(1), &[Kind::All]);
     let all = first > at.saturating_add(1);
-    if stream.kind(first) == Kind::Values && stream.has(first.saturating_add(1), Flags::OPEN) {
+    let row = first.saturating_add(1);
+    if stream.kind(first) == Kind::Values
+        && (stream.has(row, Flags::OPEN) || stream.has(row, Flags::CALLED))
+    {
         return Some(Strength::Decisive);
     }
     if stream.kind(first) != Kind::Select {
@@ -61,6 +64,13 @@ pub(super) fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
             Kind::Prefix | Kind::Semi | Kind::Logic | Kind::Comma | Kind::Exec
         );
     let leading = at == 0;
+    // `' select union 1,2`: a filter that takes one of the two words out leaves the other.
+    if before == Kind::Prefix
+        && stream.has(0, Flags::SHORT)
+        && stream.kind(at.saturating_add(1)) == Kind::Union
+    {
+        return Some(Strength::Decisive);
+    }
     let item = stream.skip(at.saturating_add(1), &[Kind::All, Kind::Not]);
     let kind = stream.kind(item);
     let after = stream.kind(item.saturating_add(1));
@@ -73,9 +83,16 @@ pub(super) fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         if is_call(kind) || choice || dangerous || kind == Kind::Var {
             return Some(Strength::Decisive);
         }
-        if nested && kind == Kind::End && stream.has(at, Flags::COMMENTED) {
+        // `=(select`, and what is selected arrives in another parameter.
+        let cut = stream.has(at, Flags::COMMENTED)
+            || stream.has(at, Flags::OPEN) && (leading || compared);
+        if nested && kind == Kind::End && cut {
             return Some(Strength::Decisive);
         }
+    }
+    // `'select'`: a word in quotes.
+    if kind == Kind::StrOpen && stream.has(item, Flags::EMPTY) && stream.broke_out() {
+        return None;
     }
     // `SELECT TOP 10 name`.
     let limited = item > at.saturating_add(1) && kind == Kind::Num && is_name(after);
@@ -208,7 +225,9 @@ pub(super) fn source(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         let named = is_name(stream.kind(name)) || stream.kind(name) == Kind::Str;
         return (named
             && stream.kind(then) == Kind::From
-            && (broken || (at == 1 && is_literal(stream.kind(0)))))
+            && (broken
+                || (stream.broke_out() && at == 1 && stream.has(0, Flags::SHORT))
+                || (at == 1 && is_literal(stream.kind(0)))))
         .then_some(Strength::Decisive);
     }
     if at > 1 || !(at == 0 || broken) {

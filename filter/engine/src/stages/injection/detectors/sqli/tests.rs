@@ -162,6 +162,199 @@ fn functions_of_databases_delay_leak_and_fail() {
 }
 
 #[test]
+fn pieces_that_another_parameter_completes() {
+    let attacks = [
+        "round(",
+        "LENGTH (",
+        "concat/**/(",
+        "length||(",
+        "password>$(",
+        "quarter. (",
+        "(select",
+        "@a=(select",
+        "; drop",
+        ";update members",
+        "; set @a := 1",
+        "3 and(",
+        "' union/",
+        "'alter t",
+        "';",
+        "';print'",
+        "' or name-",
+        "' or 1,2",
+        "' * from",
+        "' =#",
+        "values ('a', 'b')",
+        "',null) waitfor",
+        "',1,2) #x",
+        "from `a`.`b` limit",
+        "` as `a` from",
+        "x' or f (a, b);",
+        "'or(f 1)--",
+        "x' or a[b] is not null--",
+        "x' or a~any(b[c]);vacuum--",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+    let honest = [
+        "round",
+        "print(",
+        "my_function(",
+        "f(",
+        "left :(",
+        "day =(",
+        "Total (",
+        "Phone (home",
+        "see you in a minute (or two",
+        "select",
+        "(selected",
+        "; comment of an assembler",
+        "set @john as owner",
+        "Set @Ann",
+        "3 and (more)",
+        "'altered",
+        "'union jack'",
+        "\"union\"",
+        "\"Union Square\"",
+        "'select'",
+        "' or",
+        "'or so'",
+        "\"*\"",
+        "\"a*\"",
+        "a '=' sign",
+        "the '-' key",
+        "press '+' twice",
+        "' mod",
+        "'MOD'",
+        "values (see below)",
+        "(2+2)*7",
+        "(3=3)",
+        "Values: ('a')",
+        "O', Neil",
+        "dogs', cats', and birds' food",
+        "`code`",
+        "`a` and `b`",
+        "use `from` or `select`; then `limit`",
+        "foo`s bar",
+        "array[0]",
+        "if (a[i] > b[j] && c[k] < 3) return;",
+        "x['a'] or y['b']",
+        "the boys' or girls (all);",
+        "team A against (team B)",
+        "user@example.com; drop me a line",
+    ];
+    assert!(blocked(&honest).is_empty(), "{:?}", blocked(&honest));
+}
+
+#[test]
+fn names_of_the_servers_own() {
+    let attacks = [
+        "xp_cmdshell",
+        "sp_oacreate",
+        "UTL_HTTP",
+        "'msdasql'",
+        "information_schema",
+        "pg_catalog",
+        "`sqlite_master`",
+        "v$version",
+        "1 union select a from `information_schema`.`tables`",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+    let honest = [
+        "all_users",
+        "user_objects",
+        "pg_user",
+        "xp_bar",
+        "sp_500",
+        "schema_name",
+        "varchar",
+        "sp_configure is a procedure of SQL Server",
+        "utl",
+    ];
+    assert!(blocked(&honest).is_empty(), "{:?}", blocked(&honest));
+    let mut view = super::View::new(
+        super::super::Place::Body,
+        b"pg_catalog",
+        b"pg_catalog",
+        super::super::bytes::classes(b"pg_catalog"),
+    );
+    view.is_name = true;
+    let mut hits = super::Hits::default();
+    super::names(&view, &mut hits);
+    assert!(hits.is_empty(), "the name of a setting");
+}
+
+#[test]
+fn disguises_are_taken_off() {
+    let attacks = [
+        // Comments that a filter strips.
+        "-1 un/**/ion sel/**/ect 1,2",
+        "dr/**/op/*x y*/members",
+        // Quotes of other scripts.
+        "x\u{2032} or \u{2032}a\u{2032}=\u{2032}a",
+        "x\u{2BC} or 1=1--",
+        "x\u{2019} or 1=1--",
+        "x$$ or 3=3 and $$a$$=$$a",
+        // Quotes that the application escapes.
+        "x\\' or 2=2--",
+        "x\\') and 3=cast(\\'\\'a\\'\\'||(select 1)||\\'b\\' as numeric)--",
+        "a\\''or'b",
+        // A mark before each byte.
+        "%-%1%'% %o%r% %1%=%1%-%-",
+        "1 %u%n%i%o%n %s%e%l%e%c%t %p%w %f%r%o%m %t%m",
+        // Blanks that are none elsewhere.
+        "1\u{1}union\u{2}select\u{3}1,2",
+        // Numbers that MySQL reads over.
+        "x' 1.e) or sleep 1.e(5 1.e)#",
+        "1 union select 1.e(pw) 1.e from t",
+        // Names in backticks, closed.
+        "1`=`1`and 4=(select count(*) from sysusers)and `1`=`1",
+        "x`;",
+        // Operators of JSON and of Access.
+        "or '{\"a\":1}' ?| array['a','b']",
+        "x' eqv strcomp(a, b) imp 'y",
+        // Text search.
+        "' or match a against ('+b' in boolean mode);-- -",
+        // Halves that are joined.
+        "a '=' b",
+        "1,iif(2=2,1,1/0)",
+        "'a', '1'='1'",
+        "(2=2)*7",
+        "7-- sp_password",
+        "x' select union 1,2/*",
+        "-1 union values row(1,2)",
+        "1 where 3=3waitfor delay '0:0:5'",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+    assert!(
+        hits_of(b"42\xA0union\xA0all\xA0select\x0Dnull,null--")
+            .contains(&(Class::Sqli, Strength::Decisive))
+    );
+    let honest = [
+        "don\u{2019}t stop and don\u{2019}t go \u{2014} or else",
+        "5\u{2032} 6\u{2033} or 5\u{2032} 7\u{2033}",
+        "Hawai\u{2BB}i or O\u{2BC}ahu",
+        "\u{2018}rock\u{2019} or \u{2018}pop\u{2019}?",
+        "$$a or b$$",
+        "$$ or $$",
+        "from $$ to $$$$ and up",
+        "it\\'s here or there",
+        "{\\\"a\\\": \\\"x or y\\\"}",
+        "50% off, 20% off, 10% off, and 5% more",
+        "width:%d%% of %s and %s%%",
+        "a/**/b",
+        "src/**/test/**/*.js",
+        "glob('**/*.js') /**/",
+        "section 1.e(ii) and 2.e",
+        "1.e. select a plan",
+        "rm\u{A0}et al. and others",
+        "x'~email--",
+        "user'collate foo--",
+        "we play against ('the team') and win",
+    ];
+    assert!(blocked(&honest).is_empty(), "{:?}", blocked(&honest));
+}
+
+#[test]
 fn prose_names_and_code_are_let_through() {
     let honest = [
         "O'Brien",

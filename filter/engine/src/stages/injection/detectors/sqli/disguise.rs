@@ -1,0 +1,150 @@
+//! Values as they are once somebody between the filter and the database has taken a disguise off.
+//!
+//! **In:** a value. **Out:** a copy of it without the disguise, if it wears one.
+//! **Invariant:** a copy is never longer than the value.
+//! **Source:** filters that strip comments (`UN/**/ION`), applications that escape a quote which the value escaped, too, servers
+//! that map quotes of other scripts to their own (`′`), that take Latin-1's blank for one, that drop a stray `%` (ASP), routers that
+//! read `+` in a path as a blank.
+//! **Cost:** one look for what a disguise needs; one pass and one copy when it is there.
+
+use alloc::vec::Vec;
+
+use super::super::bytes::{
+    BACKSLASH, DOLLAR, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at, is_word, pair, part, rest,
+    tally,
+};
+use super::super::triggers::{LIKE, LOGIC, SQL};
+use super::super::{Place, View};
+
+/// Longest value in which quotes of other scripts are quotes: prose has them too.
+const QUOTED: usize = 256;
+
+/// `value` without comments that split a word and without escapes of quotes, with every quote a plain one, and `+` in a path a blank.
+pub(super) fn removed(view: &View<'_>) -> Option<Vec<u8>> {
+    let value = view.bytes;
+    let glue = view.classes & (STAR | SLASH) == STAR | SLASH && is_split(value);
+    let worded = view.words & (SQL | LOGIC | LIKE) != 0;
+    let quotes = worded
+        && (view.classes & DOLLAR != 0 && closes_dollars(value)
+            || value.len() <= QUOTED
+                && value.iter().any(|&byte| matches!(byte, 0xCA | 0xE2))
+                && (0..value.len()).any(|at| quote(value, at).is_some()));
+    let blanks = value.len() <= QUOTED && value.contains(&0xA0) && has_lone_blank(value);
+    let escapes = view.classes & (BACKSLASH | QUOTE) == BACKSLASH | QUOTE
+        && worded
+        && pair(value, |first, second| {
+            first == b'\\' && matches!(second, b'\'' | b'"')
+        })
+        .is_some();
+    let percent = view.classes & PERCENT != 0 && is_marked(value);
+    let plus = view.place == Place::Path
+        && view.classes & (PLUS | QUOTE) == PLUS | QUOTE
+        && view.words & (SQL | LOGIC) != 0;
+    if !(glue || quotes || blanks || escapes || percent || plus) {
+        return None;
+    }
+    let mut bare = Vec::new();
+    let mut at = 0;
+    while let Some(&head) = value.get(at) {
+        let plain = quote(value, at).filter(|_| quotes);
+        let comment = comment(value, at).filter(|_| glue);
+        at = at.saturating_add(match (plain, comment) {
+            (Some(length), _) => {
+                bare.push(b'\'');
+                length
+            }
+            (_, Some(length)) => {
+                // With something in it, it was the blank between two words.
+                if length > 4 {
+                    bare.extend_from_slice(b"/**/");
+                }
+                length
+            }
+            _ if escapes && head == b'\\' => {
+                let next = byte(value, at.saturating_add(1));
+                let third = byte(value, at.saturating_add(2));
+                match next {
+                    // An escaped quote is text, the one behind it is not.
+                    b'\'' | b'"' if third == next => 2,
+                    b'\'' | b'"' => 1,
+                    _ => {
+                        bare.push(head);
+                        1
+                    }
+                }
+            }
+            _ if blanks && is_lone_blank(value, at) => {
+                bare.push(b' ');
+                1
+            }
+            _ if percent && head == b'%' => 1,
+            _ => {
+                bare.push(if plus && head == b'+' { b' ' } else { head });
+                1
+            }
+        });
+    }
+    Some(bare)
+}
+
+/// Whether an empty comment stands in a word: `a/**/b`. A comment instead of every blank is read as it stands.
+fn is_split(value: &[u8]) -> bool {
+    let mut before = 0;
+    let mut at = 0;
+    while let Some(&head) = value.get(at) {
+        if head == b'/' && before != 0 && has_at(value, at, b"/**/") {
+            let after = byte(value, at.saturating_add(4));
+            if u8::is_ascii_alphabetic(&before) && after.is_ascii_alphabetic() {
+                return true;
+            }
+        }
+        before = head;
+        at = at.saturating_add(1);
+    }
+    false
+}
+
+/// Whether every byte has a `%` before it, which servers of the ASP kind drop.
+fn is_marked(value: &[u8]) -> bool {
+    let marks = tally(value.iter().filter(|&&byte| byte == b'%'));
+    marks >= 8 && marks.saturating_mul(5) >= value.len().saturating_mul(2)
+}
+
+/// Length of the comment at `at`.
+fn comment(value: &[u8], at: usize) -> Option<usize> {
+    if !has_at(value, at, b"/*") || byte(value, at.saturating_add(2)) == b'!' {
+        return None;
+    }
+    let inside = part(value, at.saturating_add(2), 64);
+    let close = pair(inside, |first, second| first == b'*' && second == b'/')?;
+    Some(close.saturating_add(4))
+}
+
+/// Whether the first `$$` stands right behind a word: it ends one. Prices have it alone.
+fn closes_dollars(value: &[u8]) -> bool {
+    let at = pair(value, |first, second| first == b'$' && second == b'$');
+    at.and_then(|at| at.checked_sub(1))
+        .is_some_and(|at| is_word(byte(value, at)) || byte(value, at) == b'%')
+}
+
+/// Whether the byte at `at` is a blank of Latin-1, which no UTF-8 character holds.
+fn is_lone_blank(value: &[u8], at: usize) -> bool {
+    byte(value, at) == 0xA0
+        && at
+            .checked_sub(1)
+            .is_none_or(|before| byte(value, before) < 0x80)
+}
+
+fn has_lone_blank(value: &[u8]) -> bool {
+    (0..value.len()).any(|at| is_lone_blank(value, at))
+}
+
+/// Length of a quote that is not the plain one: primes, modifier letters, curly quotes, PostgreSQL's dollars.
+fn quote(value: &[u8], at: usize) -> Option<usize> {
+    match rest(value, at) {
+        [0xE2, 0x80, 0x98 | 0x99 | 0x9B | 0xB2 | 0xB5, ..] => Some(3),
+        // PostgreSQL's other quote.
+        [0xCA, 0xB9 | 0xBB | 0xBC, ..] | [b'$', b'$', ..] => Some(2),
+        _ => None,
+    }
+}

@@ -1,0 +1,76 @@
+//! Whole values that are a piece of SQL without being a pattern: a call left open, a name of the server's own.
+//!
+//! **In:** a value. **Out:** a yes or no.
+//! **Invariant:** looks at [`LONGEST`] bytes at most; a value that says more than the piece is left to the patterns.
+//! **Source:** the function, procedure and catalogue lists of `sql_tokens`; an argument that arrives in another parameter
+//! (`a=round(/*&b=*/1)`) leaves such a piece behind.
+//! **Cost:** constant.
+
+use super::super::bytes::{is_space, part, rest};
+use super::super::sql_tokens::{is_function, is_server_name};
+use super::super::{Place, View};
+
+/// Bytes of a value that is one piece.
+const LONGEST: usize = 48;
+
+/// Bytes between a function's name and the bracket: a comment, an operator that hides the call from a filter.
+const JUNK: usize = 8;
+
+/// `round(`, `length||(`, `IN/**/(`: a function's name and its bracket, and nothing else.
+pub(super) fn opens_call(value: &[u8]) -> bool {
+    if value.len() > LONGEST {
+        return false;
+    }
+    let value = value.trim_ascii();
+    let Some((b'(', before)) = value.split_last() else {
+        return false;
+    };
+    let name = part(before, 0, word(before));
+    let junk = rest(before, name.len());
+    // `left :(` is a face, `day (` and `day. (` are not.
+    let face = junk.first().is_some_and(|&byte| is_space(byte))
+        && matches!(junk.last(), Some(b'=' | b'>' | b'\''));
+    let joined = junk.iter().all(|&byte| {
+        is_space(byte)
+            || matches!(
+                byte,
+                b'=' | b'|'
+                    | b'&'
+                    | b'?'
+                    | b'!'
+                    | b'$'
+                    | b']'
+                    | b')'
+                    | b'\''
+                    | b'"'
+                    | b'.'
+                    | b'\\'
+                    | b'/'
+                    | b'*'
+                    | b'>'
+            )
+    });
+    joined && !face && junk.len() <= JUNK && is_function(name)
+}
+
+/// `xp_cmdshell`, `'information_schema'`: a name that only the server's own things have.
+pub(super) fn names_server(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    if value.len() > LONGEST || view.place == Place::Path {
+        return false;
+    }
+    let value = value.trim_ascii();
+    let bare = match value {
+        [open @ (b'\'' | b'"' | b'`'), inner @ .., close] if open == close => inner,
+        _ => value,
+    };
+    word(bare) == bare.len() && is_server_name(bare, view.is_name)
+}
+
+/// Length of the word at the start.
+fn word(value: &[u8]) -> usize {
+    let end = value
+        .iter()
+        .position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$')));
+    end.unwrap_or(value.len())
+}
