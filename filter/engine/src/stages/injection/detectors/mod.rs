@@ -32,6 +32,7 @@ mod url;
 mod words;
 mod xpath;
 mod xss;
+mod xss_attribute;
 mod xss_calls;
 mod xss_html;
 mod xss_script;

@@ -17,7 +17,18 @@ pub(super) fn is_prose(value: &[u8]) -> bool {
     // The word so far is only letters, and began after a blank.
     let mut whole = true;
     let mut before = b' ';
+    // Mark-up around a text is none of it.
+    let mut tag = false;
+    let mut marked = 0_usize;
     for &byte in value.iter().chain(b" ") {
+        let opens = before == b'<' && (byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'?'));
+        if tag || opens {
+            marked = marked.saturating_add(1);
+            tag = byte != b'>';
+            before = if tag { byte } else { b' ' };
+            (length, whole) = (0, !tag);
+            continue;
+        }
         if is_space(byte) || matches!(byte, b',' | b'.' | b'!' | b'?' | b':' | b';' | b')') {
             let ends = is_space(byte) || matches!(before, b'a'..=b'z' | b'A'..=b'Z' | 0x80..);
             if whole && ends && length >= 2 {
@@ -35,7 +46,7 @@ pub(super) fn is_prose(value: &[u8]) -> bool {
         }
         before = byte;
     }
-    words >= WORDS && letters.saturating_mul(2) >= value.len()
+    words >= WORDS && letters.saturating_mul(2) >= value.len().saturating_sub(marked)
 }
 
 #[cfg(test)]
@@ -48,6 +59,7 @@ mod tests {
             "In Vue the expression {{ 1 + 1 }} shows two, but mine shows nothing at all.",
             "Wie kann ich in Jinja den Wert {{ config.items() }} im Text ausgeben?",
             "Why does document.cookie come back empty when I read it in the console?",
+            "<?xml version=\"1.0\"?><order id=\"31\"><note>Why is this text so short and the rest so long?</note></order>",
         ] {
             assert!(is_prose(text.as_bytes()), "{text}");
         }

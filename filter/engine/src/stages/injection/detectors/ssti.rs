@@ -76,7 +76,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             return;
         }
         let (shape, end) = read(value, start, until);
-        if runs(engine, &shape) {
+        let quoted = at > 0 && byte(value, at.saturating_sub(1)) == b'`';
+        if runs(engine, &shape) || (probe(engine, &shape) && !quoted) {
             hits.add(Class::Ssti, Strength::Decisive, at);
             return;
         }
@@ -145,6 +146,7 @@ fn opening(value: &[u8], at: usize) -> Option<(Engine, Until, usize)> {
         }
         b'@' if next == b'(' => Some((Engine::Razor, Until::Bracket, two)),
         b'<' if next == b'%' => Some((Engine::Percent, Until::Percent, two)),
+        b'[' if next == b'=' => Some((Engine::Directive, Until::Directive, two)),
         b'<' | b'[' if next == b'#' && byte(value, two).is_ascii_alphabetic() => {
             Some((Engine::Directive, Until::Directive, two))
         }
@@ -172,6 +174,15 @@ fn probes(value: &[u8], start: usize) -> bool {
             || matches!(byte(value, start.saturating_add(2)), b'[' | b'\'' | b'"'))
 }
 
+/// `{{7*7}}`: a product of two numbers is what probes ask an engine for, whatever stands around it.
+const fn probe(engine: Engine, shape: &Shape) -> bool {
+    shape.closed
+        && shape.product
+        && shape.constants == 2
+        && shape.sum()
+        && !matches!(engine, Engine::Single | Engine::Razor)
+}
+
 /// What no honest template in a request does.
 const fn runs(engine: Engine, shape: &Shape) -> bool {
     if !shape.closed {
@@ -179,7 +190,13 @@ const fn runs(engine: Engine, shape: &Shape) -> bool {
     }
     let common = shape.walks || (shape.package && (shape.calls || shape.runs));
     match engine {
-        Engine::Curly => common || shape.runs || shape.constructs || shape.loads,
+        Engine::Curly => {
+            common
+                || shape.runs
+                || shape.constructs
+                || shape.loads
+                || (shape.object_used && shape.calls)
+        }
         Engine::Percent => {
             common || shape.runs || shape.backtick || shape.loads || (shape.reads && shape.calls)
         }
@@ -199,8 +216,7 @@ const fn shows(engine: Engine, shape: &Shape, whole: bool) -> bool {
         Engine::Curly => {
             shape.sum()
                 || shape.tests()
-                || (shape.object_used && shape.calls)
-                || (shape.object() && whole)
+                || ((shape.object() || shape.debugs()) && whole)
                 || shape.literal_called
                 || shape.empty_walked
                 || shape.shows
@@ -340,11 +356,51 @@ mod tests {
         }
     }
 
+    /// Words around an expression that reaches the server do not make it a text.
+    #[test]
+    fn prose_does_not_cover_what_is_dangerous() {
+        for expression in [
+            "{{7*7}}",
+            "${9*9}",
+            "#{7*'7'}",
+            "<%= 7*7 %>",
+            "{{config.items()}}",
+            "{{ ''.__class__ }}",
+            "{{ x|attr('y') }}",
+            "{{ 'w'|system }}",
+            "{% include '/etc/hostname' %}",
+            "${T(java.lang.Runtime).getRuntime().exec('w')}",
+            "<%= system('w') %>",
+            "{% get_admin_log 10 as log %}",
+        ] {
+            let value = format!(
+                "what a lovely day it is today my friend, {expression} and many thanks for all of it"
+            );
+            assert_eq!(seen(&value), Some(Strength::Decisive), "{value}");
+        }
+        for value in [
+            "{{settings.SECRET_KEY}}",
+            "{{request.environ}}",
+            "{% debug %}",
+            "[=9*9]",
+            "{{ include('wp-config.php') }}",
+        ] {
+            assert_eq!(seen(value), Some(Strength::Decisive), "{value}");
+        }
+        for value in [
+            "Hello {{user.name}}, what a lovely day it is today, {{ first_name }} and all of you",
+            "{{ settings.logo }} {{ request.id }} [=name] {{ debug_info }}",
+        ] {
+            assert_eq!(seen(value), None, "{value}");
+        }
+    }
+
     #[test]
     fn prose_about_templates_stays_below_the_threshold() {
         for value in [
             "In the documentation of Vue it says that {{ 1 + 1 }} shows two, but my page stays empty.",
-            "Why does Jinja print the whole object when I write {{ config.items() }} in my page?",
+            "In a script `${2*3}` stands for six, as the book says on one of its first pages",
+            "Why does Twig print nothing at all when I write {{ dump(page) }} into my template?",
         ] {
             assert_eq!(seen(value), Some(Strength::Suspicious), "{value}");
         }

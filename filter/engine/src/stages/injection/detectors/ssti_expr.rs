@@ -41,6 +41,8 @@ const READ: u8 = 12;
 const MAKE: u8 = 13;
 /// The engine's own variable, by whose members it tells what it is.
 const OWN: u8 = 14;
+/// A member that tells secrets of the program.
+const TELL: u8 = 15;
 /// Any other word.
 const PLAIN: u8 = 0x40;
 
@@ -218,6 +220,12 @@ static NAMES: Words<1024> = Words::new(&[
     (b"subprocess", READ),
     (b"objectspace", READ),
     (b"environment", READ),
+    (b"environ", TELL),
+    (b"secret_key", TELL),
+    (b"database_url", TELL),
+    (b"sqlalchemy_database_uri", TELL),
+    (b"aws_secret_access_key", TELL),
+    (b"get_admin_log", WALK),
 ]);
 
 /// What an expression is made of.
@@ -239,6 +247,8 @@ pub(super) struct Shape {
     first: u8,
     /// An operator between two constants.
     pub(super) computes: bool,
+    /// A constant is multiplied.
+    pub(super) product: bool,
     /// Something is called.
     pub(super) calls: bool,
     /// A comma outside brackets, a statement's end, a colon.
@@ -279,6 +289,11 @@ impl Shape {
     /// An object of the engine, and no more than that.
     pub(super) const fn object(&self) -> bool {
         self.closed && self.first == OBJECT && self.names == 1 && self.constants == 0
+    }
+
+    /// A statement that shows what there is, and no more than that.
+    pub(super) const fn debugs(&self) -> bool {
+        self.closed && self.first == SHOW && self.names == 1 && self.constants == 0
     }
 
     /// A computation of constants.
@@ -422,6 +437,7 @@ pub(super) fn read(value: &[u8], start: usize, until: Until) -> (Shape, usize) {
                 if matches!(before, Before::Constant | Before::Empty | Before::Computes)
                     && head != b'!'
                 {
+                    shape.product |= head == b'*' && before == Before::Constant;
                     Before::Computes
                 } else {
                     Before::Operator
@@ -548,7 +564,8 @@ fn name(kind: u8, before: Before, called: bool, member: bool, shape: &mut Shape)
             shape.constructs = true;
             shape.walks |= called;
         }
-        RUN if called => shape.runs = true,
+        RUN if called || before == Before::Pipe => shape.runs = true,
+        TELL if before == Before::Dot => shape.shows = true,
         OBJECT if top => shape.object_used |= member,
         SCOPE if top && member => shape.scope_used = true,
         LITERAL => {
@@ -576,6 +593,7 @@ fn name(kind: u8, before: Before, called: bool, member: bool, shape: &mut Shape)
 fn literal(text: &[u8], filter: bool, shape: &mut Shape) {
     if shape.first == LOAD {
         shape.loads |= byte(text, 0) == b'/' || contains(text, b"..") || contains(text, b"://");
+        shape.loads |= contains(text, b".php");
     }
     let mut at = 0;
     while at < text.len() {

@@ -291,6 +291,9 @@ const INTERPRETERS: &[(&[u8], u32)] = &[
     (b"downloadfile", INTERPRETER),
     (b"python", INTERPRETER),
     (b"object", INTERPRETER),
+    (b"scriptblock", INTERPRETER),
+    (b"invokescript", INTERPRETER),
+    (b"diagnostics", INTERPRETER),
 ];
 
 static TABLE: Words<8192> = {

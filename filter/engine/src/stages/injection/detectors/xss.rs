@@ -64,7 +64,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         && !hits.is_decisive(Class::Xss)
     {
         super::spend(steps, value.len());
-        let strength = if is_prose(value) {
+        let strength = if is_prose(value) && script::severs(value).is_none() {
             Strength::Suspicious
         } else {
             Strength::Decisive
@@ -190,6 +190,16 @@ mod tests {
             "' formaction=a '",
             "\"style=a:expression(b) c=\"",
             "b o<x>nfocus=eval(a)",
+            "<img src='//example.org/?",
+            "<table background=\"https://example.org/a?",
+            "</textarea>",
+            "</svg:svg>",
+            " <div id=1><svg>",
+            "a <svg width=10>",
+            "<plaintext>",
+            "--><b>c</b><!--",
+            "<svg><path style=\"marker-end:url(b.svg#a)\"/></svg>",
+            "<img name=cookie>",
         ] {
             assert_eq!(seen(value), Some(Strength::Decisive), "{value}");
         }
@@ -235,6 +245,12 @@ mod tests {
             "[][(![]+[])[+[]]+(!![]+[])[+[]]]()",
             "{{constructor.constructor('a')()}}",
             "x:url(javascript:a)",
+            "Reflect.apply(alert,null,[1])",
+            "Array.from`1${alert}`",
+            "with(document)alert(cookie)",
+            "new function(){a.b(1)}",
+            "what a lovely day it is today my friend ';alert(1)// and many thanks for all of it",
+            "what a lovely day it is today my friend \"-alert(1)-\" and many thanks for all of it",
         ] {
             assert_eq!(seen(value), Some(Strength::Decisive), "{value}");
         }
@@ -268,6 +284,11 @@ mod tests {
             "{\"online\": true, \"data\": [1], \"location\": \"Berlin\"}",
             "/docs/javascript/document.cookie",
             "{{ user.name }}",
+            "our new function (beta) is live",
+            "<img src='/a.png' alt='b'> and more",
+            "<a href=\"https://example.org/a",
+            "Array.from(items) and (alert, warn)",
+            "--> see there -->",
         ] {
             assert!(
                 seen(value) < Some(Strength::Suspicious),
@@ -280,6 +301,9 @@ mod tests {
     #[test]
     fn prose_about_scripts_stays_below_the_threshold() {
         for value in [
+            "<svg> or <canvas>",
+            "how do I close a <form> with </form>?",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\" fill=\"none\"><path d=\"M0 0h9\"/></svg>",
             "Why is document.cookie empty when I read it from the console of my browser?",
             "When I write alert('hello') in the first line of my file nothing happens at all.",
             "You should use el.innerHTML = text only when you trust the text, otherwise set the text.",

@@ -161,7 +161,10 @@ pub(super) fn code(value: &[u8], at: usize, context: Context) -> Option<Found> {
         EXPRESSION if before == b':' && byte(value, end) == b'(' => Some(Found::Certain),
         EXPRESSION => call(value, at, end, Found::Likely),
         FUNCTION if has_at(value, at.saturating_sub(4), b"new ") => {
-            (byte(value, skip_gap(value, end)) == b'(').then_some(Found::Likely)
+            let open = skip_gap(value, end);
+            let glued = open == end && byte(value, at) == b'F';
+            let code = glued || is_code(value, skip_gap(value, open.saturating_add(1)));
+            (byte(value, open) == b'(' && code).then_some(Found::Likely)
         }
         FUNCTION => call(value, at, end, Found::Slight),
         STRING if has_at(value, end, b".fromcharcode") => {
@@ -296,7 +299,7 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
     }
     // `[1].find(alert)`, `a=alert;a(1)`.
     if sure == Found::Likely && sink(value, at) == Some(end) {
-        let listed = before == b'(' && byte(value, end) == b')';
+        let listed = before == b'(' && matches!(byte(value, end), b')' | b',');
         let kept = before == b'=' && matches!(byte(value, end), b';' | b',' | b'}');
         let called = is_word(byte(value, at.saturating_sub(2)));
         if listed && called || kept {
@@ -316,7 +319,19 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
     // Any argument, when nothing but code is around the call.
     let led = matches!(
         before,
-        0 | b';' | b'"' | b'\'' | b'`' | b'}' | b'{' | b',' | b'=' | b'-' | b'+' | b':' | b'('
+        0 | b';'
+            | b'"'
+            | b'\''
+            | b'`'
+            | b'}'
+            | b'{'
+            | b','
+            | b'='
+            | b'-'
+            | b'+'
+            | b':'
+            | b'('
+            | b')'
     );
     let close = part(value, open, 96)
         .iter()
@@ -472,7 +487,9 @@ pub(super) fn member(value: &[u8], at: usize) -> Option<Found> {
                 .map(|_| Found::Likely)
                 .or_else(|| tagged(value, start))
         }
-        b'f' => named(&[b"fromcharcode("]).map(|_| Found::Likely),
+        b'f' => named(&[b"fromcharcode("])
+            .map(|_| Found::Likely)
+            .or_else(|| tagged(value, start)),
         b'p' => named(&[b"parentnode."]).map(|_| Found::Likely),
         b'i' => {
             if named(&[b"insertadjacenthtml("]).is_some() {
@@ -491,9 +508,9 @@ pub(super) fn member(value: &[u8], at: usize) -> Option<Found> {
     }
 }
 
-/// `call`, `apply` or `bind` with a template behind it.
+/// `call`, `apply`, `bind` or `from` with a template behind it.
 fn tagged(value: &[u8], start: usize) -> Option<Found> {
-    let name = [&b"call"[..], b"apply", b"bind"]
+    let name = [&b"call"[..], b"apply", b"bind", b"from"]
         .into_iter()
         .find(|name| has_at(value, start, name))?;
     let next = skip_gap(value, start.saturating_add(name.len()));

@@ -7,17 +7,17 @@
 
 use super::bytes::{byte, contains, has_at, is_space, is_word, part, rest};
 use super::words::{Key, Words};
-use super::xss_script::{is_handler, runs};
+use super::xss_attribute::{Attribute, attribute};
 use super::{Class, Hits, Strength};
 
 /// Loads or does something by itself.
 const HARMFUL: u8 = 1;
 /// Runs its content.
-const RUNS: u8 = 2;
+pub(super) const RUNS: u8 = 2;
 /// Harmless alone, a part of attacks.
 const PART: u8 = 3;
 const STYLE: u8 = 4;
-const LINK: u8 = 5;
+pub(super) const LINK: u8 = 5;
 /// Opens another namespace.
 const FOREIGN: u8 = 6;
 /// Leaves another namespace again, or is read differently in it.
@@ -27,7 +27,7 @@ const TEXT: u8 = 8;
 /// Loads by an attribute.
 const ISLAND: u8 = 9;
 const META: u8 = 10;
-const FORM: u8 = 11;
+pub(super) const FORM: u8 = 11;
 
 static TAGS: Words<128> = Words::new(&[
     (b"script", RUNS),
@@ -87,13 +87,20 @@ struct Seen {
     foreign: bool,
     /// An element whose content is text was opened.
     text: bool,
+    /// First byte of the value that is no blank, and the end behind the last.
+    first: usize,
+    last: usize,
     /// A tag that an author of prose could quote.
     soft: Option<usize>,
 }
 
 /// Reads all mark-up; returns where some is that prose may quote.
 pub(super) fn tags(value: &[u8], dashes: bool, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        first: super::bytes::skip_space(value, 0),
+        last: value.trim_ascii_end().len(),
+        ..Seen::default()
+    };
     scan(value, true, &mut seen, steps, hits);
     if dashes
         && !hits.is_decisive(Class::Xss)
@@ -175,14 +182,17 @@ fn declaration(value: &[u8], open: usize, name: usize, hits: &mut Hits) {
 /// Ends of several contexts at once: no text has them, a probe for all contexts does.
 fn leaves(value: &[u8]) -> Option<usize> {
     let at = super::bytes::pair(value, |a, b| a == b'-' && b == b'-')?;
+    // The end of a comment that the page opened.
+    let whole = value.trim_ascii();
+    if whole.starts_with(b"--><") || whole.starts_with(b"--!><") {
+        return Some(at);
+    }
     if !contains(value, b"-->") || contains(value, b"<!--") && !contains(value, b"]]>") {
         return None;
     }
     let cdata = contains(value, b"]]>") && !contains(value, b"<![cdata[");
     let quoted = contains(value, b"'`-->") || contains(value, b"\"-->") || contains(value, b"'-->");
-    let first = value.trim_ascii_start();
-    let opens = has_at(first, 0, b"--><") || has_at(first, 0, b"--!><");
-    (cdata && quoted || opens || quoted && contains(value, b"--><")).then_some(at)
+    (quoted && (cdata || contains(value, b"--><"))).then_some(at)
 }
 
 /// One tag.
@@ -220,6 +230,8 @@ impl Tag<'_> {
             found.soft |= one.soft;
             found.rel |= one.rel;
             found.target |= one.target;
+            found.odd |= one.odd;
+            found.links |= one.links;
             // What a quoted value holds becomes mark-up where the value is taken out again.
             if outer && one.nested {
                 let (from, to) = one.content;
@@ -238,6 +250,8 @@ impl Tag<'_> {
         if found.soft {
             seen.soft = seen.soft.or(Some(open));
         }
+        let leads = self.closing && seen.first == open;
+        found.edge = outer && (leads || at.saturating_add(1) >= seen.last);
         self.weigh(kind, at, attributes, &found, seen, hits);
         at.max(end)
     }
@@ -291,10 +305,26 @@ impl Tag<'_> {
             match kind {
                 RUNS => add(Strength::Decisive),
                 // Leaves an element that the page opened.
+                TEXT | STYLE | FOREIGN | FORM | HARMFUL if found.edge && seen.first == open => {
+                    seen.soft = seen.soft.or(Some(open));
+                }
                 TEXT | STYLE if !seen.text && !seen.styled => add(Strength::Weak),
                 _ => {}
             }
             return;
+        }
+        // `<div><svg>`: what the page goes on with is read by other rules.
+        let opens = match kind {
+            FOREIGN => true,
+            STYLE => attributes == 0,
+            _ => kind == TEXT && has_at(value, self.name, b"plaintext"),
+        };
+        let empty = at.checked_sub(1).is_some_and(|at| byte(value, at) == b'/');
+        if found.edge && opens && !empty && (attributes > 0 || is_markup(value)) {
+            seen.soft = seen.soft.or(Some(open));
+        }
+        if seen.foreign && found.links {
+            seen.soft = seen.soft.or(Some(open));
         }
         if seen.foreign && matches!(kind, STYLE | BORDER | TEXT | PART | FORM) {
             add(Strength::Decisive);
@@ -331,7 +361,8 @@ impl Tag<'_> {
             FOREIGN => {
                 seen.foreign = true;
                 add(Strength::Suspicious);
-                if attributes > 0 {
+                let prefixed = part(value, self.name, 6).contains(&b':');
+                if attributes > 0 && (found.odd || prefixed) {
                     seen.soft = seen.soft.or(Some(open));
                 }
             }
@@ -372,231 +403,17 @@ impl Tag<'_> {
     }
 }
 
-/// One attribute.
-#[derive(Default, Clone, Copy)]
-struct Attribute {
-    /// Position after it.
-    after: usize,
-    /// From and to of its value.
-    content: (usize, usize),
-    /// Its value holds mark-up.
-    nested: bool,
-    worst: Option<Strength>,
-    /// A template's directive with code.
-    soft: bool,
-    /// `rel` that loads.
-    rel: bool,
-    /// Says where something is loaded from.
-    target: bool,
-}
-
-/// Reads `name [= value]`.
-fn attribute(value: &[u8], at: usize, tag: u8) -> Attribute {
-    let mut end = at;
-    while let Some(&head) = value.get(end) {
-        if is_space(head) || matches!(head, b'=' | b'>' | b'/' | b'"' | b'\'' | b'<') {
-            break;
-        }
-        end = end.saturating_add(1);
-    }
-    let name = value.get(at..end).unwrap_or(&[]);
-    let mut next = skip_blank(value, end);
-    if byte(value, next) != b'=' {
-        return Attribute {
-            after: end,
-            ..Attribute::default()
-        };
-    }
-    next = skip_blank(value, next.saturating_add(1));
-    let quote = byte(value, next);
-    let quoted = matches!(quote, b'"' | b'\'' | b'`');
-    let (from, to, after) = if quoted {
-        let from = next.saturating_add(1);
-        let length = rest(value, from).iter().position(|&byte| byte == quote);
-        let to = length.map_or(value.len(), |length| from.saturating_add(length));
-        (from, to, to.saturating_add(1).min(value.len()))
-    } else {
-        let length = rest(value, next)
-            .iter()
-            .position(|&byte| is_space(byte) || byte == b'>')
-            .unwrap_or(usize::MAX);
-        let to = next.saturating_add(length).min(value.len());
-        (next, to, to)
-    };
-    let content = value.get(from..to).unwrap_or(&[]);
-    let mut read = judge(name, content, tag);
-    read.after = after;
-    read.content = (from, to);
-    read.nested = content.contains(&b'<');
-    read
-}
-
-fn is(name: &[u8], word: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(word)
-}
-
-/// What an attribute does.
-fn judge(name: &[u8], content: &[u8], tag: u8) -> Attribute {
-    let mut read = Attribute::default();
-    let lead = name
-        .iter()
-        .position(|byte| byte.is_ascii_alphabetic())
-        .unwrap_or(0);
-    let bare = rest(name, lead);
-    let decisive = is_handler(bare)
-        || tag == RUNS
-        || is(name, b"srcdoc")
-        || is(name, b"formaction")
-        || is(name, b"datasrc")
-        || is(name, b"dataformatas")
-        || (is(name, b"style") && styles(content))
-        || (is(name, b"attributename") && animates(content.trim_ascii()))
-        || ((is(name, b"name") || is(name, b"id")) && clobbers(content))
-        || (is(name, b"xlink:href") && !matches!(byte(content.trim_ascii_start(), 0), b'#' | 0))
-        || (is(name, b"action") && tag == FORM && foreign(content))
-        || (tag == LINK && is(name, b"href") && has_at(content.trim_ascii_start(), 0, b"data:"));
-    let start = content
-        .iter()
-        .position(|&byte| byte > b' ' && byte < 0x80)
-        .unwrap_or(0);
-    if decisive || runs(content, start).is_some() || spelled(rest(content, start)) {
-        read.worst = Some(Strength::Decisive);
-    }
-    read.soft = directive(name)
-        && (content.iter().any(|byte| matches!(byte, b'(' | b'`')) || has_at(name, 0, b"v-html"));
-    read.rel = is(name, b"rel")
-        && [
-            &b"stylesheet"[..],
-            b"import",
-            b"prefetch",
-            b"preload",
-            b"manifest",
-        ]
-        .iter()
-        .any(|word| contains(content, word));
-    read.target = is(name, b"href") || is(name, b"src");
-    read
-}
-
-/// A scheme whose first letter is written as a number: nobody writes a letter so but to hide it.
-fn spelled(content: &[u8]) -> bool {
-    if !has_at(content, 0, b"&#") {
-        return false;
-    }
-    let hex = matches!(byte(content, 2), b'x' | b'X');
-    let digits = rest(content, if hex { 3 } else { 2 });
-    let base = if hex { 16 } else { 10 };
-    let mut number = 0_u32;
-    for &digit in part(digits, 0, 10) {
-        let Some(digit) = char::from(digit).to_digit(base) else {
-            break;
-        };
-        number = number.saturating_mul(base).saturating_add(digit);
-    }
-    matches!(number, 0x4A | 0x6A | 0x56 | 0x76)
-}
-
-/// Directives of client-side templates: what they hold is code.
-fn directive(name: &[u8]) -> bool {
-    [
-        &b"v-"[..],
-        b"@",
-        b":",
-        b"x-",
-        b"ng-",
-        b"data-ng-",
-        b"hx-on",
-        b"data-bind",
-        b"(",
-    ]
-    .iter()
-    .any(|start| has_at(name, 0, start) && name.len() > start.len())
-}
-
-/// Attributes that an animation may set to run something.
-fn animates(content: &[u8]) -> bool {
-    is(content, b"href")
-        || is(content, b"xlink:href")
-        || is(content, b"innerhtml")
-        || is_handler(content)
-}
-
-/// Names that hide members of the document.
-fn clobbers(content: &[u8]) -> bool {
-    [
-        &b"getelementbyid"[..],
-        b"createelement",
-        b"queryselector",
-        b"documentelement",
-        b"attributes",
-        b"parentnode",
-        b"nodename",
-        b"innerhtml",
-        b"currentscript",
-        b"defaultview",
-        b"ownerdocument",
-        b"implementation",
-        b"firstchild",
-        b"childnodes",
-        b"__proto__",
-    ]
-    .iter()
-    .any(|name| is(content, name))
-}
-
-/// Another host.
-fn foreign(content: &[u8]) -> bool {
-    let content = content.trim_ascii_start();
-    has_at(content, 0, b"//") || has_at(content, 0, b"http:") || has_at(content, 0, b"https:")
-}
-
-/// A style that runs, loads code, or is written so that two parsers read it differently.
-fn styles(content: &[u8]) -> bool {
-    let harmful = [
-        &b"expression"[..],
-        b"behavio",
-        b"javascript",
-        b"-moz-binding",
-        b"-o-link",
-        b"@import",
-        b"vbscript",
-        b"data:text/html",
-        b"/**/",
-    ]
-    .iter()
-    .any(|word| contains(content, word));
-    let hidden = super::bytes::pair(content, |a, b| a == b'\\' && b.is_ascii_hexdigit()).is_some();
-    let control = content
-        .iter()
-        .any(|&byte| (byte < b' ' && !is_space(byte)) || byte == 0x7F);
-    harmful || hidden || control || ends_in_entity(content)
-}
-
-/// A control byte written as a number.
-fn ends_in_entity(content: &[u8]) -> bool {
-    let mut left = content;
-    while let Some(at) = super::bytes::pair(left, |a, b| a == b'&' && b == b'#') {
-        let digits = rest(left, at.saturating_add(2));
-        let mut number = 0_u32;
-        let mut length = 0_u8;
-        for &digit in part(digits, 0, 8) {
-            let Some(digit) = char::from(digit).to_digit(10) else {
-                break;
+/// Whether the value is tags with hardly a word between them.
+fn is_markup(value: &[u8]) -> bool {
+    let mut tag = false;
+    let value = value.trim_ascii();
+    byte(value, 0) == b'<'
+        && !value.iter().any(|&byte| {
+            tag = match byte {
+                b'<' => true,
+                b'>' => false,
+                _ => tag,
             };
-            number = number.saturating_mul(10).saturating_add(digit);
-            length = length.saturating_add(1);
-        }
-        if length > 0 && (number < 32 || number == 127) {
-            return true;
-        }
-        left = digits;
-    }
-    false
-}
-
-fn skip_blank(value: &[u8], at: usize) -> usize {
-    rest(value, at)
-        .iter()
-        .position(|&byte| !is_space(byte) && byte != 0)
-        .map_or(value.len(), |step| at.saturating_add(step))
+            !tag && is_space(byte)
+        })
 }

@@ -328,6 +328,48 @@ pub(super) fn symbols(value: &[u8]) -> Option<usize> {
     None
 }
 
+/// The same amid a text: `';f(x)//`, `'-f(x)-'` with words on either side.
+pub(super) fn severs(value: &[u8]) -> Option<usize> {
+    let mut from = 0_usize;
+    while let Some(step) = rest(value, from)
+        .iter()
+        .position(|&byte| matches!(byte, b'"' | b'\'' | b'`'))
+    {
+        let quote = from.saturating_add(step);
+        from = quote.saturating_add(1);
+        let mut name = from;
+        while matches!(
+            byte(value, name),
+            b'-' | b'+' | b';' | b')' | b'}' | b'*' | b'^'
+        ) && name < quote.saturating_add(6)
+        {
+            name = name.saturating_add(1);
+        }
+        if name == from || !byte(value, name).is_ascii_alphabetic() {
+            continue;
+        }
+        let tail = part(value, name, 96);
+        let called = tail
+            .iter()
+            .position(|&byte| !(is_word(byte) || matches!(byte, b'.' | b'$')))
+            .is_some_and(|end| byte(tail, end) == b'(');
+        let Some(close) = tail.iter().rposition(|&byte| byte == b')') else {
+            continue;
+        };
+        let mut after = close.saturating_add(1);
+        while matches!(byte(tail, after), b';' | b'}') {
+            after = after.saturating_add(1);
+        }
+        let cut = has_at(tail, after, b"//")
+            || matches!(byte(tail, after), b'-' | b'+')
+                && byte(tail, after.saturating_add(1)) == byte(value, quote);
+        if called && cut {
+            return Some(quote);
+        }
+    }
+    None
+}
+
 /// A string left by its quote, a call, and the rest cut off or joined again: `'-f()-'`, `";f()//`.
 pub(super) fn breaks_out(value: &[u8]) -> Option<usize> {
     let text = value.trim_ascii_end();

@@ -4,7 +4,7 @@
 //! **Invariant:** looks at one word, and at flags within [`FLAGS`] bytes.
 //! **Cost:** bounded a command.
 
-use super::super::super::bytes::{byte, contains, is_space, rest, skip_space, tally};
+use super::super::super::bytes::{byte, contains, has_at, is_space, rest, skip_space, tally};
 use super::list::{ALONE, SURE};
 
 /// Bytes in which a flag makes a command line of words.
@@ -33,6 +33,8 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
     if glued {
         return match head {
             b';' | b'|' | b'&' | b'`' | b')' | b'#' | b'\'' | b'"' | b'}' | b'\0' => Shape::Ends,
+            // `tr><td>`: a tag that was cut.
+            b'>' if byte(value, end.saturating_add(1)) == b'<' => Shape::Prose,
             b'<' | b'>' | b'{' => Shape::Argument,
             b'$' if matches!(
                 byte(value, end.saturating_add(1)),
@@ -87,9 +89,12 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         b'=' if matches!(word, b"=" | b"==" | b"===" | b"=>") => Shape::Prose,
         // `python3 (>= 3.8)`: a version.
         b'(' if matches!(byte(value, next.saturating_add(1)), b'<' | b'>' | b'=') => Shape::Prose,
+        // `IEX (irm …)`: PowerShell's, and no other command's.
+        b'(' if is_fetch(name) => Shape::Argument,
         b'(' => Shape::Word,
         // `more %s`, `copy %1$s`: the text of a program, with places to fill in.
         b'%' if is_format(word) => Shape::Word,
+        _ if is_function_word(word) => Shape::Prose,
         b'-' if byte(value, next.saturating_add(1)).is_ascii_alphanumeric()
             || byte(value, next.saturating_add(1)) == b'-' =>
         {
@@ -111,6 +116,12 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         b'/' | b'\\' | b'$' | b'~' | b'*' | b'<' | b'>' | b'%' => Shape::Argument,
         b'+' if name.eq_ignore_ascii_case(b"alias") || name.eq_ignore_ascii_case(b"date") => {
             Shape::Argument
+        }
+        // `find . is slow`
+        b'.' if is_space(byte(value, next.saturating_add(1)))
+            && byte(value, skip_space(value, next.saturating_add(1))).is_ascii_alphabetic() =>
+        {
+            Shape::Word
         }
         b'.' if matches!(byte(value, next.saturating_add(1)), b'/' | b'.' | b' ') => {
             Shape::Argument
@@ -146,7 +157,22 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
             Shape::Argument
         }
         _ if is_secret(word) => Shape::Argument,
-        _ if has_verb(name, word) && (closes || has_flag(rest(value, last))) => Shape::Argument,
+        _ if has_verb(name, word)
+            && (closes || has_flag(rest(value, last)) || has_key(rest(value, last))) =>
+        {
+            Shape::Argument
+        }
+        // `ansible-vault decrypt secret`: names that nobody's sentence begins with.
+        _ if is_tool(name) && is_verb(word) && (closes || is_plain(rest(value, last))) => {
+            Shape::Argument
+        }
+        // `which netcat`
+        _ if name == b"which"
+            && closes
+            && matches!(super::word::read(value, next).kind, SURE | ALONE) =>
+        {
+            Shape::Argument
+        }
         _ if (kind == SURE || kind == ALONE) && has_flag(rest(value, last)) => Shape::Argument,
         _ if name.eq_ignore_ascii_case(b"net")
             && [
@@ -260,10 +286,90 @@ fn has_verb(name: &[u8], word: &[u8]) -> bool {
         &[
             b"query", b"create", b"config", b"start", b"stop", b"delete", b"qc",
         ]
+    } else if name.eq_ignore_ascii_case(b"ps") {
+        &[b"aux", b"axu", b"auxf", b"ax", b"ef"]
     } else {
         &[]
     };
     verbs.iter().any(|verb| word.eq_ignore_ascii_case(verb))
+}
+
+/// Words of sentences that follow any noun: no argument begins with them.
+fn is_function_word(word: &[u8]) -> bool {
+    [
+        &b"is"[..],
+        b"are",
+        b"was",
+        b"were",
+        b"has",
+        b"had",
+        b"have",
+        b"does",
+        b"can",
+        b"will",
+        b"or",
+        b"and",
+        b"but",
+        b"with",
+        b"the",
+        b"a",
+        b"an",
+        b"of",
+        b"to",
+        b"it",
+        b"that",
+        b"than",
+        b"because",
+        b"when",
+        b"which",
+        b"should",
+        b"would",
+        b"seems",
+    ]
+    .contains(&word)
+}
+
+/// PowerShell's short names for running and fetching.
+fn is_fetch(name: &[u8]) -> bool {
+    [&b"iex"[..], b"iwr", b"irm", b"invoke-expression"]
+        .iter()
+        .any(|fetch| name.eq_ignore_ascii_case(fetch))
+}
+
+/// Tools of administrators that are run with a verb.
+fn is_tool(name: &[u8]) -> bool {
+    let name = name
+        .strip_prefix(b"\"")
+        .or_else(|| name.strip_prefix(b"'"))
+        .unwrap_or(name);
+    has_at(name, 0, b"ansible-") || has_at(name, 0, b"aa-") || has_at(name, 0, b"cscli")
+}
+
+fn is_verb(word: &[u8]) -> bool {
+    !word.is_empty()
+        && word
+            .iter()
+            .all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
+}
+
+/// Words of a command line until the value ends: no capital, no sentence.
+fn is_plain(tail: &[u8]) -> bool {
+    tail.len() <= FLAGS
+        && tally(tail.trim_ascii().split(|&byte| is_space(byte))) <= 3
+        && tail.iter().all(|&byte| {
+            byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || is_space(byte)
+                || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'=' | b':')
+        })
+        && !tail
+            .split(|&byte| is_space(byte))
+            .any(|word| is_function_word(word) || matches!(word, b"for" | b"in" | b"on"))
+}
+
+/// A key of the registry among the next words.
+fn has_key(tail: &[u8]) -> bool {
+    contains(tail.get(..FLAGS).unwrap_or(tail), b"\\")
 }
 
 /// ` -x` or ` /x` among the next words.

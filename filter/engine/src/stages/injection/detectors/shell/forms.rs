@@ -58,95 +58,6 @@ pub(super) fn construct(value: &[u8], at: usize) -> bool {
             .any(|byte| matches!(byte, b'(' | b'\\' | b'%' | b'.' | b'_'))
 }
 
-/// The `;` at `at` ends a reference to a character: `&amp;`, `&#39;`.
-pub(super) fn is_entity(value: &[u8], at: usize) -> bool {
-    let lead = value.get(at.saturating_sub(8)..at).unwrap_or(&[]);
-    let Some(start) = lead.iter().rposition(|&byte| byte == b'&') else {
-        return false;
-    };
-    let name = rest(lead, start.saturating_add(1));
-    match name.strip_prefix(b"#") {
-        Some(number) => {
-            let digits = number.strip_prefix(b"x").unwrap_or(number);
-            !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit)
-        }
-        None => [
-            &b"amp"[..],
-            b"quot",
-            b"apos",
-            b"lt",
-            b"gt",
-            b"nbsp",
-            b"ndash",
-            b"mdash",
-            b"lsquo",
-            b"rsquo",
-            b"ldquo",
-            b"rdquo",
-            b"hellip",
-            b"laquo",
-            b"raquo",
-            b"copy",
-        ]
-        .contains(&name),
-    }
-}
-
-/// The `|` at `at` stands between the words of a choice or a list of words: `(name|id)`, `date|time|id`.
-pub(super) fn is_choice(value: &[u8], at: usize) -> bool {
-    let one = at.saturating_add(1);
-    let ahead = rest(value, one)
-        .get(..CHOICE)
-        .unwrap_or_else(|| rest(value, one));
-    let lead = value.get(at.saturating_sub(CHOICE)..at).unwrap_or(&[]);
-    let odd = |byte: &u8| !(is_word(*byte) || matches!(byte, b'|' | b'-'));
-    let end = ahead.iter().position(odd).unwrap_or(ahead.len());
-    let start = lead
-        .iter()
-        .rposition(odd)
-        .map_or(0, |at| at.saturating_add(1));
-    let (before, after) = (rest(lead, start), ahead.get(..end).unwrap_or(ahead));
-    if before.is_empty()
-        || after.is_empty()
-        || after.starts_with(b"|")
-        || after.ends_with(b"|")
-        || before.ends_with(b"|")
-    {
-        return false;
-    }
-    let stop = byte(ahead, end);
-    // A substitution, and what is piped out of one, is none.
-    let opener = start.checked_sub(1).map_or(0, |at| byte(lead, at));
-    let calls = start
-        .checked_sub(2)
-        .is_some_and(|at| matches!(byte(lead, at), b'$' | b'<' | b'>'));
-    if opener == b'(' && !calls && stop == b')' {
-        return true;
-    }
-    let free = (start == 0 && at < CHOICE) || opener == b'/';
-    let whole = free && end == ahead.len() && ahead.len() < CHOICE;
-    let bars = tally(before.iter().chain(after).filter(|&&byte| byte == b'|'));
-    whole && bars > 0
-}
-
-/// Bytes around a `|` in which a choice ends.
-const CHOICE: usize = 64;
-
-/// Words that end at a `;`, and a number or nothing behind it: a field of a record.
-pub(super) fn is_record(value: &[u8], from: usize) -> bool {
-    let tail = rest(value, from);
-    let tail = tail.get(..CHOICE).unwrap_or(tail);
-    let Some(end) = tail.iter().position(|&byte| byte == b';') else {
-        return false;
-    };
-    let words = tail
-        .iter()
-        .take(end)
-        .all(|byte| byte.is_ascii_alphanumeric() || is_space(*byte) || *byte >= 0x80);
-    let next = byte(tail, end.saturating_add(1));
-    words && (next.is_ascii_digit() || next == b';')
-}
-
 /// `` `cmd` ``: decisive where a value or word starts; `` `ls -la` `` amid a sentence is markdown.
 pub(super) fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> {
     let glued = at > 0 && !is_space(byte(value, at.saturating_sub(1)));
@@ -198,7 +109,11 @@ pub(super) fn dollar(value: &[u8], at: usize) -> Option<Strength> {
         return (read.kind != 0).then_some(Strength::Decisive);
     }
     // `$SHELL -c`
-    if has_at(value, one, b"shell ") || has_at(value, one, b"bash ") || has_at(value, one, b"0 -") {
+    if has_at(value, one, b"shell ")
+        || has_at(value, one, b"bash ")
+        || has_at(value, one, b"0 -")
+        || has_at(value, one, b"0<<<")
+    {
         return Some(Strength::Decisive);
     }
     // `c$@at`, `who$*ami`: empty parameters inside a word; `$[2+2]`.
@@ -590,6 +505,9 @@ pub(super) fn called(value: &[u8], words: u32, marks: u32) -> Option<Strength> {
             || contains(value, b".downloadstring(")
             || contains(value, b".downloadfile(")
             || contains(value, b"!!python/object")
+            || contains(value, b"[scriptblock]::create(")
+            || contains(value, b".invokescript(")
+            || contains(value, b"diagnostics.process]::start(")
             || contains(value, b"new-object net.")
             || contains(value, b"new-object system."));
     (found || (marks & GLUE != 0 && glued(value))).then_some(Strength::Decisive)

@@ -46,7 +46,7 @@ const SURE_NAMES: &[u8] = b"\
     tmux torify torsocks unlink unpigz unrar unsquashfs update-alternatives updatedb uux vimdiff virsh wpctl xdotool xelatex xetex \
     xmodmap xterm yash zathura zsoelim rmmod mkfs fdisk parted losetup swapon swapoff blkid mkswap lvcreate cryptsetup umount poweroff \
     logoff qwinsta quser tskill net.exe net1 net1.exe sc.exe reg.exe at.exe arp.exe nbtstat hostid lastcomm lastb faillog utmpdump \
-    whereis manpath mandb addr2line aria2c httpie wget2 curlftpfs";
+    whereis manpath mandb addr2line aria2c httpie wget2 curlftpfs waitfor";
 
 /// [`MAYBE`]
 const MAYBE_NAMES: &[u8] = b"\
@@ -55,7 +55,7 @@ const MAYBE_NAMES: &[u8] = b"\
     source arp route reg alias which phpinfo ftp cd w uptime df du mount ip ss unset sort uniq tr rev tac nl wc fmt pr diff cmp od tee \
     ln vi vim ex ed nano pico emacsclient apropos ssh su rcp rsh rexec fg bg trap ulimit umask disown fc expr bc seq knife lxc mesg \
     mailx sendmail shutdown sc vol attrib assoc ftype pushd popd rd md subst cls wsl runas arch byacc yacc ab cpan dmsetup \
-    iptables-save ksshell mysql redis-cli mongo psexec rar zip rmt perf chef";
+    iptables-save ksshell mysql redis-cli mongo psexec rar zip rmt perf chef docker kubectl aws gcc";
 
 /// [`MAYBE`], and such common words that alone they are not worth a look at the value.
 pub(in super::super) const COMMON: &[u8] = b"\
@@ -74,5 +74,5 @@ const ALONE_NAMES: &[u8] = b"\
 
 /// First parts of names that have several, and words of patterns that have no command.
 pub(in super::super) const PARTS: &[u8] = b"\
-    aa bin errorlevel childitem comspec databases downloadfile downloadstring frombase64string invoke lwp redis sbin systemd \
+    aa bin errorlevel childitem diagnostics invokescript scriptblock comspec databases downloadfile downloadstring frombase64string invoke lwp redis sbin systemd \
     systemroot webclient webrequest windir";

@@ -6,6 +6,7 @@
 //! **Cost:** one pass; a word that is no command, or an English word without an argument's shape, forms no hit.
 
 mod argument;
+mod context;
 mod forms;
 mod list;
 #[cfg(test)]
@@ -56,7 +57,10 @@ fn is_worth(view: &View<'_>, start: usize) -> bool {
     let globs = classes & SLASH != 0 && marks & QUESTIONS != 0;
     torn || shreds
         || globs
-        || matches!(first, b';' | b'|' | b'&' | b'`' | b'-' | b'.' | b'%')
+        || matches!(
+            first,
+            b';' | b'|' | b'&' | b'`' | b'-' | b'.' | b'%' | b'~' | b'!'
+        )
         || marks & OPENS != 0
         || (classes & PERCENT != 0 && classes & (BACKSLASH | PAREN) != 0)
         || has_at(value, start, b"if ")
@@ -86,9 +90,15 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     } else {
         None
     };
-    for strength in [command(value, start, Before::Start), named, option]
-        .into_iter()
-        .flatten()
+    let expanded = context::expands(rest(value, start)).then_some(Strength::Decisive);
+    for strength in [
+        command(value, start, Before::Start),
+        named,
+        option,
+        expanded,
+    ]
+    .into_iter()
+    .flatten()
     {
         hits.add(Class::Shell, strength, start);
     }
@@ -98,9 +108,16 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     // The parameters of a URL in a header are values of their own.
     let link = view.place == Place::Header && has_at(value, start, b"http");
     let mut assigned = assigns(value, start);
+    // `printf x | rev | sh`: what starts with a command and ends in a shell.
+    let mut leads = None;
     // A text of many lines is a document: its lines are no commands by themselves.
-    let few_lines =
-        classes & LINE == 0 || tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) < 4;
+    let few_lines = classes & LINE == 0
+        || tally(
+            value
+                .split(|&byte| byte == b'\n')
+                .filter(|line| line.len() >= 8)
+                .take(4),
+        ) < 4;
     while let Some(here) = next(value, at, |byte| begins(byte) || (link && byte == b'=')) {
         text = text
             || !part(value, at, here.saturating_sub(at))
@@ -117,11 +134,18 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         };
         let strength = match head {
             b';' | b'|' | b'&' if assigned && uses(value, one) => Some(Strength::Decisive),
-            b';' if forms::is_entity(value, at) => None,
-            b'|' if text && forms::is_choice(value, at) => None,
+            b';' if context::is_entity(value, at) => None,
+            b'|' if text && context::is_choice(value, at) => None,
             b';' | b'|' => {
                 assigned |= assigns(value, skip_space(value, one));
-                command(value, one, separator)
+                let piped = head == b'|'
+                    && context::is_shell(value, one)
+                    && *leads.get_or_insert_with(|| leads_with_command(value, start));
+                if piped {
+                    Some(Strength::Decisive)
+                } else {
+                    command(value, one, separator)
+                }
             }
             b'\n' | b'\r' if lines < 4 => {
                 lines = lines.saturating_add(1);
@@ -187,6 +211,12 @@ const fn begins(byte: u8) -> bool {
             | b'%'
             | b'@'
     )
+}
+
+/// A command with something behind it at the start of the value.
+fn leads_with_command(value: &[u8], start: usize) -> bool {
+    let read = word::read(value, start);
+    read.kind != 0 && is_space(byte(value, read.end))
 }
 
 /// `name=` of a shell's variable.
@@ -262,6 +292,9 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
         match inner(value, first.end) {
             Some(found) => read = found,
             None if byte(value, skip_space(value, first.end)) == b'-' => {}
+            None if separated && context::waits(value, at, first.end) => {
+                return Some(Strength::Decisive);
+            }
             None => return None,
         }
     }
@@ -284,7 +317,7 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
         && from
             .checked_sub(1)
             .is_some_and(|at| byte(value, at) == b';')
-        && forms::is_record(value, end);
+        && context::is_record(value, end);
     if kind == 0 {
         if matches!(before, Before::Start | Before::Leading | Before::Separator)
             && forms::construct(value, at)
@@ -388,11 +421,26 @@ fn judge(
         before,
         Before::Leading | Before::Separator | Before::Substitution
     );
-    // `x; id` is a payload, `U; id) Presto` and `a cat; who` are not.
+    // `x; id` and `10.0.0.1 && dir` are payloads, `U; id) Presto` and `a cat; who` are not.
+    let lead = value.get(..from).unwrap_or(&[]);
     let single_segment = skip_space(value, read.end) >= value.len()
-        && !value.get(..from).unwrap_or(&[]).contains(&b' ');
+        && !lead.contains(&b' ')
+        && context::shows(read.name(value));
+    let doubled = lead
+        .strip_suffix(b"&&")
+        .or_else(|| lead.strip_suffix(b"||"))
+        .is_some_and(|lead| !lead.trim_ascii().contains(&b' '));
     if torn > 1 && shape != Shape::Prose {
         return Some(Strength::Decisive);
+    }
+    // A name of Windows' without the ending that makes a program of it.
+    let folder = before == Before::Start && byte(value, read.start.saturating_add(1)) == b':';
+    if folder && shape == Shape::Ends && !context::is_program(read.name(value)) {
+        return Some(Strength::Suspicious);
+    }
+    // `ping 10.0.0.1` and no more: what a network's tools are asked for.
+    if before == Before::Start && alone_with_address(value, read) {
+        return Some(Strength::Suspicious);
     }
     if before == Before::Substitution && shape == Shape::Word && closed(value, read.end) {
         return Some(Strength::Decisive);
@@ -420,6 +468,7 @@ fn judge(
                 && is_space(byte(value, from))
                 && !path
                 && !single_segment
+                && !doubled
             {
                 // `a cat; who`: a word after a separator and a blank, nothing else.
                 Strength::Suspicious
@@ -437,6 +486,16 @@ fn judge(
         (_, SURE, _) => Strength::Suspicious,
         _ => return None,
     })
+}
+
+/// `ping 127.0.0.1`.
+fn alone_with_address(value: &[u8], read: &word::Word) -> bool {
+    read.torn == 0
+        && read.name(value).eq_ignore_ascii_case(b"ping")
+        && rest(value, read.end)
+            .trim_ascii()
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 /// `cat file)`: one more word, then the end of the substitution.

@@ -18,6 +18,8 @@ const LONGEST: usize = 96;
 pub(super) struct Word {
     /// Kind of the command, 0 when it is none.
     pub(super) kind: u8,
+    /// Where it starts.
+    pub(super) start: usize,
     /// Where it ends.
     pub(super) end: usize,
     /// What stood inside the word and vanished.
@@ -26,6 +28,13 @@ pub(super) struct Word {
     pub(super) globbed: bool,
     /// A path stood in front of it.
     pub(super) path: bool,
+}
+
+impl Word {
+    /// As it stands in the value.
+    pub(super) fn name<'a>(&self, value: &'a [u8]) -> &'a [u8] {
+        value.get(self.start..self.end).unwrap_or(&[])
+    }
 }
 
 /// Reads the word at `at`: a path before its name is read through.
@@ -59,6 +68,7 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
             push(&mut key, letter, &mut length, &mut capital);
             if length > 28 {
                 return Word {
+                    start: at,
                     kind: 0,
                     end,
                     torn,
@@ -144,6 +154,7 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
                 if length > 28 {
                     return Word {
                         kind: 0,
+                        start: at,
                         end,
                         torn,
                         globbed: false,
@@ -184,6 +195,7 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
     }
     Word {
         kind,
+        start: at,
         end,
         torn,
         globbed: wild > 0 && path && (programs || wild > 1),

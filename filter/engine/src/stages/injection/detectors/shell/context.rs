@@ -1,0 +1,200 @@
+//! What tells a command line from a text, a list or a record: what stands around a separator and behind a name.
+//!
+//! **In:** a value and where a separator or a command stands. **Out:** a yes or no.
+//! **Invariant:** looks a constant number of bytes to either side.
+//! **Source:** POSIX shell §2.6.1 (tilde), bash manual (history), cmd.exe `timeout`, HTML §13.5 (references).
+//! **Cost:** bounded a look.
+
+use super::super::super::bytes::{byte, has_at, is_space, is_word, rest, skip_space, tally};
+use super::argument::{Shape, shape};
+use super::word;
+
+/// The `;` at `at` ends a reference to a character: `&amp;`, `&#39;`.
+pub(super) fn is_entity(value: &[u8], at: usize) -> bool {
+    let lead = value.get(at.saturating_sub(8)..at).unwrap_or(&[]);
+    let Some(start) = lead.iter().rposition(|&byte| byte == b'&') else {
+        return false;
+    };
+    let name = rest(lead, start.saturating_add(1));
+    match name.strip_prefix(b"#") {
+        Some(number) => {
+            let digits = number.strip_prefix(b"x").unwrap_or(number);
+            !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit)
+        }
+        None => [
+            &b"amp"[..],
+            b"quot",
+            b"apos",
+            b"lt",
+            b"gt",
+            b"nbsp",
+            b"ndash",
+            b"mdash",
+            b"lsquo",
+            b"rsquo",
+            b"ldquo",
+            b"rdquo",
+            b"hellip",
+            b"laquo",
+            b"raquo",
+            b"copy",
+        ]
+        .contains(&name),
+    }
+}
+
+/// The `|` at `at` stands between the words of a choice or a list of words: `(name|id)`, `date|time|id`.
+pub(super) fn is_choice(value: &[u8], at: usize) -> bool {
+    let one = at.saturating_add(1);
+    let ahead = rest(value, one)
+        .get(..CHOICE)
+        .unwrap_or_else(|| rest(value, one));
+    let lead = value.get(at.saturating_sub(CHOICE)..at).unwrap_or(&[]);
+    let odd = |byte: &u8| !(is_word(*byte) || matches!(byte, b'|' | b'-'));
+    let end = ahead.iter().position(odd).unwrap_or(ahead.len());
+    let start = lead
+        .iter()
+        .rposition(odd)
+        .map_or(0, |at| at.saturating_add(1));
+    let (before, after) = (rest(lead, start), ahead.get(..end).unwrap_or(ahead));
+    if before.is_empty()
+        || after.is_empty()
+        || after.starts_with(b"|")
+        || after.ends_with(b"|")
+        || before.ends_with(b"|")
+    {
+        return false;
+    }
+    let stop = byte(ahead, end);
+    // A substitution, and what is piped out of one, is none.
+    let opener = start.checked_sub(1).map_or(0, |at| byte(lead, at));
+    let calls = start
+        .checked_sub(2)
+        .is_some_and(|at| matches!(byte(lead, at), b'$' | b'<' | b'>'));
+    if opener == b'(' && !calls && stop == b')' {
+        return true;
+    }
+    let free = (start == 0 && at < CHOICE) || opener == b'/';
+    let whole = free && end == ahead.len() && ahead.len() < CHOICE;
+    let bars = tally(before.iter().chain(after).filter(|&&byte| byte == b'|'));
+    whole && bars > 0
+}
+
+/// Bytes around a `|` in which a choice ends.
+const CHOICE: usize = 64;
+
+/// Words that end at a `;`, and a number or nothing behind it: a field of a record.
+pub(super) fn is_record(value: &[u8], from: usize) -> bool {
+    let tail = rest(value, from);
+    let tail = tail.get(..CHOICE).unwrap_or(tail);
+    let Some(end) = tail.iter().position(|&byte| byte == b';') else {
+        return false;
+    };
+    let words = tail
+        .iter()
+        .take(end)
+        .all(|byte| byte.is_ascii_alphanumeric() || is_space(*byte) || *byte >= 0x80);
+    let next = byte(tail, end.saturating_add(1));
+    words && (next.is_ascii_digit() || next == b';')
+}
+
+/// `~+`, `~+5`: folders of a shell's; `!-1!-2`: its history. Nothing else is in the value.
+pub(super) fn expands(value: &[u8]) -> bool {
+    let value = value.trim_ascii_end();
+    match value {
+        [b'~', b'+', digits @ ..] => {
+            digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit)
+                || digits.first() == Some(&b'/')
+        }
+        [b'!', b'-', digit, ..] => {
+            digit.is_ascii_digit()
+                && value
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || matches!(byte, b'!' | b'-' | b':' | b'$'))
+        }
+        _ => false,
+    }
+}
+
+/// `timeout 10`, `timeout /t 10`: waits, and no more.
+pub(super) fn waits(value: &[u8], at: usize, end: usize) -> bool {
+    let tail = rest(value, end).trim_ascii_start();
+    let tail = tail.get(..16).unwrap_or(tail);
+    has_at(value, at, b"timeout")
+        && (has_at(tail, 0, b"/t ") || byte(tail, 0).is_ascii_digit())
+        && tail.iter().all(|byte| {
+            byte.is_ascii_digit() || is_space(*byte) || matches!(byte, b'/' | b't' | b'&')
+        })
+}
+
+/// A shell or an interpreter, and nothing but a separator behind it.
+pub(super) fn is_shell(value: &[u8], from: usize) -> bool {
+    let read = word::read(value, skip_space(value, from));
+    let name = read.name(value);
+    let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    [
+        &b"sh"[..],
+        b"bash",
+        b"dash",
+        b"ash",
+        b"zsh",
+        b"ksh",
+        b"python",
+        b"python3",
+        b"perl",
+        b"php",
+        b"ruby",
+        b"node",
+    ]
+    .contains(&name)
+        && shape(value, read.end, name, read.kind) == Shape::Ends
+}
+
+/// Commands that tell something without an argument; the others wait for input.
+pub(super) fn shows(name: &[u8]) -> bool {
+    let silent = [
+        &b"more"[..],
+        b"less",
+        b"head",
+        b"tail",
+        b"sort",
+        b"find",
+        b"start",
+        b"move",
+        b"copy",
+        b"cut",
+        b"source",
+        b"which",
+        b"expand",
+        b"free",
+        b"look",
+        b"last",
+        b"at",
+        b"host",
+        b"touch",
+        b"net",
+        b"node",
+        b"git",
+        b"docker",
+        b"aws",
+        b"del",
+        b"seq",
+        b"route",
+        b"kill",
+        b"join",
+        b"ping",
+        b"echo",
+        b"sleep",
+    ];
+    !silent
+        .iter()
+        .any(|silent| name.eq_ignore_ascii_case(silent))
+}
+
+/// An ending that Windows runs.
+pub(super) fn is_program(name: &[u8]) -> bool {
+    let ending = name.rsplit(|&byte| byte == b'.').next().unwrap_or(name);
+    [&b"exe"[..], b"com", b"bat", b"cmd", b"ps1", b"vbs"]
+        .iter()
+        .any(|program| ending.eq_ignore_ascii_case(program))
+}
