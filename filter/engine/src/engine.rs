@@ -245,10 +245,22 @@ struct Held {
     route: usize,
     kind: BodyKind,
     coding: Option<Coding>,
+    /// The query, of a form that is inspected.
+    query: Vec<u8>,
     /// Limits to judge by it.
     pending: Pending,
     /// What is revoked when it passes, and what when its body attacks.
     revoke: Option<Box<Revocable>>,
+}
+
+/// The query of a request whose body is a form: some servers read both together.
+fn query_of_form<'a>(head: &RequestHead<'a>) -> &'a [u8] {
+    if body::kind(head) != BodyKind::Form {
+        return b"";
+    }
+    let mut parts = head.target.splitn(2, |&byte| byte == b'?');
+    parts.next();
+    parts.next().unwrap_or_default()
 }
 
 /// What the body phase is told of a body.
@@ -256,6 +268,7 @@ struct Held {
 struct Message<'a> {
     kind: BodyKind,
     coding: Option<Coding>,
+    query: &'a [u8],
     bytes: &'a [u8],
     /// It is all of it.
     whole: bool,
@@ -571,10 +584,7 @@ impl Engine {
             env.enter(Step::HeadInjection);
             let mut steps = MAX_STEPS;
             let before = found.as_slice().len();
-            let here = Here {
-                route: &route.name,
-                now: env.wall,
-            };
+            let here = Here::new(&route.name, env.wall);
             let inspected = stage.inspect_head(head, here, &mut steps, found);
             found.excepted.count_into(&mut memory.exceptions);
             if is_attack(&inspected) {
@@ -633,6 +643,7 @@ impl Engine {
             let message = Message {
                 kind: body::kind(head),
                 coding,
+                query: query_of_form(head),
                 bytes,
                 whole: true,
             };
@@ -965,6 +976,7 @@ impl Engine {
                 let message = Message {
                     kind: held.kind,
                     coding: held.coding,
+                    query: &held.query,
                     bytes,
                     whole,
                 };
@@ -1160,10 +1172,7 @@ impl Engine {
             env.enter(Step::BodyInjection);
             let mut steps = MAX_STEPS;
             let before = found.as_slice().len();
-            let here = Here {
-                route: &route.name,
-                now: env.wall,
-            };
+            let here = Here::new(&route.name, env.wall).with_query(message.query);
             let inspected = if whole {
                 stage.inspect_body(kind, bytes, here, &mut steps, found)
             } else {
@@ -1266,7 +1275,7 @@ impl Engine {
         match (&self.policy.injection, route) {
             (Some(stage), Some(route)) => {
                 let route = &route.name;
-                stage.explain_head(head, Here { route, now })
+                stage.explain_head(head, Here::new(route, now))
             }
             _ => Explained::default(),
         }
@@ -1293,7 +1302,8 @@ impl Engine {
                     let _ = inflate(coding, bytes, self.policy.body_max, &mut plain);
                 });
                 let bytes = if read.is_some() { &plain } else { bytes };
-                stage.explain_body(held.kind, bytes, Here { route, now })
+                let here = Here::new(route, now).with_query(&held.query);
+                stage.explain_body(held.kind, bytes, here)
             }
             _ => Explained::default(),
         }
@@ -1382,6 +1392,7 @@ impl Engine {
                     kind: body::kind(head),
                     // What cannot be undone was refused.
                     coding: self.coding(head).unwrap_or_default(),
+                    query: cut(query_of_form(head), usize::MAX),
                     pending: core::mem::take(&mut seen.pending),
                     revoke,
                 };

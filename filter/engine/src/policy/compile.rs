@@ -364,6 +364,7 @@ impl Compiler<'_> {
             inspect,
             except,
             patterns,
+            scanners: config.scanners,
         }
     }
 

@@ -144,6 +144,8 @@ section! {
         except: Vec<Located<ExceptConfig>> = [],
         /// The operator's own patterns.
         patterns: Vec<Located<PatternConfig>> = [],
+        /// Names that well-known scanners give themselves are attacks of class `scanner`.
+        scanners: bool = false,
         /// Mode of this stage.
         mode: Mode = "enforce",
     }

@@ -129,6 +129,7 @@ keywords!(Class, "an attack class", {
     "php" => Self::Php,
     "prototype" => Self::Prototype,
     "rfi" => Self::Rfi,
+    "scanner" => Self::Scanner,
     "shell" => Self::Shell,
     "sqli" => Self::Sqli,
     "ssrf" => Self::Ssrf,

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 
 use super::bytes::{self, classes, rest};
 use super::inspection::{Encoding, Inspection, Place};
-use super::{Class, Strength};
+use super::nested::is_pair;
+use super::{Class, Strength, protocol, repeated};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
 use crate::request::RequestHead;
@@ -97,6 +98,8 @@ fn segments(path: &[u8], inspection: &mut Inspection<'_>) {
 
 /// `name=value&…` as in a query or an urlencoded body.
 pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) {
+    inspection.take_odd();
+    let semicolons = text.contains(&b';');
     for pair in text.split(|&byte| byte == b'&') {
         let split = pair
             .iter()
@@ -114,6 +117,9 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
         inspection.name(place, name, raw, Encoding::Form);
         let value = rest(pair, split.saturating_add(1));
         inspection.value(place, name, value, Encoding::Form);
+        if name == b"_charset_" {
+            protocol::charset(place, name, value, inspection);
+        }
         if !value.is_empty()
             && !name.ends_with(b"[]")
             && inspection.compares(text.len())
@@ -121,6 +127,41 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
         {
             inspection.also(place, name, value, Class::Protocol, Strength::Suspicious);
         }
+        if semicolons {
+            pieces(pair, place, inspection);
+        }
+    }
+    if inspection.take_odd() {
+        let before = if place == Place::Body {
+            inspection.query()
+        } else {
+            b""
+        };
+        repeated::look(before, text, place, inspection);
+    }
+}
+
+/// `a=1;b=2`: two parameters to servers that split at `;` too (Perl, Ruby, Python of old).
+fn pieces(pair: &[u8], place: Place, inspection: &mut Inspection<'_>) {
+    let mut pieces = pair.split(|&byte| byte == b';');
+    let first = pieces.next().unwrap_or_default();
+    let mut several = false;
+    for piece in pieces {
+        if is_pair(piece) {
+            several = true;
+            piece_of(piece, place, inspection);
+        }
+    }
+    if several {
+        piece_of(first, place, inspection);
+    }
+}
+
+fn piece_of(piece: &[u8], place: Place, inspection: &mut Inspection<'_>) {
+    if let Some(equals) = piece.iter().position(|&byte| byte == b'=') {
+        let name = decode_form(piece.get(..equals).unwrap_or_default());
+        let value = rest(piece, equals.saturating_add(1));
+        inspection.value(place, &name, value, Encoding::Form);
     }
 }
 

@@ -104,6 +104,8 @@ pub(crate) struct Inspection<'a> {
     is_file: bool,
     /// The rest of the body is not held.
     is_cut: bool,
+    /// A value was not plain.
+    odd: bool,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
@@ -138,6 +140,7 @@ impl<'a> Inspection<'a> {
             all: false,
             is_file: false,
             is_cut: false,
+            odd: false,
             watch: None,
         }
     }
@@ -173,6 +176,7 @@ impl<'a> Inspection<'a> {
             watch.end_value(place, name, raw, encoding);
         }
         let Natural { seen, decoded } = natural;
+        self.odd |= seen & bytes::LOUD != 0;
         let holds = seen & (bytes::PAREN | bytes::ANGLE | bytes::OPERATOR) != 0;
         if (holds || !self.inner.is_empty()) && !self.is_name {
             self.nested(place, name, raw, seen, decoded);
@@ -219,6 +223,26 @@ impl<'a> Inspection<'a> {
     ) {
         self.value = [0; FAMILIES];
         self.also(place, name, what, class, strength);
+    }
+
+    /// Pays for looking at `bytes` bytes.
+    pub(super) fn pay(&mut self, bytes: usize) {
+        spend(self.steps, bytes);
+    }
+
+    /// Whether nothing more is looked at, or can be.
+    pub(super) const fn is_over(&self) -> bool {
+        *self.steps == 0 || self.is_done()
+    }
+
+    /// Whether a value since the last call was not plain.
+    pub(super) const fn take_odd(&mut self) -> bool {
+        core::mem::replace(&mut self.odd, false)
+    }
+
+    /// The query that a form is read together with.
+    pub(super) const fn query(&self) -> &'a [u8] {
+        self.here.query
     }
 
     /// Only the beginning of the body is looked at: the rest of it passes.
@@ -512,7 +536,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn is_excepted(&mut self, name: &[u8], class: Class, level: u8) -> bool {
-        let Here { route, now } = self.here;
+        let Here { route, now, .. } = self.here;
         let mut index = 0_u16;
         // What stands in a document in a field is excepted as the field is.
         let outer = name.get(..self.outer).filter(|_| self.depth > 0);

@@ -17,7 +17,9 @@ mod inspection;
 mod multipart;
 mod nested;
 mod protocol;
+mod repeated;
 mod rules;
+mod scanners;
 #[cfg(test)]
 mod tests;
 mod xml;
@@ -49,6 +51,8 @@ pub struct InjectionStage {
     pub except: Vec<Exception>,
     /// Operator patterns; each match scores `score` as class `custom`.
     pub patterns: Vec<OperatorPattern>,
+    /// Names of scanners are findings.
+    pub scanners: bool,
 }
 
 /// Which parts of a request are inspected.
@@ -81,13 +85,25 @@ pub struct Here<'a> {
     pub route: &'a [u8],
     /// Wall time: exceptions expire.
     pub now: UnixTime,
+    /// Of a form: the query, whose values a server may join with the form's.
+    pub query: &'a [u8],
 }
 
 impl<'a> Here<'a> {
     /// On a route, at a time.
     #[must_use]
     pub const fn new(route: &'a [u8], now: UnixTime) -> Self {
-        Self { route, now }
+        Self {
+            route,
+            now,
+            query: b"",
+        }
+    }
+
+    /// With the query of the request.
+    #[must_use]
+    pub const fn with_query(self, query: &'a [u8]) -> Self {
+        Self { query, ..self }
     }
 }
 
@@ -131,9 +147,9 @@ macro_rules! classes {
 }
 
 /// Number of classes.
-const CLASSES: usize = 20;
+const CLASSES: usize = 21;
 /// Number of families.
-const FAMILIES: usize = 12;
+const FAMILIES: usize = 13;
 
 classes! {
     /// An operator's pattern.
@@ -160,6 +176,8 @@ classes! {
     Prototype = "prototype" in 3,
     /// Remote inclusion.
     Rfi = "rfi" in 6,
+    /// Names of scanners.
+    Scanner = "scanner" in 12,
     /// Shell.
     Shell = "shell" in 8,
     /// SQL.
@@ -269,6 +287,7 @@ impl InjectionStage {
             inspect: Parts::ALL,
             except: Vec::new(),
             patterns: Vec::new(),
+            scanners: false,
         }
     }
 
@@ -295,6 +314,9 @@ impl InjectionStage {
     }
 
     fn look_at_head(&self, head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
+        if self.scanners {
+            scanners::look(head, inspection);
+        }
         if self.inspect.target {
             fields::target(head, inspection);
         }
