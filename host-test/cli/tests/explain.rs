@@ -523,3 +523,72 @@ fn the_trace_changes_no_verdict() -> Result<()> {
     assert!(cases >= 60, "{cases} cases");
     Ok(())
 }
+
+/// What good traffic needs is proposed as narrow as it can be said, and holds when it is pasted.
+#[test]
+fn exceptions_are_learned_from_good_traffic() {
+    let folder = std::env::temp_dir().join(format!("palisade-learn-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let policy = folder.join("policy.yaml");
+    let text = "injection: {}\nroutes:\n  - { name: wiki, match: { path: \"/wiki/*\" } }\n  - { name: rest, match: { path: \"/*\" } }\n";
+    std::fs::write(&policy, text).unwrap();
+    let row = |id: &str, path: &str| {
+        format!("{{\"id\":\"{id}\",\"request\":{{\"method\":\"GET\",\"path\":\"{path}\"}}}}\n")
+    };
+    let mut good: String = [
+        row(
+            "sql",
+            "/wiki/edit?text=1%27%20UNION%20SELECT%20password%20FROM%20users--",
+        ),
+        row("html", "/wiki/edit?text=%3Cscript%3Ealert(1)%3C/script%3E"),
+        row("plain", "/wiki/edit?text=it%27s%20fine"),
+        row("path", "/x/..%2f..%2f..%2fetc/passwd"),
+    ]
+    .concat();
+    let learn = |policy: &Path, good: &str| {
+        let output = explain(policy, &["--learn", "-", "--days", "10"], good.as_bytes());
+        let text = String::from_utf8(output.stdout).unwrap();
+        (
+            output.status.code(),
+            text,
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said, errors) = learn(&policy, &good);
+    assert_eq!(code, Some(1), "{said}{errors}");
+    let rule = "{ name: learned-1, route: wiki, field: text, classes: [sqli, xss], expires: \"2027-01-25\" }";
+    assert!(said.contains(rule), "{said}");
+    assert!(said.contains("needed by 2 requests, first sql: "), "{said}");
+    assert!(said.contains("still refused, path: injection"), "{said}");
+    assert_eq!(said.matches("learned-").count(), 1, "{said}");
+
+    // Pasted, it holds, and for no other field.
+    let pasted = text.replace("injection: {}\n", "") + &said;
+    std::fs::write(&policy, pasted).unwrap();
+    good = good
+        .lines()
+        .take(3)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let (code, said, errors) = learn(&policy, &good);
+    assert_eq!(code, Some(0), "{said}{errors}");
+    assert!(
+        said.contains("refuses 0.") && said.contains("Nothing to except"),
+        "{said}"
+    );
+    let other = row(
+        "other",
+        "/wiki/edit?title=%3Cscript%3Ealert(1)%3C/script%3E",
+    );
+    let (_, said, _) = learn(&policy, &other);
+    assert!(
+        said.contains("name: learned-2, route: wiki, field: title, classes: [xss]"),
+        "{said}"
+    );
+
+    let attack = "{\"label\":\"attack\",\"request\":{\"method\":\"GET\",\"path\":\"/\"}}";
+    let (code, _, errors) = learn(&policy, attack);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("only good traffic"), "{errors}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

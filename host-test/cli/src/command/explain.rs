@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::explain::input::PEER;
-use palisade_cli::explain::{self, Desk, Input, Verdict, human, nearest, search};
+use palisade_cli::explain::{self, Desk, Input, Verdict, human, learn, nearest, search};
 use palisade_host::Limits;
 use serde_json::{Value, json};
 
@@ -21,6 +21,9 @@ use super::filter::{Filter, check, document, environment};
 ///
 /// The request is a curl command line, raw HTTP/1.1, a HAR or an event the filter logged; without one of the options it
 /// is read from standard input and told by its look.
+///
+/// With `--learn`: the narrowest exceptions (route, field, classes, level) that let known good traffic pass injection detection.
+/// Exit code 0: all of it passes with them, 1: some is still refused.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// A curl command line: `--curl "curl -d a=b https://example.com/"`.
@@ -35,6 +38,12 @@ pub(crate) struct Explain {
     /// An event that the filter logged; `-`: standard input.
     #[arg(long, value_name = "FILE", group = "request")]
     event: Option<PathBuf>,
+    /// Known good traffic: a HAR, or lines `{"request": {"method", "path", "headers", "body_b64"}}`; `-`: standard input.
+    #[arg(long, value_name = "FILE", group = "request")]
+    learn: Option<PathBuf>,
+    /// Exceptions that are learned end after so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 90, requires = "learn")]
+    days: u32,
     /// Which entry of the HAR, from 0.
     #[arg(long, default_value_t = 0)]
     entry: usize,
@@ -89,10 +98,13 @@ impl Explain {
             || "example.com".to_owned(),
             |host| String::from_utf8_lossy(host).replace('*', "www"),
         );
-        let mut input = self.input(&host)?;
+        let mut input = match self.learn {
+            Some(_) => None,
+            None => Some(self.input(&host)?),
+        };
         let mut env = environment(self.filter.env_file.as_deref(), &self.filter.env)?;
         let missing = stand_in(&checked.implied().env, &mut env);
-        if !missing.is_empty() {
+        if let Some(input) = input.as_mut().filter(|_| !missing.is_empty()) {
             input.notes.push(format!(
                 "not set: {}; a stand-in is used, under which no real token verifies (--env KEY=VALUE)",
                 missing.join(", ")
@@ -110,6 +122,9 @@ impl Explain {
             at: self.at.map_or(now, Duration::from_secs),
             times: self.times,
             secrets: self.show_secrets,
+        };
+        let (Some(input), None) = (input, &self.learn) else {
+            return self.learn(&desk, &policy);
         };
         let told = desk.explain(&policy, &input.request)?;
         let denied = !matches!(told.verdict, Verdict::Allowed { .. });
@@ -134,6 +149,21 @@ impl Explain {
             say!("{}", text.trim_end());
         }
         Ok(ExitCode::from(u8::from(denied)))
+    }
+
+    fn learn(&self, desk: &Desk, policy: &Value) -> Result<ExitCode> {
+        let Some(path) = &self.learn else {
+            bail!("nothing to learn from");
+        };
+        let file = path.display().to_string();
+        let good = learn::read(&text(path)?).with_context(|| file.clone())?;
+        let learned = learn::learn(desk, policy, &good, self.days)?;
+        if self.json {
+            say!("{:#}", json!(learned));
+        } else {
+            say!("{}", learned.yaml(&file).trim_end());
+        }
+        Ok(ExitCode::from(u8::from(!learned.left.is_empty())))
     }
 
     fn input(&self, host: &str) -> Result<Input> {

@@ -173,7 +173,7 @@ pub(super) fn plain(value: &Json) -> String {
 }
 
 /// YAML in one line.
-fn flow(value: &Json) -> String {
+pub(super) fn flow(value: &Json) -> String {
     match value {
         Json::Object(map) => {
             // As people write them: the name first, then where, then what.

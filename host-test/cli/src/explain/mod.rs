@@ -16,6 +16,7 @@ pub(crate) mod decide;
 mod exception;
 mod har;
 pub mod input;
+pub mod learn;
 mod print;
 mod raw;
 mod shell;
