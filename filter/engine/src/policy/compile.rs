@@ -172,7 +172,7 @@ impl Compiler<'_> {
             .map_or(Mode::Enforce, |injection| injection.mode);
         let injection = config
             .injection
-            .map(|injection| self.injection(injection, &routes));
+            .map(|injection| self.injection(injection, &routes, names.is_empty()));
         self.implied.body_bytes = body_max;
         self.implied.env = sorted(core::mem::take(&mut self.implied.env), Ord::cmp);
         self.implied.env.dedup();
@@ -318,7 +318,8 @@ impl Compiler<'_> {
         routes.into_iter().map(|(route, _)| route).collect()
     }
 
-    fn injection(&mut self, config: Injection, routes: &[Route]) -> InjectionStage {
+    /// `unjudged`: nobody verifies a token.
+    fn injection(&mut self, config: Injection, routes: &[Route], unjudged: bool) -> InjectionStage {
         let at = Path::default().key("injection");
         let looks_at = |part| config.inspect.contains(&part);
         let inspect = Parts {
@@ -326,6 +327,7 @@ impl Compiler<'_> {
             headers: looks_at(Part::Headers),
             cookies: looks_at(Part::Cookies),
             body: looks_at(Part::Body),
+            tokens: unjudged,
         };
         if config.inspect.is_empty() && self.errors.is_empty() {
             self.errors.push(

@@ -15,32 +15,6 @@ use crate::json::{Event, Reader};
 use crate::request::RequestHead;
 use crate::request::body::decode_form;
 
-/// Headers whose grammar carries no text of the user's, or whose value another stage judges.
-pub(super) fn is_inspected(name: &[u8], value: &[u8]) -> bool {
-    match name.first().map(u8::to_ascii_lowercase) {
-        Some(b'a') => {
-            let accept = bytes::has_at(name, 0, b"accept");
-            // A bearer token is a token: the token stage reads it.
-            let bearer =
-                name.eq_ignore_ascii_case(b"authorization") && bytes::has_at(value, 0, b"bearer ");
-            !accept && !bearer
-        }
-        Some(b'c') => ![
-            &b"cookie"[..],
-            b"content-length",
-            b"connection",
-            b"cache-control",
-        ]
-        .iter()
-        .any(|skip| name.eq_ignore_ascii_case(skip)),
-        Some(b'd') => !name.eq_ignore_ascii_case(b"date") && !name.eq_ignore_ascii_case(b"dnt"),
-        Some(b'h') => !name.eq_ignore_ascii_case(b"host"),
-        Some(b'i') => !bytes::has_at(name, 0, b"if-"),
-        Some(b's') => !bytes::has_at(name, 0, b"sec-"),
-        _ => true,
-    }
-}
-
 /// Path, then the query's names and values.
 pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
     let split = head.target.iter().position(|&byte| byte == b'?');

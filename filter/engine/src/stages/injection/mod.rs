@@ -13,6 +13,7 @@ mod detectors;
 mod explain;
 mod fields;
 mod graphql;
+mod headers;
 mod inspection;
 mod multipart;
 mod nested;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub cookies: bool,
     /// Bodies.
     pub body: bool,
+    /// Into bearer tokens: nobody else reads them.
+    pub tokens: bool,
 }
 
 impl Parts {
@@ -75,6 +78,7 @@ impl Parts {
         headers: true,
         cookies: true,
         body: true,
+        tokens: true,
     };
 }
 
@@ -322,12 +326,8 @@ impl InjectionStage {
         }
         if self.inspect.headers {
             for field in &head.fields {
-                if fields::is_inspected(field.name, field.value) {
-                    inspection.value(Place::Header, field.name, field.value, Encoding::Plain);
-                    if field.name.eq_ignore_ascii_case(b"content-type") {
-                        protocol::content_type(Place::Header, field.name, field.value, inspection);
-                    }
-                }
+                let judged = !self.inspect.tokens;
+                headers::look(field.name, field.value, judged, inspection);
             }
         }
         if self.inspect.cookies {
