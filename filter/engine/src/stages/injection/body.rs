@@ -21,11 +21,37 @@ const OF_DOCUMENTS: &[Class] = &[Class::Xxe, Class::Xss, Class::Encoding, Class:
 
 /// Looks at all of it; `false` when the body is not what its type says, or is nested beyond reason.
 pub(super) fn look(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {
-    let mut text = Vec::new();
-    if decode::utf16(body, &mut text) && !matches!(kind, BodyKind::Json | BodyKind::Multipart(_)) {
-        return as_text(kind, &text, inspection);
+    if matches!(kind, BodyKind::Json | BodyKind::Multipart(_)) {
+        return as_text(kind, body, inspection);
     }
-    as_text(kind, body, inspection)
+    if kind == BodyKind::Xml && is_strange(body) {
+        return false;
+    }
+    let sides = decode::utf16_sides(body);
+    let mut text = Vec::new();
+    let mut whole = true;
+    for (big, may) in [true, false].into_iter().zip(sides) {
+        if may {
+            inspection.pay(body.len());
+            decode::utf16(body, big, &mut text);
+            whole &= as_text(kind, &text, inspection);
+        }
+    }
+    // What has both may be neither.
+    let clear = sides == [true, false] || sides == [false, true];
+    whole && (clear || as_text(kind, body, inspection))
+}
+
+/// XML in UTF-32 or in a code page of mainframes, which parsers tell by its first bytes.
+fn is_strange(body: &[u8]) -> bool {
+    matches!(
+        body,
+        [0, 0, 0, b'<', ..]
+            | [b'<', 0, 0, 0, ..]
+            | [0, 0, 0xFE, 0xFF, ..]
+            | [0xFF, 0xFE, 0, 0, ..]
+            | [0x4C, 0x6F, 0xA7, 0x94, ..]
+    )
 }
 
 fn as_text(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {

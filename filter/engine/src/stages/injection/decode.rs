@@ -249,7 +249,12 @@ fn octal(input: &[u8], at: usize) -> Option<(u8, usize)> {
         let digit = hex(digit).filter(|digit| *digit < 8)?;
         value = (value << 3) | u32::from(digit);
     }
-    Some((printable(value)?, 4))
+    let value = match value {
+        // `\040`: blanks are letters of a cookie and of a shell's word.
+        9 | 10 | 13 | 32 => u8::try_from(value).ok()?,
+        other => printable(other)?,
+    };
+    Some((value, 4))
 }
 
 /// `\3c `, `\00003c`: a style sheet's escapes, of two to six digits and a blank that belongs to them.
@@ -369,19 +374,23 @@ fn reference(input: &[u8], at: usize) -> Option<(u32, usize)> {
     } else {
         10
     };
+    // As many zeros as one likes stand before it.
+    let zeros = rest(input, next).iter().position(|&byte| byte != b'0');
+    let zeros = zeros.unwrap_or_default();
+    next = next.saturating_add(zeros);
     let mut value = 0_u32;
-    let mut digits = 0_u8;
+    let mut digits = u8::from(zeros > 0);
     for &digit in rest(input, next).iter().take(10) {
         let Some(number) = hex(digit).map(u32::from).filter(|&number| number < base) else {
             break;
         };
         value = value.saturating_mul(base).saturating_add(number);
         digits = digits.saturating_add(1);
+        next = next.saturating_add(1);
     }
     if digits == 0 {
         return None;
     }
-    next = next.saturating_add(usize::from(digits));
     if byte(input, next) == b';' {
         next = next.saturating_add(1);
     }
@@ -513,14 +522,32 @@ fn shifted(input: &[u8], write: &mut impl FnMut(u8)) -> usize {
 /// Letters of one shifted run.
 const MAX_SHIFTED: usize = 256;
 
-/// UTF-16, by its mark or by the zeros of its first two letters, as UTF-8.
-pub(super) fn utf16(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let (big, text) = match input {
-        [0xFE, 0xFF, text @ ..] => (true, text),
-        [0xFF, 0xFE, text @ ..] => (false, text),
-        [0, 1..=0x7F, 0, 1..=0x7F, ..] => (true, input),
-        [1..=0x7F, 0, 1..=0x7F, 0, ..] => (false, input),
-        _ => return false,
+/// Whether a body may be UTF-16, big and little end first: by its mark, or by four letters of ASCII in it (of a short
+/// one two).
+pub(super) fn utf16_sides(input: &[u8]) -> [bool; 2] {
+    match input {
+        [0xFE, 0xFF, ..] => return [true, false],
+        [0xFF, 0xFE, ..] => return [false, true],
+        _ if !input.contains(&0) => return [false, false],
+        _ => {}
+    }
+    let (pairs, _) = input.as_chunks::<2>();
+    let seen = pairs
+        .iter()
+        .fold([0_usize; 2], |[big, little], pair| match pair {
+            [0, 1..=0x7F] => [big.saturating_add(1), little],
+            [1..=0x7F, 0] => [big, little.saturating_add(1)],
+            _ => [big, little],
+        });
+    let least = if pairs.len() < 8 { 2 } else { 4 };
+    seen.map(|letters| letters >= least)
+}
+
+/// UTF-16 as UTF-8, its mark left out.
+pub(super) fn utf16(input: &[u8], big: bool, out: &mut Vec<u8>) {
+    let text = match input {
+        [0xFE, 0xFF, text @ ..] | [0xFF, 0xFE, text @ ..] => text,
+        text => text,
     };
     out.clear();
     let (pairs, _) = text.as_chunks::<2>();
@@ -535,7 +562,6 @@ pub(super) fn utf16(input: &[u8], out: &mut Vec<u8>) -> bool {
         let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
         out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
     }
-    true
 }
 
 /// Base64 of anything.
@@ -557,7 +583,8 @@ pub(super) fn binary(input: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Base64 (either alphabet, padded or not) that holds text, also in UTF-16. Random tokens fail within a few letters.
+/// Base64 (either alphabet, padded or not) that holds text, also in UTF-16. Random tokens fail within a few letters. What is no letter
+/// of it is passed over, as PHP, Python and Node do.
 pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let input = unpadded(input);
@@ -568,9 +595,15 @@ pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut held = 0_u8;
     // A zero behind every letter.
     let mut zeros = 0_usize;
+    // Signs between letters; more of them are a text of another kind.
+    let mut strange = 0_usize;
     for &letter in input {
         let Some(value) = sextet(letter) else {
-            return false;
+            strange = strange.saturating_add(1);
+            if letter == b'=' || strange > MAX_STRANGE.saturating_add(out.len()) {
+                return false;
+            }
+            continue;
         };
         bits = (bits << 6) | u32::from(value);
         held = held.wrapping_add(6);
@@ -587,8 +620,14 @@ pub(super) fn base64(input: &[u8], out: &mut Vec<u8>) -> bool {
             out.push(byte);
         }
     }
-    zeros == 0 || zeros.saturating_add(1) >= out.len()
+    out.len() >= MIN_TEXT && (zeros == 0 || zeros.saturating_add(1) >= out.len())
 }
+
+/// Signs that are no letters of base64 before its first letter.
+const MAX_STRANGE: usize = 4;
+
+/// Bytes of text that base64 stands for at least.
+const MIN_TEXT: usize = 8;
 
 /// Base64 without what fills it up.
 fn unpadded(input: &[u8]) -> &[u8] {

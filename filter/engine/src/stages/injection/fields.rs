@@ -36,6 +36,14 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
         }
         segments(rest(path, start), inspection);
     }
+    // Base64 in a segment: of the path as a whole it is a part.
+    for segment in path.split(|&byte| byte == b'/') {
+        let end = segment.iter().rposition(|&byte| byte != b'=');
+        let letters = bytes::upto(segment, end.map_or(0, |end| end.saturating_add(1)));
+        if letters.len() >= MIN_PACKED && classes(letters) & !bytes::SCORE == 0 {
+            inspection.value(Place::Path, b"", letters, Encoding::Plain);
+        }
+    }
     if let Some(at) = split {
         pairs(
             rest(head.target, at.saturating_add(1)),
@@ -44,6 +52,9 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
         );
     }
 }
+
+/// Letters of a segment in which base64 is looked for.
+const MIN_PACKED: usize = 16;
 
 /// The segments behind the first odd one that are odd themselves, and the parameters (`;name=value`) of all.
 fn segments(path: &[u8], inspection: &mut Inspection<'_>) {
@@ -150,7 +161,15 @@ fn has_rival(text: &[u8], name: &[u8], value: &[u8]) -> bool {
 
 /// One `cookie` field.
 pub(super) fn cookies(text: &[u8], inspection: &mut Inspection<'_>) {
+    let mut next = 0_usize;
+    // Where the last value in quotes ended.
+    let mut quoted = 0_usize;
     for pair in text.split(|&byte| byte == b';') {
+        let at = next;
+        next = at.saturating_add(pair.len()).saturating_add(1);
+        if at >= quoted && pair.contains(&b'"') {
+            quoted = quotes(text, at, pair, inspection);
+        }
         let pair = pair.trim_ascii();
         let split = pair
             .iter()
@@ -165,6 +184,28 @@ pub(super) fn cookies(text: &[u8], inspection: &mut Inspection<'_>) {
             Encoding::Plain,
         );
     }
+}
+
+/// Some readers let a value in quotes have a `;`: it is looked at whole, too. Returns where it ends.
+fn quotes(text: &[u8], at: usize, pair: &[u8], inspection: &mut Inspection<'_>) -> usize {
+    let equals = pair.iter().position(|&byte| byte == b'=');
+    let Some((name, value)) = equals.and_then(|equals| pair.split_at_checked(equals)) else {
+        return at;
+    };
+    let value = rest(value, 1);
+    let start = at.saturating_add(pair.len()).saturating_sub(value.len());
+    let Some(inside) = value.trim_ascii_start().strip_prefix(b"\"") else {
+        return at;
+    };
+    if inside.contains(&b'"') {
+        return at;
+    }
+    let whole = rest(text, start).trim_ascii_start();
+    let inside = rest(whole, 1);
+    let end = inside.iter().position(|&byte| byte == b'"');
+    let inside = bytes::upto(inside, end.unwrap_or(inside.len()));
+    inspection.value(Place::Cookie, name.trim_ascii(), inside, Encoding::Plain);
+    start.saturating_add(inside.len())
 }
 
 /// Strings and names of a JSON text; `false` when it is none. `outer` is the name of the field it stands in, empty for a body.

@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, byte, classes, rest};
+use super::bytes::{self, classes, rest};
 use super::decode;
 use super::inspection::{Encoding, Inspection, Place};
 use super::protocol;
@@ -83,6 +83,8 @@ fn is_spared(name: &[u8], value: &[u8]) -> bool {
 enum Kind {
     /// Part of a token.
     Token,
+    /// `.`, part of one as well.
+    Dot,
     /// `,`.
     Comma,
     /// `;`.
@@ -101,9 +103,8 @@ enum Kind {
 
 const fn kind(byte: u8) -> Kind {
     match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'*' | b'+' | b'?' | b'_' => {
-            Kind::Token
-        }
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'*' | b'+' | b'?' | b'_' => Kind::Token,
+        b'.' => Kind::Dot,
         b',' => Kind::Comma,
         b';' => Kind::Semicolon,
         b'=' => Kind::Equals,
@@ -114,9 +115,24 @@ const fn kind(byte: u8) -> Kind {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "runs while compiling: a fault is a build error"
+)]
+static KINDS: [Kind; 256] = {
+    let mut table = [Kind::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = kind(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// `text/html;q=0.9, */*`, `W/"1f-5"`, `"Chromium";v="138"`: elements of one word, or two with a slash between them, parameters with a
 /// value each, quoted strings of no more than two words; blanks only behind `,` and `;`.
-fn is_list(value: &[u8]) -> bool {
+pub(super) fn is_list(value: &[u8]) -> bool {
     let mut slashes = 0_u8;
     // A parameter that has no value yet.
     let mut owes = false;
@@ -125,14 +141,11 @@ fn is_list(value: &[u8]) -> bool {
     let mut last = Kind::Comma;
     let mut at = 0_usize;
     while let Some(&here) = value.get(at) {
-        let kind = kind(here);
+        let kind = KINDS.get(usize::from(here)).copied().unwrap_or(Kind::Other);
         let parted = before == Kind::Blank && !matches!(last, Kind::Comma | Kind::Semicolon);
         match kind {
-            Kind::Token
-                if parted || (here == b'.' && byte(value, at.saturating_add(1)) == b'.') =>
-            {
-                return false;
-            }
+            Kind::Token if parted => return false,
+            Kind::Dot if parted || before == Kind::Dot => return false,
             Kind::Comma | Kind::Semicolon if owes => return false,
             Kind::Comma => slashes = 0,
             Kind::Semicolon => owes = true,
@@ -154,7 +167,7 @@ fn is_list(value: &[u8]) -> bool {
                 at = at.saturating_add(end).saturating_add(1);
             }
             Kind::Other => return false,
-            Kind::Token | Kind::Blank => {}
+            Kind::Token | Kind::Dot | Kind::Blank => {}
         }
         before = kind;
         if kind != Kind::Blank {
@@ -321,6 +334,8 @@ mod tests {
         assert!(!is_list(b"text/html; cat /etc/passwd"));
         assert!(!is_list(b"text/html;id"));
         assert!(!is_list(b"a b"));
+        assert!(!is_list(b"`id`"));
+        assert!(!is_list(b"a..b"));
         assert!(!is_list(b"\"a"));
     }
 

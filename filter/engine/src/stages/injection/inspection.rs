@@ -61,6 +61,18 @@ const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR | bytes::SCORE
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
 
+/// Bytes of a `data:` URL before its comma.
+const MAX_DATA_HEAD: usize = 128;
+
+/// Whether a value that has other signs may be base64 all the same: lines of it, or such as readers pass over.
+fn has_letters(view: &[u8]) -> bool {
+    let start = bytes::upto(view, 24);
+    view.len() >= 16
+        && (start.starts_with(b"data:")
+            || bytes::tally(start.iter().filter(|byte| byte.is_ascii_alphanumeric())) >= 12)
+        && !start.contains(&b' ')
+}
+
 /// What the application sees of a value.
 struct Natural {
     /// Classes of its bytes.
@@ -150,6 +162,11 @@ impl<'a> Inspection<'a> {
         self.all = true;
         self.watch = Some(watch);
         self
+    }
+
+    /// Pays for a reading of `bytes` bytes.
+    pub(super) fn pay(&mut self, bytes: usize) {
+        spend(self.steps, bytes);
     }
 
     /// Looks at a name as at a value.
@@ -325,7 +342,7 @@ impl<'a> Inspection<'a> {
         } else {
             raw
         };
-        if seen & !BASE64 == 0 {
+        if seen & !BASE64 == 0 || has_letters(view) {
             self.base64(place, name, view);
         }
         if seen != 0 || custom || bytes::has_at(view, 0, b"http:") {
@@ -370,7 +387,8 @@ impl<'a> Inspection<'a> {
         Natural { seen, decoded }
     }
 
-    /// Text wrapped in base64, as a view of its own: bare, in gzip or zlib, or as the first two parts of a token.
+    /// Text wrapped in base64, as a view of its own: bare, in gzip or zlib, behind the head of a `data:` URL, or as the first two parts
+    /// of a token.
     fn base64(&mut self, place: Place, name: &[u8], raw: &[u8]) {
         let raw = if place == Place::Path {
             raw.strip_prefix(b"/").unwrap_or(raw)
@@ -380,6 +398,14 @@ impl<'a> Inspection<'a> {
         if raw.len() < decode::MIN_BASE64 {
             return;
         }
+        let raw = match raw.strip_prefix(b"data:") {
+            Some(data) => {
+                let head = bytes::upto(data, MAX_DATA_HEAD);
+                let comma = head.iter().position(|&byte| byte == b',');
+                bytes::rest(data, comma.map_or(0, |comma| comma.saturating_add(1)))
+            }
+            None => raw,
+        };
         let mut text = core::mem::take(&mut self.deep);
         if raw.starts_with(b"eyJ") && raw.contains(&b'.') {
             let mut parts = raw.split(|&byte| byte == b'.');
@@ -404,6 +430,7 @@ impl<'a> Inspection<'a> {
         self.deep = text;
     }
 
+    /// Looks at what was wrapped, as it is and with its own encodings undone; what is wrapped in that once more, too.
     fn unwrapped(&mut self, place: Place, name: &[u8], text: &[u8]) {
         spend(self.steps, text.len());
         let seen = classes(text);
@@ -411,6 +438,17 @@ impl<'a> Inspection<'a> {
         if seen != 0 {
             self.inner.clear();
             self.inner.extend_from_slice(text);
+        }
+        let mut further = Vec::new();
+        if seen & ENCODED != 0 {
+            let mut spare = Vec::new();
+            spend(self.steps, text.len());
+            if decode::deep(text, &mut further, &mut spare, self.steps) != Deep::Same {
+                self.view(place, name, &further, classes(&further));
+            }
+        } else if seen & !BASE64 == 0 && decode::base64(text, &mut further) {
+            spend(self.steps, further.len());
+            self.view(place, name, &further, classes(&further));
         }
     }
 

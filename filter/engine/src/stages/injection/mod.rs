@@ -14,6 +14,8 @@ mod explain;
 mod fields;
 mod graphql;
 mod headers;
+#[cfg(test)]
+mod hidden;
 mod inspection;
 mod multipart;
 mod nested;

@@ -4,7 +4,8 @@
 //! **Invariant:** a part is left out only if every reader takes it for a file: one `content-disposition` with a non-empty
 //! `filename`, read alike with or without quoting rules. Lines end in one way, that of the first boundary's: CR LF, or a bare LF,
 //! which some readers take and the others refuse. What splits in two ways (both line ends, a boundary within a line, with a
-//! tail, or behind the last one) is malformed. A file's name is judged, its content is the application's. What a reader may
+//! tail, or behind the last one) is malformed. A file's name and the headers of its part are judged, its content is the
+//! application's (but a `blob` of a text type is a script's value). What a reader may
 //! undo (a transfer encoding, a name of RFC 5987) is judged as sent and undone.
 //! **Source:** RFC 2046 §5.1.1, RFC 7578, RFC 5987, RFC 2045 §6; PHP, Go, Django, Werkzeug and busboy read `filename`, quotes,
 //! boundaries and line ends in different ways.
@@ -12,8 +13,9 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::rest;
+use super::bytes::{has_at, rest};
 use super::fields::{find, unquoted};
+use super::headers::is_list;
 use super::inspection::{Encoding, Inspection, Place};
 use super::{Class, Strength, decode, protocol};
 
@@ -192,6 +194,7 @@ fn part(part: &[u8], ends: Ends, closed: bool, inspection: &mut Inspection<'_>) 
     let name = disposition.name;
     inspection.value(Place::Body, name, name, Encoding::Plain);
     inspection.file(Place::Body, name, disposition.filename);
+    headers(name, head, inspection);
     let alike = dispositions == 1 && !folded && !disposition.odd;
     // A file that is cut off is one when the rest of it is where nobody looks.
     let closed = closed || inspection.is_cut();
@@ -199,7 +202,8 @@ fn part(part: &[u8], ends: Ends, closed: bool, inspection: &mut Inspection<'_>) 
     let later = (ends == Ends::Lf)
         .then(|| find(content, b"\r\n\r\n"))
         .flatten();
-    if alike && closed && later.is_none() && !disposition.filename.is_empty() {
+    let file = !disposition.filename.is_empty() && !disposition.is_blob(content_type);
+    if alike && closed && later.is_none() && file {
         return true;
     }
     let seen = Part {
@@ -222,6 +226,24 @@ fn part(part: &[u8], ends: Ends, closed: bool, inspection: &mut Inspection<'_>) 
         Part { name: b"", ..seen }.look(inspection);
     }
     true
+}
+
+/// Looks at what the headers of a part say, save its disposition.
+fn headers(name: &[u8], head: &[u8], inspection: &mut Inspection<'_>) {
+    for line in head.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        let colon = line.iter().position(|byte| *byte == b':');
+        let (header, value) = colon
+            .and_then(|colon| line.split_at_checked(colon))
+            .unwrap_or((b"", line));
+        let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+        let judged = header
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"content-disposition");
+        if !judged && !is_list(value) {
+            inspection.value(Place::Body, name, value, Encoding::Plain);
+        }
+    }
 }
 
 /// How the content of a part is written.
@@ -267,7 +289,18 @@ impl Part<'_> {
         protocol::content_type(Place::Body, self.name, self.content_type, inspection);
         let mut text = Vec::new();
         let undone = match self.undo {
-            Transfer::Plain => decode::utf16(self.content, &mut text),
+            Transfer::Plain => {
+                for (big, may) in [true, false]
+                    .into_iter()
+                    .zip(decode::utf16_sides(self.content))
+                {
+                    if may {
+                        decode::utf16(self.content, big, &mut text);
+                        inspection.value(Place::Body, self.name, &text, Encoding::Plain);
+                    }
+                }
+                false
+            }
             Transfer::Base64 => base64(self.content, &mut text),
             Transfer::Quoted => quoted(self.content, &mut text),
         };
@@ -326,6 +359,12 @@ struct Disposition<'a> {
 }
 
 impl<'a> Disposition<'a> {
+    /// Whether the part is a value that a script wrapped to give it a type: browsers name it so.
+    fn is_blob(&self, content_type: &[u8]) -> bool {
+        let typed = has_at(content_type, 0, b"application/") || has_at(content_type, 0, b"text/");
+        self.filename == b"blob" && typed
+    }
+
     fn read(value: &'a [u8], inspection: &mut Inspection<'_>) -> Self {
         let mut read = Self::default();
         // `filename*=UTF-8''a%20b`, and `filename*0=a; filename*1=b`, which some readers put together.
