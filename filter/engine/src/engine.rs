@@ -160,8 +160,21 @@ pub enum BodySeen {
     Inspected,
     /// Its beginning was inspected, the rest passed unseen.
     Prefix,
-    /// It passed unseen: gRPC, CONNECT, upgrade, event stream, or a streaming route.
+    /// It passed unseen: CONNECT, upgrade, event stream, or a streaming route.
     Streamed,
+    /// It passed unseen as messages of gRPC, and must be such: see [`grpc_frame`].
+    Framed,
+}
+
+/// Whether the byte at `at` of a body, of its first, may be one of a gRPC message's prefix: compressed or not, then a length below 16 MiB.
+/// A body that only says it is gRPC would pass unseen to an application that reads its bytes whatever its type.
+#[must_use]
+pub const fn grpc_frame(at: usize, byte: u8) -> bool {
+    match at {
+        0 => byte <= 1,
+        1 => byte == 0,
+        _ => true,
+    }
 }
 
 /// Owned facts of a request for its event, its reply and its metrics.
@@ -618,7 +631,14 @@ impl Engine {
                 )?;
             }
             if hold.is_some() && streams && !asked.ends {
-                seen.body = BodySeen::Streamed;
+                let framed = self.reads_body(mode, false) == Some(true)
+                    && route.body != RouteBody::Stream
+                    && body::is_grpc(head);
+                seen.body = if framed {
+                    BodySeen::Framed
+                } else {
+                    BodySeen::Streamed
+                };
             }
             return Ok(Judged::Passed);
         };
@@ -1436,7 +1456,8 @@ impl Engine {
         let wanted = match self.policy.events.log {
             EventLog::All => true,
             EventLog::Denied | EventLog::None => {
-                !seen.found.as_slice().is_empty() || seen.body == BodySeen::Streamed
+                !seen.found.as_slice().is_empty()
+                    || matches!(seen.body, BodySeen::Streamed | BodySeen::Framed)
             }
         };
         if wanted {

@@ -6,13 +6,16 @@
 //! **Cost:** hostcalls of an allowed GET: header map, `source.address`, the clocks its policy needs, shared data.
 
 use palisade_engine::addition::Addition;
-use palisade_engine::engine::{Answer, Engine, Pass, Refusal, Resumed, Suspended, Verdict, Wait};
+use palisade_engine::engine::{
+    Answer, BodySeen, Engine, Pass, Refusal, Report, Resumed, Suspended, Verdict, Wait, grpc_frame,
+};
 use palisade_engine::env::{Certificate, Connection, Env, Step};
+use palisade_engine::finding::Finding;
 use palisade_engine::request::{RequestHead, client_addr};
 use palisade_engine::stages::injection::Explained;
 use palisade_engine::stages::limits::{Charges, Place, Worker};
 use palisade_engine::units::{Monotonic, UnixTime};
-use palisade_engine::verdict::Edits;
+use palisade_engine::verdict::{Denial, Edits, Reason, Stage};
 
 use crate::abi::{Action, Buffer, Host, HostError, Level, Map};
 use crate::counters::SharedCounters;
@@ -50,7 +53,21 @@ pub(crate) enum Phase {
     Watched(Box<Watching>),
     /// Its response settles these.
     Settling(Charges),
+    /// Its head went on; its body must begin as gRPC does.
+    Framed(Box<Framed>),
 }
+
+pub(crate) struct Framed {
+    /// What its response settles.
+    settlement: Option<Charges>,
+    /// Its facts, should it be refused.
+    report: Report,
+    /// Bytes of the first message's prefix that have passed.
+    seen: usize,
+}
+
+/// Bytes of the prefix of a gRPC message that are looked at.
+const FRAME: usize = 2;
 
 pub(crate) struct Waiting {
     suspended: Suspended,
@@ -430,9 +447,41 @@ impl Turn<'_> {
                 }
                 Action::Continue
             }
+            Phase::Framed(_) => self.framed_body(size),
             Phase::New | Phase::Refused => Action::Pause,
             Phase::Passed | Phase::Settling(_) => Action::Continue,
         }
+    }
+
+    /// The next bytes of a body that says it is gRPC: one that does not begin so is refused, and goes no further.
+    fn framed_body(&mut self, size: usize) -> Action {
+        let Phase::Framed(framed) = &mut *self.phase else {
+            return Action::Continue;
+        };
+        let wanted = size.min(FRAME.saturating_sub(framed.seen));
+        if wanted == 0 {
+            return Action::Continue;
+        }
+        let Ok(bytes) = self.host.buffer(Buffer::RequestBody, wanted) else {
+            return self.host_failed();
+        };
+        let mut good = true;
+        for byte in bytes {
+            good &= grpc_frame(framed.seen, *byte);
+            framed.seen = framed.seen.saturating_add(1);
+        }
+        if good {
+            if framed.seen >= FRAME {
+                let settlement = framed.settlement.take();
+                *self.phase = settlement.map_or(Phase::Passed, Phase::Settling);
+            }
+            return Action::Continue;
+        }
+        let mut report = framed.report.clone();
+        let finding = Finding::new(Stage::Body, Reason::MalformedBody).rule(b"grpc");
+        report.findings.push(finding);
+        let denial = Denial::new(Stage::Body, Reason::MalformedBody);
+        self.refuse(Refusal { denial, report })
     }
 
     fn trailers(&mut self) -> Action {
@@ -452,7 +501,7 @@ impl Turn<'_> {
                 Action::Continue
             }
             Phase::New | Phase::Refused => Action::Pause,
-            Phase::Passed | Phase::Settling(_) => Action::Continue,
+            Phase::Passed | Phase::Settling(_) | Phase::Framed(_) => Action::Continue,
         }
     }
 
@@ -576,24 +625,35 @@ impl Turn<'_> {
 
     fn response(&mut self) {
         self.add_to_response();
+        let charges = match self.phase {
+            Phase::Framed(framed) => framed.settlement.take(),
+            _ => None,
+        };
+        if let Some(charges) = charges {
+            self.settle(&charges);
+            return;
+        }
         match core::mem::replace(self.phase, Phase::Passed) {
-            Phase::Settling(charges) => {
-                let host = self.host;
-                // Without a status the charges stay: an attacker gains nothing from a reply that cannot be read.
-                let Some(status) = host
-                    .header(Map::Response, b":status")
-                    .ok()
-                    .and_then(parse_status)
-                else {
-                    return;
-                };
-                let engine = &self.slot.engine;
-                let mut counters = counters(engine, host, self.worker);
-                if let Ok((mut env, _)) = env(engine, host, &mut counters) {
-                    engine.settle(&charges, status, &mut env);
-                }
-            }
+            Phase::Settling(charges) => self.settle(&charges),
             other => *self.phase = other,
+        }
+    }
+
+    /// Settles what a response decides.
+    fn settle(&mut self, charges: &Charges) {
+        let host = self.host;
+        // Without a status the charges stay: an attacker gains nothing from a reply that cannot be read.
+        let Some(status) = host
+            .header(Map::Response, b":status")
+            .ok()
+            .and_then(parse_status)
+        else {
+            return;
+        };
+        let engine = &self.slot.engine;
+        let mut counters = counters(engine, host, self.worker);
+        if let Ok((mut env, _)) = env(engine, host, &mut counters) {
+            engine.settle(charges, status, &mut env);
         }
     }
 
@@ -643,7 +703,19 @@ impl Turn<'_> {
     }
 
     fn passed(&mut self, settlement: Option<Charges>, telling: Option<Telling>) {
-        *self.phase = settlement.map_or(Phase::Passed, Phase::Settling);
+        let framed = telling
+            .as_ref()
+            .map(|telling| &telling.report)
+            .filter(|report| report.body == BodySeen::Framed);
+        *self.phase = match (framed, settlement) {
+            (Some(report), settlement) => Phase::Framed(Box::new(Framed {
+                settlement,
+                report: report.clone(),
+                seen: 0,
+            })),
+            (None, Some(charges)) => Phase::Settling(charges),
+            (None, None) => Phase::Passed,
+        };
         if let Some(telling) = telling {
             self.tell(&telling);
         }
@@ -667,7 +739,7 @@ impl Turn<'_> {
     /// Counts, writes the event and the verdict.
     fn tell(&mut self, telling: &Telling) {
         let report = &telling.report;
-        if report.body == palisade_engine::engine::BodySeen::Streamed {
+        if matches!(report.body, BodySeen::Streamed | BodySeen::Framed) {
             self.meters.add(Count::Streamed);
         }
         match telling.outcome {

@@ -88,7 +88,7 @@ pub fn event(
             BodySeen::None => b"none".as_slice(),
             BodySeen::Inspected => b"inspected",
             BodySeen::Prefix => b"prefix",
-            BodySeen::Streamed => b"streamed",
+            BodySeen::Streamed | BodySeen::Framed => b"streamed",
         },
     );
     json.key("findings");

@@ -164,11 +164,6 @@ impl<'a> Inspection<'a> {
         self
     }
 
-    /// Pays for a reading of `bytes` bytes.
-    pub(super) fn pay(&mut self, bytes: usize) {
-        spend(self.steps, bytes);
-    }
-
     /// Looks at a name as at a value.
     pub(crate) fn name(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
         self.is_name = true;
