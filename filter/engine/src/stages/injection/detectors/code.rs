@@ -273,6 +273,10 @@ pub(super) fn goes_on(value: &[u8], at: usize) -> bool {
         return false;
     }
     let start = at.saturating_add(1);
+    // Words of a script that no code is written in.
+    if byte(value, start) >= 0x80 && byte(value, start) != 0xC2 {
+        return true;
+    }
     let length = part(value, start, 24)
         .iter()
         .position(|letter| !letter.is_ascii_alphabetic())

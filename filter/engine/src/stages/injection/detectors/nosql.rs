@@ -173,6 +173,10 @@ fn used(view: &View<'_>, at: usize, end: usize) -> Option<Strength> {
         return (!php).then_some(Strength::Decisive);
     }
     if view.is_name {
+        // JSON Schema has `$comment` in every second file; a query does nothing with it.
+        if has_at(value, at, b"$comment") {
+            return None;
+        }
         // A key of a JSON object, the whole of it, or the last part of a path.
         let whole = (at == 0 || before == b'.') && end == value.len();
         // Beside a field in a parameter, the operand decides: `where={"age":{"$gt":5}}`.
@@ -197,6 +201,9 @@ fn is_bound(value: &[u8], at: usize, end: usize) -> bool {
 /// `{ $ne: 1 }`, `', $where: '1'`. GraphQL's `($where: Filter)` declares a variable.
 fn member(value: &[u8], at: usize, end: usize) -> Option<Strength> {
     let quoted = matches!(byte(value, end), b'"' | b'\'');
+    if quoted && has_at(value, at, b"$comment") {
+        return None;
+    }
     let colon = skip_space(
         value.get(..end.saturating_add(NEAR)).unwrap_or(value),
         end.saturating_add(usize::from(quoted)),
@@ -578,6 +585,8 @@ mod tests {
         for name in [
             "$schema",
             "$ref",
+            "$comment",
+            "definitions.address.$comment",
             "$type",
             "$date",
             "$oid",
@@ -593,6 +602,16 @@ mod tests {
             "$limit",
         ] {
             assert!(!name_caught(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_comment_of_a_schema_is_no_operator() {
+        for value in ["{\"type\": \"object\", \"$comment\": \"why\"}"] {
+            assert!(
+                !hits_of(value.as_bytes()).contains(&(Class::Nosql, Strength::Decisive)),
+                "{value}"
+            );
         }
     }
 

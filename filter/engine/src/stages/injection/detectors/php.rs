@@ -336,6 +336,10 @@ fn braces(value: &[u8], at: usize, sigil: usize, open: usize) -> Option<Strength
     let odd = match first {
         b'"' | b'\'' | b'$' | b'@' => true,
         b'}' | 0 => return None,
+        // `$ {command} --flag`: a prompt, and a place to fill in.
+        _ if open > sigil && is_word(first) && byte(value, code::word(value, inner).0) == b'}' => {
+            false
+        }
         _ => open > sigil && (is_word(first)),
     };
     if odd {
@@ -516,6 +520,8 @@ mod tests {
     fn code_is_found_where_code_can_stand() {
         for value in [
             // Tags.
+            "$ {phpinfo()}",
+            "$ {\"a\"}",
             "<?php echo 1;",
             "<?PHP\necho 1;",
             "x<?=`id`?>",
@@ -588,6 +594,8 @@ mod tests {
     fn talk_about_code_is_none() {
         for value in [
             "How do I use <?php echo $x; ?> here",
+            "run:\n\n    $ {command} --region=eu",
+            "サーバーで mail() 関数が無効です。",
             "Java, JavaScript, PHP: which language? phpinfo is handy",
             "You can use file_get_contents() to read it.",
             "I called `exec('ls')` and it hangs",

@@ -289,12 +289,35 @@ mod tests {
             "<a href=\"https://example.org/a",
             "Array.from(items) and (alert, warn)",
             "--> see there -->",
+            "javascript:void(0)",
+            "javascript:;",
+            "<a href=\"javascript:void(0);\" class=\"more\">More</a>",
+            "Use `fetch`, `--no-experimental-fetch` or [`setImmediate`][] instead of `eval`.",
+            "`Function`s are objects",
+            "<svg viewBox=\"0 0 16 16\"><title>Cart</title><path d=\"M0 0h9z\"/></svg>",
+            "self.name = name",
         ] {
             assert!(
                 seen(value) < Some(Strength::Suspicious),
                 "{value} {:?}",
                 seen(value)
             );
+        }
+    }
+
+    #[test]
+    fn a_link_to_nowhere_hides_nothing() {
+        for value in [
+            "javascript:void(0)//\na()",
+            "javascript:void(a())",
+            "javascript:;a()",
+            "c=\"javascript:\";",
+            "`alert`1`",
+            "x`alert` `",
+            "self.name='<b>'",
+            "new Function('a')()",
+        ] {
+            assert_eq!(seen(value), Some(Strength::Decisive), "{value}");
         }
     }
 

@@ -8,7 +8,7 @@
 use super::Strength;
 use super::bytes::{byte, contains, has_at, is_space, part, rest};
 use super::xss_html::{FORM, LINK, RUNS};
-use super::xss_script::{is_handler, runs};
+use super::xss_script::{idle, is_handler, runs};
 
 /// One attribute.
 #[derive(Default, Clone, Copy)]
@@ -161,7 +161,8 @@ fn judge(name: &[u8], content: &[u8], tag: u8) -> Attribute {
         .iter()
         .position(|&byte| byte > b' ' && byte < 0x80)
         .unwrap_or(0);
-    if decisive || runs(content, start).is_some() || spelled(rest(content, start)) {
+    let nowhere = idle(content) == Some(content.len());
+    if decisive || (runs(content, start).is_some() && !nowhere) || (spelled(rest(content, start)) && !nowhere) {
         read.worst = Some(Strength::Decisive);
     }
     read.soft = directive(name)

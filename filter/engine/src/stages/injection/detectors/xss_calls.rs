@@ -5,7 +5,7 @@
 //! **Source:** ECMA-262 (tokens, optional chains, tagged templates), the browsers' global objects (WHATWG HTML, DOM).
 //! **Cost:** constant at a position.
 
-use super::bytes::{byte, contains, has_at, is_word, pair, part};
+use super::bytes::{byte, contains, has_at, is_space, is_word, pair, part};
 use super::words::{Key, Words};
 use super::xss_script::{Context, Found, runs, sink, skip_blank, skip_gap, utf7};
 
@@ -210,7 +210,11 @@ fn chain(value: &[u8], at: usize, end: usize, members: &[&[u8]]) -> Option<Found
             }
             // The last part of a path.
             let named = before == b'/' && byte(value, at.saturating_sub(2)) != b'*';
-            if spaced || named {
+            // `self.name = name`: a member of a class.
+            let field = has_at(value, at, b"self")
+                && member.eq_ignore_ascii_case(b"name")
+                && has_at(value, after, b" = ");
+            if spaced || named || field {
                 return None;
             }
             used(value, at, after)
@@ -295,6 +299,9 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
     }
     let bracket = byte(value, open);
     if bracket == b'`' {
+        if open == end && is_span(value, at, end) {
+            return None;
+        }
         return (open == end || dodged).then_some(Found::Certain);
     }
     // `[1].find(alert)`, `a=alert;a(1)`.
@@ -346,6 +353,34 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
         || has_at(value, after, b"//");
     (led && over).then_some(Found::Likely)
 }
+
+/// Whether the backtick at `end` closes a span of Markdown that holds nothing but names: `` `fetch` ``, `` `--no-fetch`: ``.
+fn is_span(value: &[u8], at: usize, end: usize) -> bool {
+    let lead = value.get(at.saturating_sub(SPAN)..at).unwrap_or(&[]);
+    let Some(open) = lead
+        .iter()
+        .rposition(|&byte| !(is_word(byte) || matches!(byte, b'-' | b'.' | b'/' | b'@' | b':')))
+    else {
+        return false;
+    };
+    let before = open.checked_sub(1).map_or(b' ', |at| byte(lead, at));
+    let mut after = end.saturating_add(1);
+    // `Function`s.
+    if byte(value, after) == b's' {
+        after = after.saturating_add(1);
+    }
+    byte(lead, open) == b'`'
+        && (is_space(before) || matches!(before, b'(' | b'[' | b'*' | b'"'))
+        && (after >= value.len()
+            || is_space(byte(value, after))
+            || matches!(
+                byte(value, after),
+                b'.' | b',' | b':' | b';' | b')' | b']' | b'*' | b'?'
+            ))
+}
+
+/// Longest span that is looked for.
+const SPAN: usize = 64;
 
 /// Whether an argument is code: a literal, or something of the page.
 fn is_code(value: &[u8], at: usize) -> bool {

@@ -326,7 +326,9 @@ impl Tag<'_> {
         if seen.foreign && found.links {
             seen.soft = seen.soft.or(Some(open));
         }
-        if seen.foreign && matches!(kind, STYLE | BORDER | TEXT | PART | FORM) {
+        // A picture has a title.
+        let titled = has_at(value, self.name, b"title");
+        if seen.foreign && !titled && matches!(kind, STYLE | BORDER | TEXT | PART | FORM) {
             add(Strength::Decisive);
         }
         match kind {

@@ -204,6 +204,25 @@ pub(super) fn runs(value: &[u8], at: usize) -> Option<bool> {
     .find_map(|scheme| spells(value, at, scheme))
 }
 
+/// Where a link that goes nowhere ends: `javascript:void(0)`, `javascript:;`.
+pub(super) fn idle(link: &[u8]) -> Option<usize> {
+    const SCHEME: &[u8] = b"javascript:";
+    if !has_at(link, 0, SCHEME) {
+        return None;
+    }
+    [
+        &b"void(0);"[..],
+        b"void(0)",
+        b"void 0;",
+        b"void 0",
+        b";;",
+        b";",
+    ]
+    .iter()
+    .find(|nothing| has_at(link, SCHEME.len(), nothing))
+    .map(|nothing| SCHEME.len().saturating_add(nothing.len()))
+}
+
 /// A scheme that runs code at the start of a value or after a delimiter.
 pub(super) fn scheme(value: &[u8], at: usize) -> Option<Found> {
     let Some(torn) = runs(value, at) else {
@@ -224,6 +243,13 @@ pub(super) fn scheme(value: &[u8], at: usize) -> Option<Found> {
         .iter()
         .position(|&byte| byte == b':')
         .map_or(0, |colon| colon.saturating_add(1));
+    let over = idle(rest(value, at)).is_some_and(|end| {
+        at == 0 && end == value.len()
+            || matches!(byte(value, at.saturating_add(end)), b'"' | b'\'' | b'>')
+    });
+    if over {
+        return Some(Found::Slight);
+    }
     let title =
         byte(tail, colon) == b' ' && byte(tail, colon.saturating_add(1)).is_ascii_alphabetic();
     let code = tail

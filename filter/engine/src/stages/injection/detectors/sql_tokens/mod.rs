@@ -217,7 +217,7 @@ impl Flags {
     pub(super) const NATIVE: Self = Self(512);
     /// A name with the bracket of an index.
     pub(super) const INDEXED: Self = Self(2048);
-    /// A prefix that ends in a blank or `=` before a quote that none follows: it opens a quoted word.
+    /// A prefix that ends in a blank, `=`, `:` or `[` before a quote that none follows: it opens a quoted word.
     pub(super) const QUOTES: Self = Self(1024);
 }
 

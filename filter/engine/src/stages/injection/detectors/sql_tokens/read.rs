@@ -93,7 +93,7 @@ pub(in super::super) fn tokenize(
         }
         if inside
             .last()
-            .is_some_and(|&byte| is_space(byte) || byte == b'=')
+            .is_some_and(|&byte| is_space(byte) || matches!(byte, b'=' | b'[' | b':'))
             && !is_space(byte(value, at))
             && !inside.trim_ascii().is_empty()
         {

@@ -132,12 +132,15 @@ pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
         Kind::Comment if first == 1 => {
             // `admin'--` closes a statement; `the boys' -- all of them` is a dash.
             let dashes = stream.has(1, Flags::DASHES);
+            // `'--option'` in code, `"---` before a document.
+            let option = !stream.has(1, Flags::EMPTY) && stream.has(0, Flags::QUOTES);
+            let ruled = stream.text(1).starts_with(b"---\n") && !short;
             let cuts = if stream.has(1, Flags::EMPTY) {
                 dashes || short
             } else {
                 dashes && (stream.has(1, Flags::CLOSED) || short)
             };
-            Some(if cuts && !stream.has(0, Flags::ODD) {
+            Some(if cuts && !option && !ruled && !stream.has(0, Flags::ODD) {
                 Strength::Decisive
             } else {
                 Strength::Suspicious
@@ -189,7 +192,11 @@ pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
         }
         Kind::Logic => expression(stream, first),
         Kind::Order if is_literal(stream.kind(2)) => Some(Strength::Decisive),
-        Kind::Having | Kind::Waitfor | Kind::Exec if stream.kind(2) != Kind::Word => {
+        // `"call" lists` is a title with a quoted word.
+        Kind::Having | Kind::Waitfor | Kind::Exec
+            if stream.kind(2) != Kind::Word
+                && !(stream.kind(2) == Kind::StrOpen && stream.has(0, Flags::QUOTES)) =>
+        {
             Some(Strength::Decisive)
         }
         Kind::Limit
@@ -501,6 +508,13 @@ fn literal(stream: &Stream<'_>, at: usize, left: usize, start: bool) -> Option<S
         return start.then_some(Strength::Suspicious);
     }
     if next == Kind::Comment {
+        // `and @anna (#91)`: who did what, in a list of changes.
+        let comment = stream.text(left.saturating_add(1));
+        let numbered =
+            comment.first() == Some(&b'#') && comment.get(1).is_some_and(u8::is_ascii_digit);
+        if kind == Kind::Var && numbered {
+            return None;
+        }
         return Some(Strength::Decisive);
     }
     let short = stream.has(0, Flags::SHORT);

@@ -53,6 +53,15 @@ pub(super) fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
 /// What a `SELECT` stands in and what it asks for.
 pub(super) fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let before = stream.before(at);
+    // `the "select" loop`, `placeholder="Select"`, `<b>Select</b>`, `== Select ==`: a word that is quoted, shown or headed.
+    let next = at.saturating_add(1);
+    let quoted = before == Kind::Prefix && stream.has(0, Flags::QUOTES);
+    let last = stream.skip(next, &[Kind::All]);
+    if quoted && stream.kind(last) == Kind::StrOpen
+        || stream.kind(last) == Kind::Op && stream.has(last, Flags::COMPARES)
+    {
+        return None;
+    }
     let compared = before == Kind::Op
         && at
             .checked_sub(1)

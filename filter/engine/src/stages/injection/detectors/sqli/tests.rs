@@ -433,6 +433,42 @@ fn prose_names_and_code_are_let_through() {
 }
 
 #[test]
+fn quoted_words_headings_and_lists_are_no_queries() {
+    let honest = [
+        "[\"*\"]",
+        "[\">_<\", \">_<\"]",
+        "query=x&attributesToRetrieve=[\"*\"]",
+        "<h2>Select</h2>",
+        "<h2 class=\"x\">Select</h2>",
+        "placeholder=\"Select\"",
+        "[quote=\"select all\"]",
+        "== Select ==",
+        "> > select all\n>\n> no, do not",
+        "the shell's \"select\" loop",
+        "name != 'SELECT'",
+        "the correct \"call\" lists",
+        "parser.add(\n    '--custom-roots',",
+        "let x = r#\"---\na: 1\nb: 2\n",
+        "by @anna and\n @bert (#91)",
+        "brand:\"Select\" OR NOT stock = 0",
+    ];
+    assert!(blocked(&honest).is_empty(), "{:?}", blocked(&honest));
+    let attacks = [
+        "x' and @b #",
+        "1 and @b -- ",
+        "x\" select 1",
+        "1) == (select 2)",
+        "x' exec 'a'",
+        "x'---",
+        "bob'--foo",
+        "x:' or 1=1--",
+        "x:'or'1'='1",
+        "x[' or 1=1--",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+}
+
+#[test]
 fn a_name_hides_no_value() {
     let judged = |name: &[u8]| {
         let mut view = super::View::new(
