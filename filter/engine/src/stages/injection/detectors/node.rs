@@ -160,7 +160,7 @@ fn word(value: &[u8], start: usize, end: usize, key: Key) -> Option<Strength> {
         RUNS => runs(value, end)?,
         CONSTRUCTOR => constructs(value, end)?,
         FUNCTION => return function(value, start, end),
-        CONSOLE => console(value, start, end)?,
+        CONSOLE => console(value, end)?,
         LOOP => endless(value, end)?,
         RUNNER => {
             let call = code::call(value, start, end)?;
@@ -346,7 +346,7 @@ fn function(value: &[u8], start: usize, end: usize) -> Option<Strength> {
 }
 
 /// `console.log(…)`, `console["info"](…)`, `console.info.call(…)` in a single line.
-fn console(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+fn console(value: &[u8], end: usize) -> Option<Strength> {
     let (after, _) = member(value, end)?;
     let after = if has_at(value, after, b".call(") || has_at(value, after, b".apply(") {
         rest(value, after)
@@ -361,7 +361,7 @@ fn console(value: &[u8], start: usize, end: usize) -> Option<Strength> {
     }
     let (_, close) = code::arguments(value, after);
     let sentence = close.is_some_and(|close| code::goes_on(value, close));
-    Some(if sentence || value.contains(&b'\n') && start > 0 {
+    Some(if sentence || value.trim_ascii_end().contains(&b'\n') {
         Strength::Weak
     } else {
         Strength::Decisive
@@ -536,6 +536,7 @@ mod tests {
             "console.",
             "the console (black) is new",
             "I see console.log(1) in the output",
+            "console.log(list.length);\n// Prints: 42",
             "our new function (beta) is live",
             "function of the heart (cardiology)",
             "while (foo) is bar.",

@@ -294,7 +294,6 @@ mod tests {
             "<a href=\"javascript:void(0);\" class=\"more\">More</a>",
             "Use `fetch`, `--no-experimental-fetch` or [`setImmediate`][] instead of `eval`.",
             "`Function`s are objects",
-            "<svg viewBox=\"0 0 16 16\"><title>Cart</title><path d=\"M0 0h9z\"/></svg>",
             "self.name = name",
         ] {
             assert!(
@@ -330,6 +329,7 @@ mod tests {
             "Why is document.cookie empty when I read it from the console of my browser?",
             "When I write alert('hello') in the first line of my file nothing happens at all.",
             "You should use el.innerHTML = text only when you trust the text, otherwise set the text.",
+            "<svg viewBox=\"0 0 16 16\"><title>Cart</title><path d=\"M0 0h9z\"/></svg>",
             "To draw an icon you can put an <svg width=\"10\"> element right into the page, it says here.",
         ] {
             assert!(

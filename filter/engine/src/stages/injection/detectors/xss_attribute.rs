@@ -162,7 +162,10 @@ fn judge(name: &[u8], content: &[u8], tag: u8) -> Attribute {
         .position(|&byte| byte > b' ' && byte < 0x80)
         .unwrap_or(0);
     let nowhere = idle(content) == Some(content.len());
-    if decisive || (runs(content, start).is_some() && !nowhere) || (spelled(rest(content, start)) && !nowhere) {
+    if decisive
+        || (runs(content, start).is_some() && !nowhere)
+        || (spelled(rest(content, start)) && !nowhere)
+    {
         read.worst = Some(Strength::Decisive);
     }
     read.soft = directive(name)

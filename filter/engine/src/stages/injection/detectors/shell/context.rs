@@ -7,6 +7,7 @@
 
 use super::super::super::bytes::{byte, has_at, is_space, is_word, rest, skip_space, tally};
 use super::argument::{Shape, shape};
+use super::list::ALONE;
 use super::word;
 
 /// The `;` at `at` ends a reference to a character: `&amp;`, `&#39;`.
@@ -78,6 +79,34 @@ pub(super) fn is_choice(value: &[u8], at: usize) -> bool {
     let whole = free && end == ahead.len() && ahead.len() < CHOICE;
     let bars = tally(before.iter().chain(after).filter(|&&byte| byte == b'|'));
     whole && bars > 0
+}
+
+/// The backtick at `at` is Markdown's: it closes a span, or opens one that holds a name and stands before a word of a sentence
+/// or in a link.
+pub(super) fn is_marked(value: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).map_or(b' ', |at| byte(value, at));
+    let one = at.saturating_add(1);
+    if is_space(byte(value, one)) && !is_space(before) {
+        let lead = value.get(at.saturating_sub(CHOICE)..at).unwrap_or(&[]);
+        return lead.contains(&b'`');
+    }
+    let name = tally(
+        rest(value, one)
+            .iter()
+            .take(CHOICE)
+            .take_while(|byte| is_word(**byte) || matches!(byte, b'-' | b'.')),
+    );
+    let close = one.saturating_add(name);
+    if byte(value, close) != b'`' {
+        return false;
+    }
+    let next = byte(value, close.saturating_add(1));
+    let word = rest(value, close.saturating_add(2))
+        .iter()
+        .take(3)
+        .take_while(|byte| byte.is_ascii_lowercase());
+    (is_space(before) && next == b' ' && tally(word) >= 2 && word::read(value, one).kind != ALONE)
+        || (before == b'[' && next == b']')
 }
 
 /// Bytes around a `|` in which a choice ends.

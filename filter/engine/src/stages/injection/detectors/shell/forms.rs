@@ -65,6 +65,9 @@ pub(super) fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> 
     if byte(value, one) == b'`' || (at > 0 && byte(value, at.saturating_sub(1)) == b'`') {
         return None;
     }
+    if super::context::is_marked(value, at) {
+        return None;
+    }
     let closed = rest(value, one).iter().take(512).any(|&byte| byte == b'`');
     let found = command(value, one, Before::Substitution)?;
     if !closed {

@@ -201,6 +201,11 @@ fn what_machines_send_is_no_command() {
         "C99/C++ library",
         "/properties/Model/*/Type/*/Value",
         "Times at AT&T; at home",
+        "an empty policy if there is none\nset.",
+        "it needs the length prior to\nBase64 encoding",
+        "`zstd` is included",
+        "[`openssl`]: https://example.org/openssl",
+        " - `_auth` (base64 string)\n - `email`",
     ]);
     all_caught(&[
         "a|id",
@@ -212,6 +217,9 @@ fn what_machines_send_is_no_command() {
         "/???/c?t /etc/passwd",
         "> /var/www/a.php",
         "bcdboot/r",
+        "`cat /etc/passwd` is",
+        "`whoami` is",
+        "x;python3.11 -c 1",
     ]);
 }
 

@@ -186,7 +186,9 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
             kind = triggers::command(stem);
         }
     }
-    if kind == 0 && !odd && based && version && length > 3 {
+    // `python3.11`; `more.` ends a sentence.
+    let dotted = byte(value, end.saturating_sub(1)) == b'.';
+    if kind == 0 && !odd && based && version && length > 3 && !dotted {
         kind = triggers::command(base);
     }
     // A name torn apart is no word of a sentence.
@@ -207,7 +209,7 @@ fn push(key: &mut Key, letter: u8, length: &mut u8, capital: &mut bool) {
     *capital = if *length == 0 {
         letter.is_ascii_uppercase()
     } else {
-        *capital && letter.is_ascii_lowercase()
+        *capital && !letter.is_ascii_uppercase()
     };
     key.push(letter);
     *length = length.saturating_add(1);
