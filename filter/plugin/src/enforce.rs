@@ -4,7 +4,7 @@
 //! learns the status, a stable code and its request id; rule, place and evidence go to the event only.
 //! Filter state is written for refusals, findings and `events.log: all` alone: it costs a hostcall.
 
-use palisade_engine::engine::{Pass, Refusal, Report};
+use palisade_engine::engine::{BodySeen, Pass, Refusal, Report};
 use palisade_engine::policy::{EventLog, Mode, Policy};
 use palisade_engine::verdict::{Denial, ReasonRow};
 
@@ -155,7 +155,8 @@ pub fn tell_pass(policy: &Policy, pass: &mut Pass) -> Option<Telling> {
     };
     let event = match policy.events.log {
         EventLog::All => true,
-        EventLog::Denied => outcome != Outcome::Allowed,
+        // What passed unseen behind the bound is told, whatever was found in front of it.
+        EventLog::Denied => outcome != Outcome::Allowed || report.body == BodySeen::Prefix,
         EventLog::None => false,
     };
     Some(Telling {

@@ -3,7 +3,7 @@
 //! | name (Envoy shows it as `wasmcustom.<name>`) | counts |
 //! |---|---|
 //! | `palisade.requests` | requests judged |
-//! | `palisade.streamed` | bodies that passed unseen (gRPC, upgrades, streaming routes) |
+//! | `palisade.streamed` | bodies that passed unseen (gRPC, upgrades, streaming routes), or unseen behind `body.max` |
 //! | `palisade.host_failures` | requests refused because a hostcall failed |
 //! | `palisade.fleet.calls` | calls to rate limit services |
 //! | `palisade.fleet.failures` | those without an answer that can be read |

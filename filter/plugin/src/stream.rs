@@ -739,7 +739,10 @@ impl Turn<'_> {
     /// Counts, writes the event and the verdict.
     fn tell(&mut self, telling: &Telling) {
         let report = &telling.report;
-        if matches!(report.body, BodySeen::Streamed | BodySeen::Framed) {
+        if matches!(
+            report.body,
+            BodySeen::Streamed | BodySeen::Framed | BodySeen::Prefix
+        ) {
             self.meters.add(Count::Streamed);
         }
         match telling.outcome {

@@ -66,7 +66,7 @@ pub struct Explanation {
     pub client: String,
     /// Name of the route; empty: none.
     pub route: String,
-    /// What happened to the body: `none`, `inspected`, `streamed`.
+    /// What happened to the body: `none`, `inspected`, `prefix`, `streamed`.
     pub body: String,
     /// Steps in order.
     pub steps: Vec<Row>,
@@ -470,7 +470,19 @@ impl Told {
                         .unwrap_or_else(|| "nobody was verified".to_owned()),
                     "body" if phase > 0 => {
                         let size: usize = request.chunks.iter().map(Vec::len).sum();
-                        format!("{size} bytes, whole")
+                        match event("body").as_str() {
+                            "prefix" => format!(
+                                "the beginning of {size} bytes, as far as `body.max`; the rest passes unseen"
+                            ),
+                            _ => format!("{size} bytes, whole"),
+                        }
+                    }
+                    "body" if event("body") == "streamed" => {
+                        if request.headers.get("upgrade").is_some() {
+                            "an upgrade: what follows passes unseen".to_owned()
+                        } else {
+                            "it streams: it passes unseen".to_owned()
+                        }
                     }
                     _ => String::new(),
                 };
@@ -480,7 +492,7 @@ impl Told {
                     detail = met.join(", ");
                 }
                 if decision == "waits" {
-                    detail = "the whole body is needed".to_owned();
+                    detail = "the body is needed".to_owned();
                 }
                 if denied && (name == "token" || name == "body") {
                     detail.clear();

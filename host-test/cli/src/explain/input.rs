@@ -81,7 +81,9 @@ impl Draft {
         }
         let mut request = Request::get("/").from_address(peer);
         request.headers = headers;
-        if !self.body.is_empty() {
+        // What follows the head of an upgrade is no body, but the head is not the end either.
+        let upgrades = request.headers.get("upgrade").is_some();
+        if !self.body.is_empty() || upgrades {
             request.chunks.push(self.body);
         }
         if !self.trailers.is_empty() {

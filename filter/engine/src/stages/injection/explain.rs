@@ -44,7 +44,7 @@ pub struct Value {
 /// One decoding step.
 #[derive(Debug)]
 pub struct Decoded {
-    /// What was undone: `percent`, `plus`, `html entity`, `base64`, …
+    /// What was undone: `joined` (several values of one name), `percent`, `plus`, `html entity`, `base64`, …
     pub by: Vec<u8>,
     /// What was left, cut to [`Value::MAX_BYTES`].
     pub bytes: Vec<u8>,
@@ -100,6 +100,9 @@ impl Match {
     }
 }
 
+/// Stands for values that were sent apart.
+const SEVERAL: &[u8] = b"(several values of this name)";
+
 /// Collects what an inspection sees.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -119,12 +122,22 @@ impl Watch {
 
     /// The value was looked at.
     #[cold]
-    pub(super) fn end_value(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) {
+    pub(super) fn end_value(
+        &mut self,
+        place: Place,
+        name: &[u8],
+        raw: &[u8],
+        encoding: Encoding,
+        is_joined: bool,
+    ) {
         let mut matches = core::mem::take(&mut self.matches);
         if matches.is_empty() || self.values.len() >= Explained::MAX {
             return;
         }
         let mut steps = Vec::new();
+        if is_joined {
+            steps.push(step(b"joined", raw));
+        }
         let plus = encoding == Encoding::Form;
         let mut last = decode::steps(raw, encoding != Encoding::Plain, plus, |by, bytes| {
             let bytes = cut(bytes, Value::MAX_BYTES);
@@ -155,7 +168,7 @@ impl Watch {
         self.values.push(Value {
             place: place.name(),
             name: cut(name, Finding::MAX_EVIDENCE),
-            raw: cut(raw, Value::MAX_BYTES),
+            raw: cut(if is_joined { SEVERAL } else { raw }, Value::MAX_BYTES),
             steps,
             matches,
         });
@@ -250,6 +263,10 @@ mod tests {
             (
                 "a=\\u003cscript\\x3ealert(1)",
                 "\\\\u003cscript\\\\x3ealert(1) |backslash escape| <script>alert(1)",
+            ),
+            (
+                "a=1+union/*&a=*/select+2",
+                "(several values of this name) |joined| 1+union/*,*/select+2 |plus| 1 union/*,*/select 2",
             ),
             (
                 "a=PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==",

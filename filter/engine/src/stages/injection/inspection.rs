@@ -118,6 +118,8 @@ pub(crate) struct Inspection<'a> {
     is_cut: bool,
     /// A value was not plain.
     odd: bool,
+    /// What is looked at are several values, joined.
+    is_joined: bool,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
@@ -153,6 +155,7 @@ impl<'a> Inspection<'a> {
             is_file: false,
             is_cut: false,
             odd: false,
+            is_joined: false,
             watch: None,
         }
     }
@@ -171,6 +174,16 @@ impl<'a> Inspection<'a> {
         self.is_name = false;
     }
 
+    /// Looks at several values of a name, joined.
+    pub(super) fn joined(&mut self, place: Place, name: &[u8], raw: &[u8]) {
+        self.is_joined = true;
+        // Documents in the values were looked into, each on its own.
+        self.flat(&Class::ALL, |inspection| {
+            inspection.value(place, name, raw, Encoding::Form);
+        });
+        self.is_joined = false;
+    }
+
     /// Looks at the name of a file that somebody sends.
     pub(crate) fn file(&mut self, place: Place, name: &[u8], raw: &[u8]) {
         self.is_file = true;
@@ -185,7 +198,7 @@ impl<'a> Inspection<'a> {
         }
         let natural = self.look(place, name, raw, encoding);
         if let Some(watch) = &mut self.watch {
-            watch.end_value(place, name, raw, encoding);
+            watch.end_value(place, name, raw, encoding, self.is_joined);
         }
         let Natural { seen, decoded } = natural;
         self.odd |= seen & bytes::LOUD != 0;
@@ -220,7 +233,7 @@ impl<'a> Inspection<'a> {
         hits.add(class, strength, 0);
         self.report(place, name, raw, &hits);
         if let Some(watch) = &mut self.watch {
-            watch.end_value(place, name, raw, Encoding::Plain);
+            watch.end_value(place, name, raw, Encoding::Plain, false);
         }
     }
 

@@ -9,9 +9,8 @@
 
 use alloc::vec::Vec;
 
-use super::Class;
 use super::bytes::rest;
-use super::inspection::{Encoding, Inspection, Place};
+use super::inspection::{Inspection, Place};
 use crate::request::body::decode_form;
 
 /// One value of a name that may occur again.
@@ -98,11 +97,7 @@ pub(super) fn look(before: &[u8], text: &[u8], place: Place, inspection: &mut In
             }
         }
         if many {
-            let name = decode_form(first.name);
-            // Documents in the values were looked into, each on its own.
-            inspection.flat(&Class::ALL, |inspection| {
-                inspection.value(place, &name, &joined, Encoding::Form);
-            });
+            inspection.joined(place, &decode_form(first.name), &joined);
         }
     }
 }
