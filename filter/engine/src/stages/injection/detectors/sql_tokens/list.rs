@@ -10,7 +10,7 @@ use super::words::{
     W_DROP, W_EXEC, W_EXISTS, W_FLOW, W_FROM, W_FUNC, W_GRANT, W_HAVING, W_IF, W_INTO, W_JOINT,
     W_LIKE, W_LIMIT, W_LIT, W_LOGIC, W_NATIVE, W_NOT, W_OBJECT, W_ORDER, W_OUTFILE, W_PART, W_PROC,
     W_REPLACE, W_RUN, W_SCHEMA, W_SELECT, W_SERVER, W_SET, W_SHUTDOWN, W_TEST, W_TIMED, W_TYPE,
-    W_UNARY, W_UNION, W_UPDATE, W_VALUE, W_VALUES, W_WAITFOR, W_WHEN, W_WHERE,
+    W_UNARY, W_UNION, W_UPDATE, W_VALUE, W_VALUES, W_VERB, W_WAITFOR, W_WHEN, W_WHERE,
 };
 
 /// Kinds, and the words of each with a blank between them.
@@ -44,6 +44,7 @@ pub(in super::super) const LIST: &[(u8, &[u8])] = &[
     (W_RUN, b"exec execute"),
     (W_EXEC, b"call"),
     (W_DECLARE, b"declare"),
+    (W_VERB, b"copy handler merge vacuum attach detach pragma prepare"),
     (W_WAITFOR, b"waitfor"),
     (W_DELAY, b"delay"),
     (W_SHUTDOWN, b"shutdown"),

@@ -117,6 +117,8 @@ pub(super) enum Kind {
     Values,
     /// `GRANT`, `REVOKE`.
     Grant,
+    /// `COPY`, `HANDLER`, `VACUUM`, …: a statement only where one was separated.
+    Verb,
     /// `BEGIN`, `IF`, `WHILE`, …: what a statement can stand behind.
     Flow,
     /// A byte SQL has no use for: ends every pattern.
@@ -176,6 +178,7 @@ impl Kind {
             Self::As => b"as",
             Self::Values => b"values",
             Self::Grant => b"grant",
+            Self::Verb => b"verb",
             Self::Flow => b"flow",
             Self::Other => b"other",
         }

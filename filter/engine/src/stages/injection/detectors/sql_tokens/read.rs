@@ -11,7 +11,7 @@ use super::bytes::{byte, has_at, is_space, is_word, pair, part, rest, skip_space
 use super::number::{block_comment, number};
 use super::words::{
     W_ANALYSE, W_DANGER, W_DROP, W_FUNC, W_IF, W_NATIVE, W_OBJECT, W_PART, W_PROC, W_REPLACE,
-    W_RUN, W_TEST, W_TIMED, W_TYPE, W_VALUE, W_VALUES, WORDS, kind_of,
+    W_RUN, W_TEST, W_TIMED, W_TYPE, W_VALUE, W_VALUES, WORDS, is_function, kind_of,
 };
 use super::{Flags, Kind, Token};
 
@@ -227,7 +227,9 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
         }
         // PostgreSQL and SQLite look into JSON with operators of their own.
         b'<' | b'>' | b'-' | b'@' | b'?'
-            if matches!(builder.last(), Kind::Str | Kind::Cast)
+            if (matches!(builder.last(), Kind::Str | Kind::Cast)
+                || (matches!((head, next), (b'@', b'>') | (b'<', b'@'))
+                    && builder.last() == Kind::Word))
                 && matches!(
                     (head, next),
                     (b'<', b'@') | (b'-', b'>') | (b'@', b'>' | b'?' | b'@') | (b'?', _)
@@ -490,7 +492,9 @@ pub(super) fn read_word(value: &[u8], at: usize) -> Read {
         read.flags |= Flags::PROC.0;
     }
     read.listed = listed;
-    read.kind = kind_of(listed, read.calls);
+    // `user()` is one; a value that starts with `function()` is code.
+    let object = listed == W_OBJECT && at == 0 && !is_function(part(value, at, length));
+    read.kind = kind_of(listed, read.calls && !object);
     read
 }
 

@@ -89,6 +89,8 @@ const fn table() -> Words<2048> {
 
 /// A function's name that is an everyday word or known to every language: it counts only in a call that a value leaves open.
 pub(super) const W_PART: u8 = 51;
+/// A statement that no other pattern starts with.
+pub(super) const W_VERB: u8 = 53;
 /// A name of the server's own that counts as a whole value.
 pub(super) const W_SERVER: u8 = 52;
 
@@ -114,9 +116,8 @@ pub(in super::super) const fn need(word: u8) -> Need {
         W_FUNC | W_TIMED | W_NATIVE | W_OBJECT | W_EXISTS | W_IF | W_ANALYSE | W_REPLACE
         | W_VALUES | W_DANGER => Need::Call,
         W_ALL | W_FROM | W_WHERE | W_BY | W_LIMIT | W_SET | W_DELAY | W_NOT | W_LIT | W_DIV
-        | W_PART | W_INTO | W_TYPE | W_WHEN | W_AS | W_FLOW | W_JOINT | W_TEST | W_UNARY => {
-            Need::Never
-        }
+        | W_PART | W_VERB | W_INTO | W_TYPE | W_WHEN | W_AS | W_FLOW | W_JOINT | W_TEST
+        | W_UNARY => Need::Never,
         _ => Need::Always,
     }
 }
@@ -160,6 +161,7 @@ pub(super) const fn kind_of(word: u8, calls: bool) -> Kind {
         W_AS => Kind::As,
         W_VALUES => Kind::Values,
         W_GRANT => Kind::Grant,
+        W_VERB => Kind::Verb,
         W_FLOW => Kind::Flow,
         W_DANGER if calls => Kind::Danger,
         W_TIMED if calls => Kind::Timed,

@@ -208,7 +208,7 @@ pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
         {
             Some(Strength::Decisive)
         }
-        Kind::Comma if is_literal(stream.kind(2)) || is_call(stream.kind(2)) => {
+        Kind::Comma => {
             let mut at = 2_usize;
             while is_literal(stream.kind(at))
                 && stream.kind(at.saturating_add(1)) == Kind::Comma
@@ -217,6 +217,19 @@ pub(super) fn prefix(stream: &Stream<'_>) -> Option<Strength> {
                 at = at.saturating_add(2);
             }
             let last = at.saturating_add(1);
+            // `', name='x`: another column of an UPDATE.
+            let end = matches!(stream.kind(5), Kind::End | Kind::Comment);
+            let column = is_name(stream.kind(2))
+                && stream.text(3).first() == Some(&b'=')
+                && is_literal(stream.kind(4))
+                && end
+                && stream.has(0, Flags::SHORT);
+            if column {
+                return Some(Strength::Decisive);
+            }
+            if !is_literal(stream.kind(2)) && !is_call(stream.kind(2)) {
+                return None;
+            }
             // `',null)`: the rest of a row.
             let row = stream.has(last, Flags::BROKEN) && is_literal(stream.kind(at));
             (stream.kind(last) == Kind::Comment || is_call(stream.kind(at)) || row)
@@ -241,6 +254,15 @@ fn closed_at_once(stream: &Stream<'_>) -> Option<Strength> {
         // `'alter a`, `" union/`, `'select x`
         Kind::Ddl | Kind::Union | Kind::Select => {
             (is_name(second) || second == Kind::Op) && third == Kind::End
+        }
+        // `'||(`
+        Kind::Logic | Kind::Op if second == Kind::End => stream.tail.open,
+        // `' like '%`, `' regexp '.`
+        Kind::Like => {
+            second == Kind::StrOpen && third == Kind::End && {
+                let text = bytes::rest(stream.text(2), 1);
+                !text.is_empty() && text.len() <= 3 && !text.iter().any(u8::is_ascii_alphanumeric)
+            }
         }
         // `' or name!`, `' or name 9`, `' or 3,4`
         Kind::Logic => {
@@ -308,6 +330,15 @@ fn calls_and_ends(stream: &Stream<'_>, operand: usize) -> bool {
         })
 }
 
+/// `f(a,"-",b)`: the quote that seems to close a literal opens an argument.
+fn opens_argument(stream: &Stream<'_>) -> bool {
+    let end = stream.tokens.first().map_or(0, |token| token.at());
+    let before = end
+        .checked_sub(1)
+        .map_or(0, |at| bytes::byte(stream.value, at));
+    before == b',' && stream.value.contains(&b'(')
+}
+
 /// `MOD`, `DIV` rather than a symbol.
 fn kind_is_word(stream: &Stream<'_>, at: usize) -> bool {
     stream.text(at).first().is_some_and(u8::is_ascii_alphabetic)
@@ -347,7 +378,8 @@ fn expression(stream: &Stream<'_>, operator: usize) -> Option<Strength> {
     if end == Kind::Semi
         && short
         && compares
-        && (matches!(behind, Kind::End | Kind::Comment) || is_name(behind) && cut)
+        && (matches!(behind, Kind::End | Kind::Comment)
+            || (is_name(behind) || behind == Kind::Verb) && cut)
     {
         return Some(Strength::Decisive);
     }
@@ -362,7 +394,8 @@ fn expression(stream: &Stream<'_>, operator: usize) -> Option<Strength> {
         && stream
             .tokens
             .first()
-            .is_some_and(|token| token.at() <= HALF);
+            .is_some_and(|token| token.at() <= HALF)
+        && !opens_argument(stream);
     (short && !quoted && (compares || joined) && (kind != Kind::Logic || read.joins > 0)
         || (read.joins > 0 && compares && !stream.has(0, Flags::QUOTES)))
     .then_some(Strength::Decisive)
@@ -384,6 +417,17 @@ pub(super) fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     }
     // `3 and(`
     if kind == Kind::End && at == 1 && stream.tail.open && stream.kind(0) == Kind::Num {
+        return Some(Strength::Decisive);
+    }
+    // `1 or !0`, `1 or ~1`
+    let sign = stream.text(at.saturating_add(1)).first();
+    let behind = stream.kind(at.saturating_add(2));
+    if at == 1
+        && stream.kind(0) == Kind::Num
+        && matches!(sign, Some(b'!' | b'~'))
+        && matches!(behind, Kind::Num | Kind::Lit)
+        && stream.kind(at.saturating_add(3)) == Kind::End
+    {
         return Some(Strength::Decisive);
     }
     let read = read(stream, at.saturating_add(1));
@@ -477,6 +521,26 @@ fn joined(stream: &Stream<'_>, at: usize, read: &Condition) -> Option<Strength> 
         .then_some(Strength::Decisive)
 }
 
+/// `6' or 7'`, `5'10" or 6'2"`: lengths; `d'Or 5--6`: a name and an address.
+fn is_measure(stream: &Stream<'_>, next: Kind) -> bool {
+    if !stream.broke_out() {
+        return false;
+    }
+    let end = stream.tokens.first().map_or(0, |token| token.at());
+    let inside = stream.value.get(..end).unwrap_or(&[]);
+    let lengths = next == Kind::StrOpen
+        && !inside.is_empty()
+        && inside
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'\'' | b'"' | b' ' | b'.'));
+    let elided = match inside {
+        [.., before, letter] => bytes::is_space(*before) && matches!(letter | 0x20, b'd' | b'l'),
+        [letter] => matches!(letter | 0x20, b'd' | b'l'),
+        [] => false,
+    };
+    lengths || elided && bytes::byte(stream.value, end.saturating_add(1)).is_ascii_alphabetic()
+}
+
 /// A literal behind `AND`, `OR`.
 fn literal(stream: &Stream<'_>, at: usize, left: usize, start: bool) -> Option<Strength> {
     let kind = stream.kind(left);
@@ -489,6 +553,16 @@ fn literal(stream: &Stream<'_>, at: usize, left: usize, start: bool) -> Option<S
             return Some(Strength::Decisive);
         }
         if is_literal(other) {
+            // `2 and 2 is 4` is a sum in words.
+            let sum = bytes::has_at(stream.text(left.saturating_add(1)), 0, b"is")
+                && next == Kind::Like
+                && right == left.saturating_add(2)
+                && matches!(other, Kind::Num)
+                && !stream.broke_out()
+                && !stream.same(left, right);
+            if sum {
+                return Some(Strength::Suspicious);
+            }
             let open = after == Kind::StrOpen
                 && !stream.broke_out()
                 && !stream.has(right.saturating_add(1), Flags::EMPTY);
@@ -507,6 +581,9 @@ fn literal(stream: &Stream<'_>, at: usize, left: usize, start: bool) -> Option<S
         }
         return start.then_some(Strength::Suspicious);
     }
+    if kind == Kind::Num && at == 1 && is_measure(stream, next) {
+        return Some(Strength::Suspicious);
+    }
     if next == Kind::Comment {
         // `and @anna (#91)`: who did what, in a list of changes.
         let comment = stream.text(left.saturating_add(1));
@@ -519,6 +596,16 @@ fn literal(stream: &Stream<'_>, at: usize, left: usize, start: bool) -> Option<S
     }
     let short = stream.has(0, Flags::SHORT);
     if kind == Kind::StrOpen && start && stream.broke_out() {
+        // `'and'`, `'Or' is a name`: the word is what is quoted.
+        let text = bytes::part(stream.text(left), 1, 64);
+        let said = stream.has(0, Flags::EMPTY)
+            && !stream.has(at, Flags::SYMBOL)
+            && !bytes::has_at(stream.text(at), 0, b"xor")
+            && !bytes::is_space(bytes::byte(stream.value, 1))
+            && (text.is_empty() || bytes::is_space(bytes::byte(text, 0)));
+        if said {
+            return Some(Strength::Suspicious);
+        }
         // `the 'and' keyword` is a quoted word.
         return Some(if short && !stream.has(0, Flags::QUOTES) {
             Strength::Decisive

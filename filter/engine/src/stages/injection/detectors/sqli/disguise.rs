@@ -10,8 +10,8 @@
 use alloc::vec::Vec;
 
 use super::super::bytes::{
-    BACKSLASH, DOLLAR, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at, is_word, pair, part, rest,
-    tally,
+    BACKSLASH, BLANK, DOLLAR, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at, is_word, pair, part,
+    rest, tally,
 };
 use super::super::triggers::{LIKE, LOGIC, SQL};
 use super::super::{Place, View};
@@ -37,9 +37,11 @@ pub(super) fn removed(view: &View<'_>) -> Option<Vec<u8>> {
         })
         .is_some();
     let percent = view.classes & PERCENT != 0 && is_marked(value);
-    let plus = view.place == Place::Path
-        && view.classes & (PLUS | QUOTE) == PLUS | QUOTE
-        && view.words & (SQL | LOGIC) != 0;
+    let path = view.place == Place::Path && view.classes & QUOTE != 0;
+    let plus = view.classes & PLUS != 0
+        && view.words & (SQL | LOGIC) != 0
+        && (path
+            || view.classes & BLANK == 0 && view.words & SQL != 0 && view.place != Place::Path);
     if !(glue || quotes || blanks || escapes || percent || plus) {
         return None;
     }

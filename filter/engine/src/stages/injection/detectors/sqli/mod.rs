@@ -15,7 +15,9 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SINGLE, STAR, TICK};
+use super::bytes::{
+    self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK,
+};
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
 use super::triggers::{AMPS, AT, CAST, COLON, DASHES, LIKE, LOGIC, PIPES, SQL};
 use super::{Class, Hits, Strength, View};
@@ -78,7 +80,8 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
             && starts_inside(value)
             && (operator || logic || words & LIKE != 0))
         || marks & CAST != 0
-        || (value.len() <= SHORT && starts_statement(view));
+        || (value.len() <= SHORT
+            && (starts_statement(view) || (classes & SHELL != 0 && starts_inside(value))));
     for (context, needed) in [
         (0, bare),
         (b'\'', classes & SINGLE != 0),

@@ -241,7 +241,10 @@ pub(super) fn call(stream: &Stream<'_>, at: usize) -> Option<Strength> {
                 is_literal(next) || is_call(next) || next == Kind::Word || next == Kind::Op;
             let closed = stream.has(at.saturating_add(2), Flags::CLOSED)
                 || stream.kind(at.saturating_add(2)) != Kind::Word;
-            if argument && (joined || (closed && !stream.has(at, Flags::SPACED))) {
+            // `Sleep(8) is all I need`
+            let talk =
+                matches!(stream.kind(at.saturating_add(2)), Kind::Word | Kind::Like) && !joined;
+            if !talk && argument && (joined || (closed && !stream.has(at, Flags::SPACED))) {
                 Some(Strength::Decisive)
             } else {
                 None
@@ -289,7 +292,13 @@ pub(super) fn order(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let next = stream.kind(at.saturating_add(1));
     let after = stream.kind(at.saturating_add(2));
     if !is_literal(next) {
+        let cut = stream.broke_out()
+            && at == 1
+            && super::is_name(next)
+            && stream.cuts(at.saturating_add(2))
+            && stream.has(at.saturating_add(2), Flags::EMPTY);
         return (is_call(next)
+            || cut
             || next == Kind::Case
             || (next == Kind::Select && stream.has(at.saturating_add(1), Flags::OPEN)))
         .then_some(Strength::Decisive);

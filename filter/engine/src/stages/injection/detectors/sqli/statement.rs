@@ -3,7 +3,7 @@
 //! **In:** tokens and a position. **Out:** how strong the fragment is.
 //! **Invariant:** looks a constant number of tokens ahead.
 
-use super::{Flags, Kind, Stream, Strength, is_call, is_literal, is_name};
+use super::{Flags, Kind, Stream, Strength, bytes, is_call, is_literal, is_name};
 
 /// `UNION [ALL] SELECT …`.
 pub(super) fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
@@ -13,6 +13,18 @@ pub(super) fn union(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     if stream.kind(first) == Kind::Values
         && (stream.has(row, Flags::OPEN) || stream.has(row, Flags::CALLED))
     {
+        return Some(Strength::Decisive);
+    }
+    // `1 union table users`
+    let table = bytes::has_at(stream.text(first), 0, b"table")
+        && is_name(stream.kind(row))
+        && at == 1
+        && (is_literal(stream.kind(0)) || stream.broke_out())
+        && matches!(
+            stream.kind(row.saturating_add(1)),
+            Kind::End | Kind::Comment
+        );
+    if table {
         return Some(Strength::Decisive);
     }
     if stream.kind(first) != Kind::Select {
@@ -66,12 +78,12 @@ pub(super) fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         && at
             .checked_sub(1)
             .is_some_and(|at| stream.has(at, Flags::COMPARES));
+    // `why is "select …" slow?`
+    let quoted = stream.has(0, Flags::QUOTES) && !stream.has(0, Flags::SHORT);
     let nested = stream.has(at, Flags::OPEN)
         || compared
-        || matches!(
-            before,
-            Kind::Prefix | Kind::Semi | Kind::Logic | Kind::Comma | Kind::Exec
-        );
+        || (before == Kind::Prefix && !quoted)
+        || matches!(before, Kind::Semi | Kind::Logic | Kind::Comma | Kind::Exec);
     let leading = at == 0;
     // `' select union 1,2`: a filter that takes one of the two words out leaves the other.
     if before == Kind::Prefix
@@ -349,6 +361,16 @@ pub(super) fn stacked(stream: &Stream<'_>, at: usize) -> Option<Strength> {
             return Some(Strength::Decisive);
         }
     }
+    if stream.kind(next) == Kind::Verb && runs(stream, at) {
+        return Some(Strength::Decisive);
+    }
+    // `'; print 'x'--`, `';return--`
+    if stream.broke_out() && at == 1 && stream.has(0, Flags::SHORT) && is_name(stream.kind(next)) {
+        let last = stream.skip(next.saturating_add(1), &[Kind::Str]);
+        if stream.cuts(last) && stream.has(last, Flags::EMPTY) {
+            return Some(Strength::Decisive);
+        }
+    }
     let into = stream.kind(next) == Kind::Insert
         && stream.kind(next.saturating_add(1)) == Kind::Into
         && at == 0;
@@ -387,6 +409,28 @@ pub(super) fn stacked(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         .then_some(Strength::Decisive)
 }
 
+/// `1; copy t from …`, `'; vacuum--`: statements whose names are words of prose, right behind a value.
+fn runs(stream: &Stream<'_>, at: usize) -> bool {
+    let verb = at.saturating_add(1);
+    let (next, third) = (verb.saturating_add(1), verb.saturating_add(2));
+    let behind = at == 1 && matches!(stream.kind(0), Kind::Num | Kind::Prefix | Kind::Str);
+    let ends = |at: usize| matches!(stream.kind(at), Kind::End | Kind::Comment | Kind::Semi);
+    let says = |at: usize, word: &[u8]| bytes::has_at(stream.text(at), 0, word);
+    let fourth = third.saturating_add(1);
+    let goes_on = stream.kind(third) == Kind::Op
+        || says(third, b"open")
+        || ((says(third, b"to") || stream.kind(third) == Kind::From)
+            && (stream.kind(fourth) == Kind::Str
+                || says(fourth, b"program")
+                || says(fourth, b"std")));
+    behind
+        && (ends(next)
+            || stream.kind(next) == Kind::Into
+            || stream.has(next, Flags::OPEN)
+            || matches!(stream.kind(next), Kind::Object | Kind::Schema)
+            || (is_name(stream.kind(next)) && (goes_on || stream.broke_out() && ends(third))))
+}
+
 /// Whether a `CREATE` or `ALTER` says more than its sentence would: columns, a query, an end.
 fn defines(stream: &Stream<'_>, at: usize) -> bool {
     (1..5).any(|step| {
@@ -414,9 +458,7 @@ fn is_setting(text: &[u8]) -> bool {
         b"authorization",
         b"password",
     ];
-    SETTINGS
-        .iter()
-        .any(|word| super::bytes::has_at(text, 0, word))
+    SETTINGS.iter().any(|word| bytes::has_at(text, 0, word))
 }
 
 /// A statement where none was separated: at the start of the value it is one, amid words it is talk.

@@ -246,6 +246,55 @@ fn pieces_that_another_parameter_completes() {
 }
 
 #[test]
+fn statements_and_columns_right_behind_a_value() {
+    let attacks = [
+        "1;copy t from program 'id'",
+        "x';copy (select '') to program 'id'--",
+        "1;handler t open",
+        "1;merge into t using dual on (1=1)",
+        "1;vacuum",
+        "x';print 'y'--",
+        "x';return--",
+        "1 union table members",
+        "x', password='y",
+        "x',role='a'--",
+        "x' group by id--",
+        "x' and a @> '{\"b\":1}' --",
+        "'||(",
+        "' like '%",
+        "1 or !0",
+        "1+union+all+select+1,2",
+    ];
+    assert!(missed(&attacks).is_empty(), "{:?}", missed(&attacks));
+    let honest = [
+        "1; copy of the letter",
+        "2; merge the two lists",
+        "1; vacuum cleaner",
+        "boys'; print more --",
+        "the union table is long",
+        "rock', roll",
+        "group by id",
+        "' like",
+        "(a) and (b): ok",
+        "1 or 0",
+        "5'10\" or 6'2\"",
+        "6' or 7'",
+        "d'Or 1",
+        "Place d'Or 5--6",
+        "2 and 2 is 4",
+        "Sleep(8) is all I need",
+        "why is \"SELECT * FROM members\" slow?",
+        "=CONCAT(A1,\"-\",B1)",
+        "'or'",
+        "\"and\"",
+        "'Or' is a word for light",
+        "'and' is a conjunction",
+        "sql+select+tutorial",
+    ];
+    assert!(blocked(&honest).is_empty(), "{:?}", blocked(&honest));
+}
+
+#[test]
 fn names_of_the_servers_own() {
     let attacks = [
         "xp_cmdshell",
