@@ -114,6 +114,8 @@ pub(crate) struct Inspection<'a> {
     all: bool,
     /// What is looked at is the name of a file.
     is_file: bool,
+    /// What is looked at stands in the manifest of a package.
+    manifest: bool,
     /// The rest of the body is not held.
     is_cut: bool,
     /// A value was not plain.
@@ -153,6 +155,7 @@ impl<'a> Inspection<'a> {
             blocks: false,
             all: false,
             is_file: false,
+            manifest: false,
             is_cut: false,
             odd: false,
             is_joined: false,
@@ -289,12 +292,11 @@ impl<'a> Inspection<'a> {
         (self.only, self.depth) = before;
     }
 
-    /// Looks at all classes but one while `look` runs.
-    pub(super) fn without(&mut self, class: Class, look: impl FnOnce(&mut Self)) {
-        let before = self.only;
-        self.only = before & !class.bit();
+    /// Looks at the manifest of a package while `look` runs: the lines under its `scripts` are a shell's by design.
+    pub(super) fn in_manifest(&mut self, look: impl FnOnce(&mut Self)) {
+        let before = core::mem::replace(&mut self.manifest, true);
         look(self);
-        self.only = before;
+        self.manifest = before;
     }
 
     /// Looks at the documents that the value holds.
@@ -443,6 +445,12 @@ impl<'a> Inspection<'a> {
         spend(self.steps, text.len());
         let seen = classes(text);
         self.view(place, name, text, seen);
+        if seen & ENCODED != 0 && !self.is_done() {
+            let (mut deep, mut spare) = (Vec::new(), Vec::new());
+            if decode::deep(text, &mut deep, &mut spare, self.steps) != Deep::Same {
+                self.view(place, name, &deep, classes(&deep));
+            }
+        }
         if seen != 0 {
             self.inner.clear();
             self.inner.extend_from_slice(text);
@@ -505,9 +513,12 @@ impl<'a> Inspection<'a> {
             return;
         }
         for class in Class::ALL {
-            let Some((strength, at)) = hits.get(class) else {
+            let Some((mut strength, at)) = hits.get(class) else {
                 continue;
             };
+            if self.manifest && class == Class::Shell && bytes::contains(name, b"scripts.") {
+                strength = strength.min(Strength::Suspicious);
+            }
             let points = strength.points(self.rules.level(class));
             let from = at.saturating_sub(4);
             if self.only & class.bit() == 0 {

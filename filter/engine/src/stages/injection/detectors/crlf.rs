@@ -145,6 +145,8 @@ enum Line {
     Command,
     /// A command alone.
     Bare,
+    /// A command of POP3 or IMAP however it is written, and nothing else on the line.
+    Post,
     /// `name=value`.
     Pair,
     /// Something else.
@@ -200,6 +202,15 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         && matches!(place, Place::Query | Place::Cookie)
         && matches!(byte(value, first), b'\r' | b'\n')
     {
+        hits.add(Class::Crlf, Strength::Decisive, first);
+        return;
+    }
+    // The rest of a request line: what stood before the value is a path.
+    let line = lead.trim_ascii_end();
+    let ends = [&b" HTTP/1.1"[..], b" HTTP/1.0"]
+        .iter()
+        .any(|end| line.ends_with(end));
+    if ends && place != Place::Body && byte(value, first) != b'\\' {
         hits.add(Class::Crlf, Strength::Decisive, first);
         return;
     }
@@ -328,11 +339,52 @@ fn read(line: &[u8]) -> Line {
         if VERBS.kind(key) == TAGGED && ended && upper(word, length) {
             return Line::Command;
         }
+        let tag = line.get(1..end).unwrap_or(&[]);
+        let tagged = line.first().is_some_and(u8::is_ascii_alphabetic)
+            && tag.len() >= 2
+            && tag.iter().all(u8::is_ascii_digit);
+        if VERBS.kind(key) == TAGGED && ended && tagged {
+            return Line::Post;
+        }
+    }
+    if blank && posts(line, end) {
+        return Line::Post;
     }
     if byte(line, end) == b'=' && end < line.len() {
         return Line::Pair;
     }
     Line::Text
+}
+
+/// `RETR 3`, `TOP 1 2`, `APOP name digest`, `AUTH way answer`: the whole line.
+fn posts(line: &[u8], end: usize) -> bool {
+    let line = part(line, 0, 160);
+    let length = line.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    let line = line.get(..length.unwrap_or(line.len())).unwrap_or(line);
+    let verb = line.get(..end).unwrap_or(line);
+    let mut words = rest(line, end)
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty());
+    let (first, second, third) = (words.next(), words.next(), words.next());
+    let number = |word: Option<&[u8]>| word.is_some_and(|word| word.iter().all(u8::is_ascii_digit));
+    let is = |word: &[u8]| verb.eq_ignore_ascii_case(word);
+    if third.is_some() {
+        return false;
+    }
+    let one = [&b"retr"[..], b"dele", b"list", b"uidl"]
+        .into_iter()
+        .any(is);
+    one && number(first) && second.is_none()
+        || is(b"top") && number(first) && number(second)
+        || is(b"apop")
+            && second.is_some_and(|word| word.len() == 32 && word.iter().all(u8::is_ascii_hexdigit))
+        || is(b"auth")
+            && second.is_some_and(|word| {
+                word.len() >= 8
+                    && word.iter().all(|byte| {
+                        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+                    })
+            })
 }
 
 /// Whether commands are written as their standards write them.
@@ -385,10 +437,11 @@ fn weigh(around: Around, line: Line, text: &[u8]) -> Option<Strength> {
         Line::Linking if bare || (tight && strict) => Some(Decisive),
         Line::Mail if address && tight => Some(Decisive),
         Line::Command if strict || tight => Some(Decisive),
-        Line::Bare if opens => Some(Decisive),
+        Line::Bare | Line::Post if opens => Some(Decisive),
+        Line::Post if strict && tight => Some(Suspicious),
         Line::Named | Line::Mail if bare && tight => Some(Decisive),
         Line::Named | Line::Mail if strict && opens => Some(Decisive),
-        _ if bare && empty && byte(text, 0) == b'<' => Some(Decisive),
+        _ if bare && tight && empty && byte(text, 0) == b'<' => Some(Decisive),
         _ if strict && tight && odd && !opens && byte(text, 0).is_ascii_alphanumeric() => {
             Some(Decisive)
         }
@@ -440,6 +493,12 @@ mod tests {
             "\r\nRCPT TO:<a@example.com>",
             "x\r\nA7 FETCH 1 BODY[]",
             "\r\nQUIT\r\n",
+            "\r\nRETR 3",
+            "\nlist 4\r\n",
+            "\r\nTOP 1 2",
+            "\r\nAPOP bob 0123456789abcdef0123456789abcdef",
+            "\r\nAUTH PLAIN AGJvYgBwdw==",
+            "\r\na001 uid store 2:4",
         ] {
             for place in PLACES {
                 assert_eq!(
@@ -473,6 +532,14 @@ mod tests {
         );
         assert_eq!(seen(Place::Query, "x\rnext=more"), Some(Strength::Decisive));
         assert_eq!(
+            seen(Place::Query, "x HTTP/1.1\r\nA: b\r\n\r\nGET /c"),
+            Some(Strength::Decisive)
+        );
+        assert_eq!(
+            seen(Place::Cookie, "first line\nsecond line\n\n<b>third</b>"),
+            None
+        );
+        assert_eq!(
             seen(Place::Query, "\r\nX-Injected: 1"),
             Some(Strength::Decisive)
         );
@@ -497,6 +564,9 @@ mod tests {
             "Hello\nNote: I am late",
             "{\n  \"a\": 1\n}",
             "QUIT smoking\nDATA is nice",
+            "\nList 3 things that you like",
+            "songs\nTop 10 of the year",
+            "\n2nd list of names",
         ] {
             let strength = seen(Place::Body, value);
             assert!(

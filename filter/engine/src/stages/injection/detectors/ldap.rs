@@ -51,6 +51,18 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
+    // `*()|&'`: every sign of a filter and nothing else.
+    let signs = value.trim_ascii();
+    if signs.len() <= 16
+        && signs
+            .iter()
+            .all(|byte| matches!(byte, b'*' | b'(' | b')' | b'|' | b'&' | b'!' | b'=' | b'\''))
+        && bytes::pair(signs, |a, b| matches!((a, b), (b'*', b'(') | (b')', b'('))).is_some()
+        && signs.iter().any(|byte| matches!(byte, b'|' | b'&'))
+    {
+        hits.add(Class::Ldap, Strength::Decisive, 0);
+        return;
+    }
     let mut depth = 0_u32;
     let mut from = 0_usize;
     while let Some(at) = bytes::next(value, from, |byte| matches!(byte, b'(' | b')')) {
@@ -155,7 +167,10 @@ fn left(value: &[u8], at: usize) -> Option<Strength> {
     }
     let opens = rest(value, at).iter().take(6).any(|&byte| byte == b'(');
     let ends = item >= value.len() || byte(value, item) == 0;
-    if opens && marks > 0 && is_item(value, item) {
+    // `)(&)`: a filter that is always true (RFC 4526).
+    let filter = rest(value, at);
+    let constant = filter.starts_with(b")(&)") || filter.starts_with(b")(|)");
+    if constant || opens && marks > 0 && is_item(value, item) {
         return Some(Strength::Decisive);
     }
     (star && marks > 0 && ends).then_some(Strength::Decisive)
@@ -247,6 +262,8 @@ mod tests {
             "ou:dn:=people",
             "(samAccountName=*)",
             "x)(&)(uid=y",
+            "bob)(&)",
+            "*()|&'",
         ] {
             assert!(caught(value), "{value}");
         }
@@ -268,6 +285,9 @@ mod tests {
             "a:b:=c",
             "(name=Bob)",
             "sum(a*b)",
+            "(*)",
+            "()",
+            "(a)(b)",
             "2*(3+4)=14",
             "(a|b)(c|d)=e",
             "std::map<int>::iterator i=m.end()",

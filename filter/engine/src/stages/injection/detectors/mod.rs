@@ -105,6 +105,9 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     prototype::scan(view, steps, hits);
     if view.classes & LOUD == 0 {
         sqli::names(view, hits);
+        if view.place == Place::Header {
+            traversal::sent(view, hits);
+        }
         if bytes::has_at(view.bytes, 0, b"http:") {
             ssrf::scan(view, steps, hits);
         }

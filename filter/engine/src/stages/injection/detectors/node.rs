@@ -255,7 +255,7 @@ fn loads(value: &[u8], start: usize, end: usize) -> Option<Strength> {
         code::word(value, name).1
     };
     let assigned = code::last(value, start) == b'=';
-    let document = super::bytes::tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) == 4;
+    let document = code::is_document(value);
     match TABLE.kind(key) {
         RUNS if !(assigned && document) => Some(Strength::Decisive),
         MODULE | PROCESS if !assigned => Some(Strength::Decisive),

@@ -110,7 +110,7 @@ fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength
     }
     if matches!(kind, SURE | COMMON) {
         return match (gap, arguments) {
-            _ if kind == COMMON && is_document(value) => Some(Strength::Weak),
+            _ if kind == COMMON && code::is_document(value) => Some(Strength::Weak),
             (Gap::Blank, Arguments::Name | Arguments::Text) => Some(Strength::Weak),
             (Gap::None, Arguments::Text) => Some(Strength::Suspicious),
             _ => Some(Strength::Decisive),
@@ -142,11 +142,6 @@ fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength
         (Gap::None, Arguments::None) => Some(Strength::Suspicious),
         _ => None,
     }
-}
-
-/// A text of many lines, where C and its kin are quoted, too.
-fn is_document(value: &[u8]) -> bool {
-    super::bytes::tally(value.iter().filter(|&&byte| byte == b'\n').take(4)) == 4
 }
 
 /// `<?php`, `<?=`, `<? echo`, and `<?` at the end of a value without blanks.

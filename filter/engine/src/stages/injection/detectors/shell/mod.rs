@@ -15,7 +15,7 @@ mod word;
 
 use super::super::bytes::{
     AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte, has_at,
-    is_space, is_word, next, part, rest, skip_space, tally, upto,
+    is_space, is_word, next, pair, part, rest, skip_space, tally, upto,
 };
 use super::triggers::{CARETS, COMMAND, GLUE, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
@@ -55,7 +55,13 @@ fn is_worth(view: &View<'_>, start: usize) -> bool {
     let torn = classes & (SHELL | AMP | LINE | PAREN) != 0 && classes & (QUOTE | BACKSLASH) != 0;
     let shreds = marks & (TWINS | CARETS) != 0;
     let globs = classes & SLASH != 0 && marks & QUESTIONS != 0;
+    // `;c[a]t x`: a class of one letter.
+    let lettered = classes & PAREN != 0
+        && classes & (SHELL | AMP) != 0
+        && pair(value, |a, b| a == b'[' && b.is_ascii_alphabetic())
+            .is_some_and(|at| byte(value, at.saturating_add(2)) == b']');
     torn || shreds
+        || lettered
         || globs
         || matches!(
             first,
@@ -111,13 +117,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     // `printf x | rev | sh`: what starts with a command and ends in a shell.
     let mut leads = None;
     // A text of many lines is a document: its lines are no commands by themselves.
-    let few_lines = classes & LINE == 0
-        || tally(
-            value
-                .split(|&byte| byte == b'\n')
-                .filter(|line| line.len() >= 8)
-                .take(4),
-        ) < 4;
+    let few_lines = classes & LINE == 0 || !super::code::is_document(value);
     while let Some(here) = next(value, at, |byte| begins(byte) || (link && byte == b'=')) {
         text = text
             || !part(value, at, here.saturating_sub(at))
@@ -135,6 +135,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         let strength = match head {
             b';' | b'|' | b'&' if assigned && uses(value, one) => Some(Strength::Decisive),
             b';' if context::is_entity(value, at) => None,
+            // `data:text/plain;base64,…`: a media type.
+            b';' if has_at(value, one, b"base64,") => None,
             b'|' if text && context::is_choice(value, at) => None,
             b';' | b'|' => {
                 assigned |= assigns(value, skip_space(value, one));

@@ -52,8 +52,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         ..
     } = *view;
     let own_path = view.place == Place::Path;
-    if view.place == Place::Header && has_at(view.name, 0, b"x-file") {
-        sent(value, hits);
+    if view.place == Place::Header {
+        sent(view, hits);
     }
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
         return;
@@ -126,8 +126,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
-/// The name of an uploaded file in a header.
-fn sent(value: &[u8], hits: &mut Hits) {
+/// The name of an uploaded file in a header: `X-Filename`, `X-File-Name`.
+pub(super) fn sent(view: &View<'_>, hits: &mut Hits) {
+    if !has_at(view.name, 0, b"x-file") {
+        return;
+    }
+    let value = view.bytes;
     let name = value
         .rsplit(|byte| matches!(byte, b'/' | b'\\'))
         .next()
@@ -189,7 +193,9 @@ fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
                 start == 0 || matches!(before, b'=' | b'"' | b'\'' | b'(' | b':' | b'/' | b'|');
             let plain_file =
                 wrapper.starts_with(b"file") || wrapper == b"jar:" || wrapper == b"php:";
+            let harmless = wrapper == b"data://" && is_plain_data(rest(value, next));
             let strength = match (leads, bare, plain_file) {
+                _ if harmless => Strength::Suspicious,
                 (true, true, _) => Strength::Decisive,
                 (true, false, false) if wrapper.ends_with(b"//") => Strength::Decisive,
                 _ => Strength::Suspicious,
@@ -197,6 +203,23 @@ fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
             hits.add(Class::Traversal, strength, start);
         }
     }
+}
+
+/// `text/plain;base64,…` of words alone: no program is made of them.
+fn is_plain_data(content: &[u8]) -> bool {
+    let content = content.get(..512).unwrap_or(content);
+    let Some(comma) = content.iter().position(|&byte| byte == b',') else {
+        return false;
+    };
+    let (kind, packed) = content.split_at_checked(comma).unwrap_or((content, &[]));
+    let mut text = Vec::new();
+    kind.ends_with(b";base64")
+        && super::super::decode::base64(rest(packed, 1), &mut text)
+        && text.iter().all(|&byte| {
+            byte.is_ascii_alphanumeric()
+                || is_space(byte)
+                || matches!(byte, b'.' | b',' | b'!' | b'-')
+        })
 }
 
 fn unc(value: &[u8], bare: bool, hits: &mut Hits) {
@@ -251,7 +274,10 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
             Segment::Name(kind) => {
                 let decisive = match (before, kind) {
                     (_, FILE) => {
-                        ups > 0 || (bare && (named > 0 || absolute)) || own_path || is_ini(text)
+                        ups > 0
+                            || (bare && (named > 0 || absolute || value.starts_with(b"./")))
+                            || own_path
+                            || is_ini(text)
                     }
                     (ETC, ACCOUNTS) => bare || ups > 0 || is_account(text),
                     (PROC, PROCESS) => bare || ups > 0,
@@ -309,6 +335,16 @@ fn is_wanted(value: &[u8]) -> bool {
             b"spool",
             b"/www/",
             b"sess",
+            b"apache",
+            b"nginx",
+            b"httpd",
+            b"ftpd",
+            b"/sys/class",
+            b"/sys/kernel",
+            b"/sys/devices",
+            b"/sys/module",
+            b"/sys/firmware",
+            b"/sys/fs/",
         ]
         .iter()
         .any(|word| contains(value, word))

@@ -131,7 +131,6 @@ pub(super) static SEGMENTS: Words<512> = Words::new(&[
     (b".env.old", FILE),
     (b".env.save", FILE),
     (b".env.backup", FILE),
-    (b".env.example", SERVED),
     (b".boto", FILE),
     (b".aiignore", SERVED),
     (b".cursorignore", SERVED),
@@ -250,4 +249,5 @@ pub(super) static SEGMENTS: Words<512> = Words::new(&[
     (b"environment", ACCOUNTS),
     (b"kubernetes", ACCOUNTS),
     (b"cpuinfo", PROCESS),
+    (b"docker.sock", FILE),
 ]);

@@ -25,6 +25,30 @@ fn blocks_path(path: &str) -> bool {
 }
 
 #[test]
+fn plain_words_in_a_wrapper_and_names_of_files_are_told_apart() {
+    assert_eq!(
+        strength("data://text/plain;base64,SnVzdCBhIG5vdGU="),
+        Some(Strength::Suspicious)
+    );
+    for (name, found) in [
+        (".boto", true),
+        ("wp-config.php.bak", true),
+        ("a.png", false),
+    ] {
+        let value = name.as_bytes();
+        let view = View::new(Place::Header, b"x-filename", value, classes(value));
+        let mut hits = Hits::default();
+        scan(
+            &view,
+            &mut Vec::new(),
+            &mut crate::budget::MAX_STEPS.clone(),
+            &mut hits,
+        );
+        assert_eq!(hits.is_decisive(Class::Traversal), found, "{name}");
+    }
+}
+
+#[test]
 fn what_climbs_or_names_a_file_of_the_machine_is_decisive() {
     for value in [
         "../../../etc/passwd",
@@ -35,6 +59,11 @@ fn what_climbs_or_names_a_file_of_the_machine_is_decisive() {
         "/var/www/html/index.php",
         "/var/run/utmp",
         "../config.php",
+        "/usr/local/apache/bin/apachectl",
+        "/sys/class/net",
+        "./.htaccess",
+        "/var/run/docker.sock",
+        "data://text/plain;base64,PD9waHAgc3lzdGVtKCd3Jyk7Pz4=",
         "../.env",
         "../database.yml",
         "/inc/config.php",
