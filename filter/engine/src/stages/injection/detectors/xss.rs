@@ -86,6 +86,10 @@ const fn is_telling(byte: u8) -> bool {
 /// Scripts without mark-up; returns where one is that an author of prose could write.
 fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
     let value = view.bytes;
+    // A page's own properties: nobody names a field so.
+    if view.is_name && (value == b"document.cookie" || value == b"window.location") {
+        hits.add(Class::Xss, Strength::Decisive, 0);
+    }
     let mut soft = None;
     let mut context = Context {
         quoted: false,
@@ -200,6 +204,11 @@ mod tests {
             "--><b>c</b><!--",
             "<svg><path style=\"marker-end:url(b.svg#a)\"/></svg>",
             "<img name=cookie>",
+            "-->",
+            "<!-- IE 6-9 -->",
+            " <div id=\"3\"><!-- up to FF 13 -->",
+            "<div id=3><!doctype html>",
+            "<div id=3><form action=\"\" method=\"post\">",
         ] {
             assert_eq!(seen(value), Some(Strength::Decisive), "{value}");
         }
@@ -265,6 +274,10 @@ mod tests {
             "Anna <anna@example.org> wrote: a < b && c > d",
             "H<sub>2</sub>O and super<wbr>califragilistic",
             "<!-- describe the bug -->\n## Steps\n- [ ] one",
+            "<!-- wp:paragraph -->",
+            "<!--more-->",
+            "a --> b",
+            "<p>Done</p>\n<!-- a note -->\n",
             "5 <6> 7, I <3 you, ->, -->, <-",
             "JavaScript: The Good Parts",
             "online=true&once=1",

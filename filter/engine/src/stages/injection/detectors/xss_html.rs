@@ -174,17 +174,58 @@ fn declaration(value: &[u8], open: usize, name: usize, hits: &mut Hits) {
             .unwrap_or(head.len());
         head.get(..end).is_some_and(|head| head.contains(&b'['))
     };
-    if subset || has_at(value, name, b"!--[if") || has_at(value, name, b"!entity") {
+    if subset
+        || has_at(value, name, b"!--[if")
+        || has_at(value, name, b"!entity")
+        || is_comment(value, open)
+        || (has_at(value, name, b"!doctype") && follows_tag(value, open))
+    {
         hits.add(Class::Xss, Strength::Decisive, open);
     }
 }
+
+/// Nothing but a comment, or an open tag and a comment: no reader would see it. Block editors' own comments name a block or a
+/// mark.
+fn is_comment(value: &[u8], open: usize) -> bool {
+    if open > COMMENT || value.len().saturating_sub(open) > COMMENT {
+        return false;
+    }
+    let lead = value.get(..open).unwrap_or(&[]);
+    if !lead.trim_ascii().is_empty() && !follows_tag(value, open) {
+        return false;
+    }
+    let whole = rest(value, open).trim_ascii_end();
+    let text = whole
+        .strip_prefix(b"<!--")
+        .and_then(|rest| rest.strip_suffix(b"-->"));
+    text.is_some_and(|text| {
+        text.first() == Some(&b' ')
+            && !contains(text, b"wp:")
+            && !contains(text, b"{")
+            && !contains(text, b"-->")
+    })
+}
+
+/// One tag and nothing else stands before.
+fn follows_tag(value: &[u8], open: usize) -> bool {
+    let lead = part(value, 0, COMMENT);
+    let lead = lead.get(..open).unwrap_or(&[]).trim_ascii();
+    lead.first() == Some(&b'<')
+        && lead.iter().position(|&byte| byte == b'>') == lead.len().checked_sub(1)
+}
+
+/// Bytes of a comment that is a whole value.
+const COMMENT: usize = 128;
 
 /// Ends of several contexts at once: no text has them, a probe for all contexts does.
 fn leaves(value: &[u8]) -> Option<usize> {
     let at = super::bytes::pair(value, |a, b| a == b'-' && b == b'-')?;
     // The end of a comment that the page opened.
     let whole = value.trim_ascii();
-    if whole.starts_with(b"--><") || whole.starts_with(b"--!><") {
+    if whole.starts_with(b"--><")
+        || whole.starts_with(b"--!><")
+        || matches!(whole, b"-->" | b"--!>")
+    {
         return Some(at);
     }
     if !contains(value, b"-->") || contains(value, b"<!--") && !contains(value, b"]]>") {
@@ -328,6 +369,11 @@ impl Tag<'_> {
         }
         // A picture has a title.
         let titled = has_at(value, self.name, b"title");
+        // A form that the page goes on to fill.
+        let ends = at.saturating_add(1) >= value.len() && open <= COMMENT;
+        if ends && attributes > 0 && has_at(value, self.name, b"form") && follows_tag(value, open) {
+            add(Strength::Decisive);
+        }
         if seen.foreign && !titled && matches!(kind, STYLE | BORDER | TEXT | PART | FORM) {
             add(Strength::Decisive);
         }

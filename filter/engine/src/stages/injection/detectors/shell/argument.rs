@@ -89,12 +89,15 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         b'=' if matches!(word, b"=" | b"==" | b"===" | b"=>") => Shape::Prose,
         // `python3 (>= 3.8)`: a version.
         b'(' if matches!(byte(value, next.saturating_add(1)), b'<' | b'>' | b'=') => Shape::Prose,
-        // `IEX (irm …)`: PowerShell's, and no other command's.
+        // `IEX (irm …)`, `powershell iex(irm …)`: PowerShell's, and no other command's.
         b'(' if is_fetch(name) => Shape::Argument,
+        _ if fetches(word) => Shape::Argument,
+        // `dig +short host`
+        b'+' if name.eq_ignore_ascii_case(b"dig") => Shape::Argument,
         b'(' => Shape::Word,
         // `more %s`, `copy %1$s`: the text of a program, with places to fill in.
         b'%' if is_format(word) => Shape::Word,
-        _ if is_function_word(word) => Shape::Prose,
+        _ if is_function_word(word) && !(name == b"ip" && closes) => Shape::Prose,
         b'-' if byte(value, next.saturating_add(1)).is_ascii_alphanumeric()
             || byte(value, next.saturating_add(1)) == b'-' =>
         {
@@ -286,6 +289,8 @@ fn has_verb(name: &[u8], word: &[u8]) -> bool {
         &[
             b"query", b"create", b"config", b"start", b"stop", b"delete", b"qc",
         ]
+    } else if name == b"ip" {
+        &[b"a", b"addr", b"address", b"r", b"route", b"link", b"neigh"]
     } else if name.eq_ignore_ascii_case(b"ps") {
         &[b"aux", b"axu", b"auxf", b"ax", b"ef"]
     } else {
@@ -336,6 +341,12 @@ fn is_fetch(name: &[u8]) -> bool {
         .any(|fetch| name.eq_ignore_ascii_case(fetch))
 }
 
+/// `iex(irm`: a short name of PowerShell's and its bracket.
+fn fetches(word: &[u8]) -> bool {
+    let name = word.get(..3).unwrap_or(word);
+    byte(word, 3) == b'(' && is_fetch(name)
+}
+
 /// Tools of administrators that are run with a verb.
 fn is_tool(name: &[u8]) -> bool {
     let name = name
@@ -353,7 +364,7 @@ fn is_verb(word: &[u8]) -> bool {
 }
 
 /// Words of a command line until the value ends: no capital, no sentence.
-fn is_plain(tail: &[u8]) -> bool {
+pub(super) fn is_plain(tail: &[u8]) -> bool {
     tail.len() <= FLAGS
         && tally(tail.trim_ascii().split(|&byte| is_space(byte))) <= 3
         && tail.iter().all(|&byte| {

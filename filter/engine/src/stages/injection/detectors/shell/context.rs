@@ -220,6 +220,73 @@ pub(super) fn shows(name: &[u8]) -> bool {
         .any(|silent| name.eq_ignore_ascii_case(silent))
 }
 
+/// Commands whose names nobody's sentence goes on with behind a `;`: `; ip a`, `;docker ps`.
+pub(super) fn is_terse(name: &[u8]) -> bool {
+    [
+        &b"ip"[..],
+        b"ss",
+        b"ps",
+        b"su",
+        b"cd",
+        b"ls",
+        b"rm",
+        b"cp",
+        b"mv",
+        b"nc",
+        b"dig",
+        b"gcc",
+        b"cat",
+        b"id",
+        b"env",
+        b"pwd",
+        b"ver",
+        b"dir",
+        b"df",
+        b"du",
+        b"ssh",
+        b"tar",
+        b"cmd",
+        b"eval",
+        b"echo",
+        b"ping",
+        b"grep",
+        b"chmod",
+        b"docker",
+        b"kubectl",
+        b"lxc",
+        b"aws",
+        b"php",
+        b"perl",
+        b"python",
+        b"node",
+        b"sh",
+        b"ash",
+        b"umask",
+        b"mysql",
+    ]
+    .contains(&name)
+}
+
+/// An address or a host's name and nothing else: what a tool of networks was asked for.
+pub(super) fn is_host(lead: &[u8]) -> bool {
+    let lead = lead.trim_ascii();
+    lead.len() <= CHOICE
+        && lead.contains(&b'.')
+        && lead.iter().all(|&byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':')
+        })
+}
+
+/// `./run`, `/tmp/run`: a file of one's own.
+pub(super) fn is_dropped(value: &[u8], at: usize) -> bool {
+    [&b"./"[..], b"/tmp/", b"/dev/shm/", b"/var/tmp/"]
+        .iter()
+        .any(|folder| {
+            has_at(value, at, folder)
+                && byte(value, at.saturating_add(folder.len())).is_ascii_alphanumeric()
+        })
+}
+
 /// An ending that Windows runs.
 pub(super) fn is_program(name: &[u8]) -> bool {
     let ending = name.rsplit(|&byte| byte == b'.').next().unwrap_or(name);

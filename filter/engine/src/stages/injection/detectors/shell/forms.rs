@@ -102,6 +102,15 @@ pub(super) fn dollar(value: &[u8], at: usize) -> Option<Strength> {
                 Strength::Suspicious
             });
         }
+        // `$(<file)`: what a file says.
+        if byte(value, two) == b'<'
+            && matches!(
+                byte(value, two.saturating_add(1)),
+                b'/' | b'.' | b'~' | b'a'..=b'z'
+            )
+        {
+            return Some(Strength::Decisive);
+        }
         return command(value, two, Before::Substitution);
     }
     // `$'whoami'`: a quoted word in braces or alone.

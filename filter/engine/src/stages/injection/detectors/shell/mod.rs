@@ -19,9 +19,12 @@ use super::super::bytes::{
 };
 use super::triggers::{CARETS, COMMAND, GLUE, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
-use argument::{Shape, has_flag, shape};
+use argument::{Shape, has_flag, is_plain, shape};
 use list::{ALONE, RUNNER, SURE};
 pub(super) use list::{COMMON, MAYBE, NAMES, PARTS};
+
+/// Bytes of quotes and brackets before a separator.
+const QUOTES: usize = 8;
 
 /// How a command came into its position.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -287,6 +290,12 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
             }
         }
     }
+    let odd = from
+        .checked_sub(1)
+        .is_some_and(|at| matches!(byte(value, at), b';' | b'|' | b'&'));
+    if before == Before::Leading && odd && context::is_dropped(value, at) {
+        return Some(Strength::Decisive);
+    }
     let first = word::read(value, at);
     let mut read = first;
     let runner = first.kind == RUNNER;
@@ -451,6 +460,26 @@ fn judge(
         return Some(Strength::Decisive);
     }
     if before == Before::Leading && shape == Shape::Word && has_flag(rest(value, read.end)) {
+        return Some(Strength::Decisive);
+    }
+    let name = read.name(value);
+    let odd = lead
+        .last()
+        .is_some_and(|byte| matches!(byte, b';' | b'|' | b'&'));
+    // `; ip a`: nothing before the separator, and a command line of plain words behind.
+    let joined = lead.last() == Some(&b'&');
+    let terse = before == Before::Leading && odd && !joined && shape == Shape::Word;
+    if terse && context::is_terse(name) && is_plain(rest(value, read.end)) {
+        return Some(Strength::Decisive);
+    }
+    // `10.0.0.1 & id`
+    let host = before == Before::Ampersand && shape == Shape::Ends && context::is_terse(name);
+    if host && context::is_host(lead.strip_suffix(b"&").unwrap_or(lead)) {
+        return Some(Strength::Decisive);
+    }
+    // `"; id; "`
+    let quoted = odd && lead.iter().take(QUOTES).all(|byte| !is_word(*byte)) && lead.len() < QUOTES;
+    if quoted && separated && shape == Shape::Ends && context::is_terse(name) {
         return Some(Strength::Decisive);
     }
     // `bash;sed;awk`, `linux|bash`: a list of tools.
