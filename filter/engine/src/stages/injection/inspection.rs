@@ -327,8 +327,7 @@ impl<'a> Inspection<'a> {
         self.value = [0; FAMILIES];
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();
-        // `http:2130706433` has no byte that is not plain.
-        if seen == 0 && !custom && !bytes::has_at(raw, 0, b"http:") {
+        if seen == 0 && !custom && !detectors::is_worth_it(raw) {
             if detectors::packed(raw) {
                 self.view(place, name, raw, seen);
             }
@@ -355,7 +354,7 @@ impl<'a> Inspection<'a> {
         if seen & !BASE64 == 0 || has_letters(view) {
             self.base64(place, name, view);
         }
-        if seen != 0 || custom || bytes::has_at(view, 0, b"http:") {
+        if seen != 0 || custom || detectors::is_worth_it(view) {
             self.view(place, name, view, seen);
         }
         if seen & PLUS != 0 && !self.is_done() {

@@ -95,6 +95,11 @@ pub(super) fn packed(value: &[u8]) -> bool {
     objects::packed(value)
 }
 
+/// Whether a value is to be looked at though all of its bytes are plain: `http:2130706433`, `@@version`, blanks beyond ASCII.
+pub(super) fn is_worth_it(value: &[u8]) -> bool {
+    value.starts_with(b"@@") || bytes::has_at(value, 0, b"http:") || sqli::is_spaced(value)
+}
+
 /// All detectors over one view.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
     java::scan(view, steps, hits);
@@ -104,7 +109,7 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     php::scan(view, steps, hits);
     prototype::scan(view, steps, hits);
     if view.classes & LOUD == 0 {
-        sqli::names(view, hits);
+        sqli::quiet(view, tokens, steps, hits);
         if view.place == Place::Header {
             traversal::sent(view, hits);
         }

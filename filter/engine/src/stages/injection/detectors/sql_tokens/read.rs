@@ -47,6 +47,17 @@ impl Builder<'_> {
     pub(super) fn last(&self) -> Kind {
         self.tokens.last().map_or(Kind::End, |token| token.kind)
     }
+
+    /// Behind an operator that follows a value: what stands here is an operand, whatever it looks like elsewhere.
+    fn takes_literal(&self) -> bool {
+        let kind = |at| self.tokens.get(at).map(|token: &Token| token.kind);
+        matches!(kind(0), Some(Kind::Num | Kind::Prefix))
+            && matches!(
+                kind(1),
+                Some(Kind::Logic | Kind::Op | Kind::Like | Kind::Having)
+            )
+            && is_operator(self.last())
+    }
 }
 
 /// What stands behind the last token.
@@ -157,6 +168,12 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
         b'.' => {}
         0xE2 if next == 0x80 && matches!(byte(value, two), 0x93 | 0x94) => {
             return dash(value, at, builder);
+        }
+        b'$' if builder.takes_literal()
+            && let Some(end) = dollars(value, at) =>
+        {
+            builder.push(Kind::Str, 0, at);
+            return end;
         }
         _ if is_word(head) || head == b'$' && is_word(next) => return word(value, at, builder),
         b'\'' | b'"' => {
@@ -498,6 +515,56 @@ pub(super) fn read_word(value: &[u8], at: usize) -> Read {
     read
 }
 
+/// Bytes of a literal with quotes of its own that are looked through for its end.
+const QUOTED: usize = 64;
+
+/// The end of PostgreSQL's `$$a$$` and `$t$a$t$`.
+fn dollars(value: &[u8], at: usize) -> Option<usize> {
+    let name = rest(value, at.saturating_add(1));
+    let name = tally(name.iter().take(16).take_while(|&&byte| is_word(byte)));
+    let mark = part(value, at, name.saturating_add(2));
+    if !mark.ends_with(b"$") || mark.len() < 2 {
+        return None;
+    }
+    let from = at.saturating_add(mark.len());
+    let close = (0..QUOTED)
+        .map(|step| from.saturating_add(step))
+        .find(|&at| rest(value, at).starts_with(mark))?;
+    Some(close.saturating_add(mark.len()))
+}
+
+/// The end of Oracle's `q'[a]'`, whose quote stands at `at`.
+fn own_quotes(value: &[u8], at: usize) -> Option<usize> {
+    let last = match byte(value, at.saturating_add(1)) {
+        b'[' => b']',
+        b'(' => b')',
+        b'{' => b'}',
+        b'<' => b'>',
+        0 | b' ' | b'\'' => return None,
+        other => other,
+    };
+    let from = at.saturating_add(2);
+    let close = pair(part(value, from, QUOTED), |first, second| {
+        first == last && second == b'\''
+    })?;
+    Some(from.saturating_add(close).saturating_add(2))
+}
+
+/// The end of the name of a literal whose quote stands behind it: `q'[a]'` whole, `date'2020-01-01'` without its text.
+fn named_literal(value: &[u8], at: usize, end: usize) -> Option<usize> {
+    let name = part(value, at, end.saturating_sub(at));
+    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    if is(b"q") || is(b"nq") {
+        return (byte(value, end) == b'\'').then(|| own_quotes(value, end))?;
+    }
+    if !(is(b"date") || is(b"time") || is(b"timestamp") || is(b"interval")) {
+        return None;
+    }
+    let quote = skip_space(part(value, 0, end.saturating_add(2)), end);
+    (byte(value, quote) == b'\'' && byte(value, quote.saturating_add(1)).is_ascii_digit())
+        .then_some(quote)
+}
+
 fn word(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
     let Read {
         kind,
@@ -515,6 +582,15 @@ fn word(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
                 && builder.last() != Kind::End =>
         {
             return end;
+        }
+        Kind::Word
+            if builder.takes_literal()
+                && let Some(close) = named_literal(value, at, end) =>
+        {
+            if byte(value, close) != b'\'' || byte(value, close.saturating_sub(1)) == b'\'' {
+                builder.push(Kind::Str, 0, at);
+            }
+            return close;
         }
         Kind::By if builder.last() == Kind::Order => return end,
         Kind::Order => {

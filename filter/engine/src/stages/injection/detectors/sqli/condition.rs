@@ -296,7 +296,7 @@ fn halves(stream: &Stream<'_>) -> Option<Strength> {
 }
 
 /// `nocase`, `utf8mb4_bin`, `"C"`: a collation has a name of its own or one with an underscore.
-fn is_collation(text: &[u8]) -> bool {
+pub(super) fn is_collation(text: &[u8]) -> bool {
     const NAMES: [&[u8]; 6] = [
         b"nocase",
         b"binary",
@@ -430,6 +430,9 @@ pub(super) fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     {
         return Some(Strength::Decisive);
     }
+    if at == 1 && is_typed(stream) {
+        return Some(Strength::Decisive);
+    }
     let read = read(stream, at.saturating_add(1));
     // `xor 5-`
     if at == 0
@@ -483,6 +486,34 @@ pub(super) fn logic(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         return Some(Strength::Weak);
     }
     None
+}
+
+/// `1 or b'1'`, `1 or not 0`, `1 or ~0`, `0x31 or 1`: a value, and a truth that is written as no sentence writes it.
+fn is_typed(stream: &Stream<'_>) -> bool {
+    if stream.kind(0) != Kind::Num {
+        return false;
+    }
+    let not = stream.kind(2) == Kind::Not;
+    let left = stream.skip(2, &[Kind::Not]);
+    let ends = matches!(
+        stream.kind(left.saturating_add(1)),
+        Kind::End | Kind::Comment | Kind::Semi
+    );
+    let text = stream.text(left);
+    let start = stream.tokens.get(left).map_or(0, |token| token.at());
+    let before = start
+        .checked_sub(1)
+        .map_or(0, |at| bytes::byte(stream.value, at));
+    let single = !bytes::is_word(bytes::byte(text, 1)) && bytes::byte(text, 1) != b'.';
+    let digit = if single { bytes::byte(text, 0) } else { 0 };
+    ends && match stream.kind(left) {
+        Kind::Str => matches!(before | 0x20, b'b' | b'x' | b'n'),
+        Kind::Num => {
+            digit == b'0' && (not || before == b'~')
+                || digit == b'1' && !not && stream.text(0).starts_with(b"0x")
+        }
+        _ => false,
+    }
 }
 
 /// Conditions that are sure as a whole.

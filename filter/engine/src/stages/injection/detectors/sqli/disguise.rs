@@ -3,7 +3,7 @@
 //! **In:** a value. **Out:** a copy of it without the disguise, if it wears one.
 //! **Invariant:** a copy is never longer than the value.
 //! **Source:** filters that strip comments (`UN/**/ION`), applications that escape a quote which the value escaped, too, servers
-//! that map quotes of other scripts to their own (`′`), that take Latin-1's blank for one, that drop a stray `%` (ASP), routers that
+//! that map quotes of other scripts to their own (`′`), that take Latin-1's blank or all of Unicode's for one, that drop a stray `%` (ASP), routers that
 //! read `+` in a path as a blank.
 //! **Cost:** one look for what a disguise needs; one pass and one copy when it is there.
 
@@ -148,5 +148,47 @@ fn quote(value: &[u8], at: usize) -> Option<usize> {
         // PostgreSQL's other quote.
         [0xCA, 0xB9 | 0xBB | 0xBC, ..] | [b'$', b'$', ..] => Some(2),
         _ => None,
+    }
+}
+
+/// The value with a blank for each of Unicode's blanks, which SQL Server and Oracle take for one; `None` without.
+pub(super) fn spaced(value: &[u8]) -> Option<Vec<u8>> {
+    if !is_spaced(value) {
+        return None;
+    }
+    let mut bare = Vec::with_capacity(value.len());
+    let mut left = value;
+    while let Some((&head, after)) = left.split_first() {
+        let width = blank(left);
+        bare.push(if width > 0 { b' ' } else { head });
+        left = if width > 0 { rest(left, width) } else { after };
+    }
+    Some(bare)
+}
+
+/// Whether one of Unicode's blanks beyond ASCII is in `value`.
+pub(in super::super) fn is_spaced(value: &[u8]) -> bool {
+    let mut left = value;
+    if left.is_ascii() {
+        return false;
+    }
+    while let [_, after @ ..] = left {
+        if blank(left) > 0 {
+            return true;
+        }
+        left = after;
+    }
+    false
+}
+
+/// Bytes of the Unicode blank that `value` starts with, 0 for none.
+const fn blank(value: &[u8]) -> usize {
+    match value {
+        [0xC2, 0xA0, ..] => 2,
+        [0xE1, 0x9A, 0x80, ..]
+        | [0xE2, 0x80, 0x80..=0x8A | 0xAF, ..]
+        | [0xE2, 0x81, 0x9F, ..]
+        | [0xE3, 0x80, 0x80, ..] => 3,
+        _ => 0,
     }
 }

@@ -67,6 +67,53 @@ pub(super) fn names_server(view: &View<'_>) -> bool {
     word(bare) == bare.len() && is_server_name(bare, view.is_name)
 }
 
+/// `@@version`, `@@global.datadir`: a setting of the server, and nothing else. `/@@search` is a view of a site.
+pub(super) fn names_variable(view: &View<'_>) -> bool {
+    const NAMES: [&[u8]; 22] = [
+        b"version",
+        b"version_comment",
+        b"version_compile_os",
+        b"version_compile_machine",
+        b"hostname",
+        b"datadir",
+        b"basedir",
+        b"tmpdir",
+        b"plugin_dir",
+        b"socket",
+        b"pid_file",
+        b"port",
+        b"secure_file_priv",
+        b"general_log_file",
+        b"sql_mode",
+        b"server_id",
+        b"servername",
+        b"servicename",
+        b"spid",
+        b"trancount",
+        b"rowcount",
+        b"identity",
+    ];
+    if view.bytes.len() > LONGEST || view.place == Place::Path {
+        return false;
+    }
+    let [b'@', b'@', name @ ..] = view.bytes.trim_ascii() else {
+        return false;
+    };
+    let scope = name
+        .iter()
+        .position(|&byte| byte == b'.')
+        .map_or(name, |dot| part(name, 0, dot));
+    let scoped = [b"global".as_slice(), b"session", b"local"]
+        .iter()
+        .any(|known| scope.eq_ignore_ascii_case(known));
+    let name = if scoped {
+        rest(name, scope.len().saturating_add(1))
+    } else {
+        name
+    };
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// Length of the word at the start.
 fn word(value: &[u8]) -> usize {
     let end = value

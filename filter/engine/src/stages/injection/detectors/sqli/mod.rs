@@ -9,11 +9,17 @@ mod condition;
 mod disguise;
 mod fragment;
 mod parts;
+mod stacked;
 mod statement;
+mod tail;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_rare;
 
 use alloc::vec::Vec;
+
+pub(super) use disguise::is_spaced;
 
 use super::bytes::{
     self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK,
@@ -54,11 +60,31 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
         inner.is_name = view.is_name;
         look(&inner, tokens, steps, hits);
     }
+    spaced(view, tokens, steps, hits);
+}
+
+/// Scans a value of plain bytes.
+pub(super) fn quiet(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    names(view, hits);
+    spaced(view, tokens, steps, hits);
+}
+
+/// Looks at a value as a server reads it that takes all of Unicode's blanks for blanks.
+fn spaced(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    if hits.is_decisive(Class::Sqli) {
+        return;
+    }
+    if let Some(bare) = disguise::spaced(view.bytes) {
+        super::spend(steps, bare.len());
+        let mut inner = View::new(view.place, view.name, &bare, bytes::classes(&bare));
+        inner.is_name = view.is_name;
+        look(&inner, tokens, steps, hits);
+    }
 }
 
 /// A whole value that names a thing of the server: it need have no byte that other patterns need.
-pub(super) fn names(view: &View<'_>, hits: &mut Hits) {
-    if view.words & SQL != 0 && fragment::names_server(view) {
+fn names(view: &View<'_>, hits: &mut Hits) {
+    if view.words & SQL != 0 && fragment::names_server(view) || fragment::names_variable(view) {
         hits.add(Class::Sqli, Strength::Decisive, 0);
     }
 }
@@ -112,6 +138,7 @@ fn starts_statement(view: &View<'_>) -> bool {
     match value {
         [b';', ..] => true,
         [b'@', ..] if view.marks & DASHES != 0 => true,
+        [b'0'..=b'9', ..] if tail::begins(value) => true,
         _ => {
             (view.classes & TICK != 0 && bytes::has_at(value, 0, b"from `"))
                 || (view.words & LIKE != 0
@@ -288,7 +315,10 @@ const fn is_closing(kind: Kind) -> bool {
 }
 
 fn judge(stream: &Stream<'_>, hits: &mut Hits) {
-    if let Some(strength) = parts::whole(stream) {
+    for strength in [parts::whole(stream), tail::clause(stream)]
+        .into_iter()
+        .flatten()
+    {
         hits.add(Class::Sqli, strength, 0);
     }
     for at in 0..stream.tokens.len() {

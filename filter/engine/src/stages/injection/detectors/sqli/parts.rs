@@ -105,6 +105,24 @@ pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
                 (same && read.symbol).then_some(Strength::Suspicious)
             }
         }
+        // `!1 or 1`
+        Kind::End
+            if stream.text(0).first() == Some(&b'!')
+                && stream.kind(1) == Kind::Num
+                && stream.kind(2) == Kind::Logic
+                && !read.calls =>
+        {
+            Some(Strength::Decisive)
+        }
+        // `1 between 1 and 1`
+        Kind::End
+            if read.joins == 2
+                && first == Kind::Num
+                && super::bytes::has_at(stream.text(1), 0, b"between")
+                && (stream.same(0, 2) || stream.same(0, 4)) =>
+        {
+            Some(Strength::Decisive)
+        }
         // `(2=2)*7`
         Kind::End
             if read.joins == 2

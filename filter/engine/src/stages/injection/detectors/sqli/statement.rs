@@ -316,7 +316,11 @@ fn statement(stream: &Stream<'_>, at: usize) -> bool {
         }
         Kind::Set => matches!(next, Kind::Var | Kind::SysVar),
         // `GRANT role TO name`: nobody separates a sentence so.
-        Kind::Grant => is_name(next) && is_name(third) && is_name(stream.kind(fourth)),
+        Kind::Grant => {
+            is_name(next)
+                && bytes::has_at(stream.text(first.saturating_add(1)), 0, b"to ")
+                && is_name(stream.kind(fourth))
+        }
         _ => false,
     }
 }
@@ -363,6 +367,9 @@ pub(super) fn stacked(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     }
     if stream.kind(next) == Kind::Verb && runs(stream, at) {
         return Some(Strength::Decisive);
+    }
+    if let Some(strength) = super::stacked::statement(stream, at) {
+        return Some(strength);
     }
     // `'; print 'x'--`, `';return--`
     if stream.broke_out() && at == 1 && stream.has(0, Flags::SHORT) && is_name(stream.kind(next)) {
@@ -419,8 +426,10 @@ fn runs(stream: &Stream<'_>, at: usize) -> bool {
     let fourth = third.saturating_add(1);
     let goes_on = stream.kind(third) == Kind::Op
         || says(third, b"open")
+        || says(third, b"read")
+        || says(verb, b"pragma") && stream.has(next, Flags::CALLED)
         || ((says(third, b"to") || stream.kind(third) == Kind::From)
-            && (stream.kind(fourth) == Kind::Str
+            && (matches!(stream.kind(fourth), Kind::Str | Kind::Var)
                 || says(fourth, b"program")
                 || says(fourth, b"std")));
     behind
