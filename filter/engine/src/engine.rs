@@ -651,7 +651,7 @@ impl Engine {
             let mut denial = Denial::new(Stage::Body, reason);
             let mut others = Vec::new();
             others.extend_from_slice(match self.policy.body_compressed {
-                BodyCompressed::Inspect => b"gzip, deflate, identity",
+                BodyCompressed::Inspect => b"gzip, deflate, br, identity",
                 BodyCompressed::Refuse => b"identity",
             });
             denial.headers.push(("accept-encoding", others));

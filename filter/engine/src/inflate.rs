@@ -1,4 +1,4 @@
-//! DEFLATE, bare or in the wrapping of gzip or zlib: what a compressed body says.
+//! What a compressed body says: DEFLATE, bare or in the wrapping of gzip or zlib, and the door to Brotli.
 //!
 //! **In:** bytes of an attacker and a bound. **Out:** what they stand for, or how far it got and why it ended there.
 //! **Invariant:** never more than the bound is written, nothing is allocated ahead of what was read; bytes behind the end are a fault, as
@@ -8,6 +8,8 @@
 
 use alloc::vec::Vec;
 
+use crate::brotli;
+
 /// How a message is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
@@ -15,6 +17,8 @@ pub enum Coding {
     Gzip,
     /// `deflate`: in zlib's wrapping, as RFC 9110 says, or bare, as some clients do.
     Deflate,
+    /// `br`.
+    Brotli,
 }
 
 /// Why inflating ended early. What was read until then stands in the output.
@@ -36,6 +40,7 @@ pub fn inflate(coding: Coding, input: &[u8], most: usize, out: &mut Vec<u8>) -> 
     out.clear();
     let mut left = input;
     match coding {
+        Coding::Brotli => brotli::decode(input, most, out),
         Coding::Gzip => {
             // Members follow one another.
             loop {
@@ -112,14 +117,14 @@ fn gzip_header(input: &[u8]) -> Result<&[u8], Fault> {
 }
 
 /// Bits, lowest first.
-struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     left: &'a [u8],
     held: u64,
     count: u32,
 }
 
 impl<'a> Bits<'a> {
-    const fn new(left: &'a [u8]) -> Self {
+    pub(crate) const fn new(left: &'a [u8]) -> Self {
         Self {
             left,
             held: 0,
@@ -138,7 +143,14 @@ impl<'a> Bits<'a> {
         }
     }
 
-    fn skip(&mut self, count: u32) -> Result<(), Fault> {
+    /// The next 16, with zeros behind the end.
+    pub(crate) fn peek(&mut self) -> u16 {
+        self.fill();
+        let [low, high, ..] = self.held.to_le_bytes();
+        u16::from_le_bytes([low, high])
+    }
+
+    pub(crate) fn skip(&mut self, count: u32) -> Result<(), Fault> {
         if self.count < count {
             return Err(Fault::Truncated);
         }
@@ -149,20 +161,36 @@ impl<'a> Bits<'a> {
 
     /// At most 16 bits.
     fn take(&mut self, count: u32) -> Result<u16, Fault> {
-        self.fill();
-        let mask = 1_u64.wrapping_shl(count).wrapping_sub(1);
-        let [low, high, ..] = (self.held & mask).to_le_bytes();
-        self.skip(count)?;
+        let [low, high, ..] = self.take_long(count)?.to_le_bytes();
         Ok(u16::from_le_bytes([low, high]))
     }
 
+    /// At most 32 bits.
+    pub(crate) fn take_long(&mut self, count: u32) -> Result<u32, Fault> {
+        self.fill();
+        let mask = 1_u64.wrapping_shl(count).wrapping_sub(1);
+        let [a, b, c, d, ..] = (self.held & mask).to_le_bytes();
+        self.skip(count)?;
+        Ok(u32::from_le_bytes([a, b, c, d]))
+    }
+
     /// The bytes from the next whole one on.
-    fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.left
     }
 
+    /// Goes on there, once aligned.
+    pub(crate) fn restart(&mut self, left: &'a [u8]) {
+        self.left = left;
+    }
+
+    /// How many bits are left of the byte that is being read.
+    pub(crate) fn unaligned(&self) -> u32 {
+        self.count & 7
+    }
+
     /// Gives back the whole bytes that are held. What is given back was read from just before `left`.
-    fn align(&mut self, input: &'a [u8]) {
+    pub(crate) fn align(&mut self, input: &'a [u8]) {
         let held = usize::try_from(self.count.wrapping_shr(3)).unwrap_or(0);
         let at = input
             .len()
@@ -244,9 +272,7 @@ impl Code {
     }
 
     fn next(&self, bits: &mut Bits<'_>) -> Result<u16, Fault> {
-        bits.fill();
-        let [low, high, ..] = bits.held.to_le_bytes();
-        let window = u16::from_le_bytes([low, high]);
+        let window = bits.peek();
         let quick = self.quick.get(usize::from(window) & (QUICK_SIZE - 1));
         if let Some(&entry) = quick.filter(|entry| **entry != 0) {
             bits.skip(u32::from(entry & 15))?;

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 pub mod addition;
+mod brotli;
 pub mod budget;
 pub mod engine;
 pub mod env;

@@ -75,7 +75,15 @@ fn a_coded_body_that_nobody_undoes_is_refused() {
         Option<Reason>,
     );
     const CASES: &[Case] = &[
-        ("/", "br", Some(b"x"), Some(Reason::ContentTypeNotAllowed)),
+        ("/", "zstd", Some(b"x"), Some(Reason::ContentTypeNotAllowed)),
+        (
+            "/",
+            "gzip, br",
+            Some(b"x"),
+            Some(Reason::ContentTypeNotAllowed),
+        ),
+        ("/", "Br", Some(b"x"), Some(Reason::MalformedBody)),
+        ("/", "br", Some(b""), None),
         (
             "/",
             "gzip, gzip",
@@ -87,7 +95,7 @@ fn a_coded_body_that_nobody_undoes_is_refused() {
         ("/", "gzip", Some(b""), None),
         ("/", "identity", Some(b"a=b"), None),
         ("/", "gzip", None, None),
-        ("/events", "br", Some(b"\x1f\x8b"), None),
+        ("/events", "zstd", Some(b"\x1f\x8b"), None),
     ];
     let engine = engine();
     for (path, coding, body, expected) in CASES {
@@ -101,7 +109,7 @@ fn a_coded_body_that_nobody_undoes_is_refused() {
         assert_eq!(reason(&denial), *expected, "{path} {coding}");
         if *expected == Some(Reason::ContentTypeNotAllowed) {
             let headers = denial.map(|denial| denial.headers);
-            let others = b"gzip, deflate, identity".to_vec();
+            let others = b"gzip, deflate, br, identity".to_vec();
             assert_eq!(headers, Some(vec![("accept-encoding", others)]));
         }
     }

@@ -202,7 +202,7 @@ section! {
         max: Size = "128KiB",
         /// Bodies over `max`: refused, or inspected as far as that.
         over: BodyOver = "deny",
-        /// Bodies in gzip or deflate: inspected as what they stand for, at most `max` of it, or refused.
+        /// Bodies in gzip, deflate or brotli: inspected as what they stand for, at most `max` of it, or refused.
         compressed: BodyCompressed = "inspect",
     }
 }

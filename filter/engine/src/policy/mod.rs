@@ -161,7 +161,7 @@ pub enum BodyOver {
     Prefix,
 }
 
-/// What happens to a body in gzip or deflate.
+/// What happens to a body in gzip, deflate or brotli.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyCompressed {
     /// What it stands for is inspected.

@@ -189,6 +189,7 @@ pub fn coded(head: &RequestHead<'_>) -> Coded {
         match before {
             Coded::Plain if gzip => Coded::In(Coding::Gzip),
             Coded::Plain if coding.eq_ignore_ascii_case(b"deflate") => Coded::In(Coding::Deflate),
+            Coded::Plain if coding.eq_ignore_ascii_case(b"br") => Coded::In(Coding::Brotli),
             _ => Coded::Otherwise,
         }
     })
@@ -452,7 +453,8 @@ mod tests {
             (&[b"GZip"], Coded::In(Coding::Gzip)),
             (&[b"identity", b"deflate"], Coded::In(Coding::Deflate)),
             (&[b"identity,x-gzip"], Coded::In(Coding::Gzip)),
-            (&[b"identity", b"br"], Coded::Otherwise),
+            (&[b"identity", b"Br"], Coded::In(Coding::Brotli)),
+            (&[b"zstd"], Coded::Otherwise),
             (&[b"gzip, gzip"], Coded::Otherwise),
             (&[b"gzip", b"deflate"], Coded::Otherwise),
             (&[b"br, gzip"], Coded::Otherwise),
