@@ -375,8 +375,9 @@ impl<'a> Inspection<'a> {
                 if seen & !BASE64 == 0 {
                     self.base64(place, name, &deep);
                 }
-                if place == Place::Header || place == Place::Cookie {
-                    // A logged URL: `+` was a blank.
+                if seen & PLUS != 0 && (place == Place::Header || place == Place::Cookie) {
+                    // `%2B` is a sign to whoever decodes a cookie; in a logged URL `+` was a blank.
+                    self.view(place, name, &deep, seen);
                     for byte in deep.iter_mut().filter(|byte| **byte == b'+') {
                         *byte = b' ';
                     }

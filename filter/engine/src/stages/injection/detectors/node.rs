@@ -342,7 +342,62 @@ fn function(value: &[u8], start: usize, end: usize) -> Option<Strength> {
         .iter()
         .position(|&byte| byte == b')')?;
     let body = skip_space(value, open.saturating_add(close).saturating_add(1));
-    (byte(value, body) == b'{').then_some(Strength::Decisive)
+    if byte(value, body) != b'{' || is_harmless(rest(value, body.saturating_add(1))) {
+        return None;
+    }
+    Some(Strength::Decisive)
+}
+
+/// `return a || b; }`: names, numbers and operators alone, without a call, a member, an index or a string, do nothing.
+fn is_harmless(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    let Some(inner) = body.strip_suffix(b"}") else {
+        return false;
+    };
+    let tells = inner
+        .trim_ascii_start()
+        .strip_prefix(b"return ")
+        .is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_alphabetic));
+    tells
+        && inner.len() < REACH
+        && inner.iter().all(|&letter| {
+            is_word(letter)
+                || matches!(
+                    letter,
+                    b' ' | b'|' | b'&' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b';'
+                )
+        })
+        && ![&b"this"[..], b"process", b"true", b"global", b"require"]
+            .iter()
+            .any(|word| contains(inner, word))
+}
+
+/// `for (let i = 0; i < 10; i++) { console.log(i); }`: counts, and shows a name.
+fn counts(value: &[u8], arguments: usize, close: usize) -> bool {
+    let head = value.trim_ascii_start();
+    let loops = head
+        .strip_prefix(b"for")
+        .map(<[u8]>::trim_ascii_start)
+        .and_then(|head| head.strip_prefix(b"("))
+        .is_some_and(|head| {
+            [&b"let "[..], b"const ", b"var "]
+                .iter()
+                .any(|word| head.starts_with(word))
+        });
+    let named = value
+        .get(arguments.saturating_add(1)..close.saturating_sub(1))
+        .is_some_and(|names| {
+            !names.is_empty()
+                && names.iter().all(|&letter| is_word(letter))
+                && names.first().is_some_and(u8::is_ascii_alphabetic)
+        });
+    let before = value.get(..arguments).unwrap_or(&[]);
+    let once = super::bytes::tally(before.iter().filter(|&&byte| byte == b'(').take(2)) == 1;
+    let ends = rest(value, close)
+        .iter()
+        .all(|&byte| matches!(byte, b' ' | b';' | b'}'));
+    let ever = contains(value, b";;") || contains(value, b"; ;");
+    loops && named && once && ends && !ever
 }
 
 /// `console.log(…)`, `console["info"](…)`, `console.info.call(…)` in a single line.
@@ -361,11 +416,14 @@ fn console(value: &[u8], end: usize) -> Option<Strength> {
     }
     let (_, close) = code::arguments(value, after);
     let sentence = close.is_some_and(|close| code::goes_on(value, close));
-    Some(if sentence || value.trim_ascii_end().contains(&b'\n') {
-        Strength::Weak
-    } else {
-        Strength::Decisive
-    })
+    let counts = close.is_some_and(|close| counts(value, after, close));
+    Some(
+        if sentence || counts || value.trim_ascii_end().contains(&b'\n') {
+            Strength::Weak
+        } else {
+            Strength::Decisive
+        },
+    )
 }
 
 /// `while(true)` and what else is always true, in brackets.
@@ -497,6 +555,14 @@ mod tests {
             "new Function('return 1')()",
             "Function(\"return this\")()",
             "function() { return 1 }",
+            "function(a) { return a.constructor }",
+            "function(a) { return process.env }",
+            "function(a, b) { return a(b) }",
+            "function(a) { return this }",
+            "function(a) { while (a); }",
+            "for (let i = 0;;) { console.log(i); }",
+            "for (let i = 0; i < f(); i++) { console.log(i); }",
+            "for (let i = 0; i < 10; i++) { console.log(i); } process.exit()",
             "_$$ND_FUNC$$_function(){}()",
             "__js_function",
             "console.log(1)",
@@ -549,6 +615,9 @@ mod tests {
             "global process owner",
             "module: 7, prototype: 3",
             "kill -9",
+            "function(a, b) { return a || b; }",
+            "for (let i = 0; i < 10; i++) { console.log(i); }",
+            "for (const x of list) { console.log(x) }",
         ] {
             assert!(
                 !is_decisive(value),

@@ -402,6 +402,12 @@ pub(super) fn read(value: &[u8], start: usize, until: Until) -> (Shape, usize) {
                 byte(value, open) == b'(' || (byte(value, open) == b'`')
             };
             let member = matches!(byte(value, after), b'.' | b'[' | b'|');
+            // `{campaign|require id}`: a statement of PHP's, which no filter is.
+            let kind = if before == Before::Pipe && !called && has_at(value, at, b"require") {
+                0
+            } else {
+                kind
+            };
             name(kind, before, called, member, &mut shape);
             filter = kind == FILTER && before == Before::Pipe && called;
             // `attr` reaches any attribute; nothing harmless needs it.

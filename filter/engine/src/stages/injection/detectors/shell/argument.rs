@@ -87,6 +87,35 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         _ if name.eq_ignore_ascii_case(b"at") && !is_time(word) => Shape::Word,
         // `df = f(x)`, `id == 5`: an assignment, a comparison.
         b'=' if matches!(word, b"=" | b"==" | b"===" | b"=>") => Shape::Prose,
+        b'+' | b'-' | b'*' | b'<' | b':' | b'!'
+            if matches!(word, b"+=" | b"-=" | b"*=" | b"<=" | b":=" | b"!=") =>
+        {
+            Shape::Prose
+        }
+        // `diff --git a/x b/x`: the head of a patch.
+        b'-' if word == b"--git"
+            && name == b"diff"
+            && matches!(rest(value, last), [b' ', b'a' | b'"', b'/' | b'a', ..]) =>
+        {
+            Shape::Prose
+        }
+        // Its manual: `/s host`, `/t seconds`, `/si`, and a signal's name.
+        _ if name.eq_ignore_ascii_case(b"waitfor")
+            && head != b'/'
+            && last < value.len()
+            && !rest(value, last)
+                .iter()
+                .take(FLAGS)
+                .any(|&byte| byte == b'/') =>
+        {
+            Shape::Prose
+        }
+        // `tool\n(1)`: a page of a manual.
+        b'(' if byte(value, next.saturating_add(1)).is_ascii_digit()
+            && byte(value, next.saturating_add(2)) == b')' =>
+        {
+            Shape::Prose
+        }
         // `python3 (>= 3.8)`: a version.
         b'(' if matches!(byte(value, next.saturating_add(1)), b'<' | b'>' | b'=') => Shape::Prose,
         // `IEX (irm …)`, `powershell iex(irm …)`: PowerShell's, and no other command's.

@@ -112,6 +112,37 @@ pub(super) fn is_marked(value: &[u8], at: usize) -> bool {
 /// Bytes around a `|` in which a choice ends.
 const CHOICE: usize = 64;
 
+/// `return f(x)`, `power< any`, `if x.y:` at a line's start: a line of a program, not a command nobody knows with a flag or a path.
+pub(super) fn is_code(value: &[u8], end: usize, name: &[u8]) -> bool {
+    let next = skip_space(value, end);
+    let keyword = [&b"return"[..], b"raise", b"yield", b"case"].contains(&name);
+    keyword
+        || next == end
+        || byte(value, next).is_ascii_alphanumeric()
+        || matches!(byte(value, next), b'_' | b'"' | b'\'')
+}
+
+/// `` `ls -la` or `pwd` ``: Markdown's spans of a command with its flags, and the word that joins them.
+pub(super) fn is_pair(value: &[u8], at: usize) -> bool {
+    let plain = |byte: &&u8| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-');
+    let one = at.saturating_add(1);
+    let first = tally(rest(value, one).iter().take(CHOICE).take_while(plain));
+    let mut next = one.saturating_add(first);
+    if byte(value, next) != b'`' {
+        return false;
+    }
+    next = next.saturating_add(1);
+    let Some(word) = [&b" or `"[..], b" and `", b", `"]
+        .into_iter()
+        .find(|word| rest(value, next).starts_with(word))
+    else {
+        return false;
+    };
+    next = next.saturating_add(word.len());
+    let second = tally(rest(value, next).iter().take(CHOICE).take_while(plain));
+    byte(value, next.saturating_add(second)) == b'`'
+}
+
 /// Words that end at a `;`, and a number or nothing behind it: a field of a record.
 pub(super) fn is_record(value: &[u8], from: usize) -> bool {
     let tail = rest(value, from);
@@ -214,6 +245,7 @@ pub(super) fn shows(name: &[u8]) -> bool {
         b"ping",
         b"echo",
         b"sleep",
+        b"yes",
     ];
     !silent
         .iter()

@@ -73,7 +73,7 @@ pub(super) fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> 
     if !closed {
         return None;
     }
-    if text && !glued {
+    if !glued && (text || super::context::is_pair(value, at)) {
         Some(Strength::Suspicious)
     } else {
         Some(found)

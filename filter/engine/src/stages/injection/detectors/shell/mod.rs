@@ -343,7 +343,11 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
                     || byte.is_ascii_digit()
                     || matches!(byte, b'-' | b'_' | b'.')
             });
-        return (word && shape(value, end, name, 0) == Shape::Argument && !record)
+        let code = from
+            .checked_sub(1)
+            .is_some_and(|at| matches!(byte(value, at), b'\n' | b'\r'))
+            && context::is_code(value, end, name);
+        return (word && shape(value, end, name, 0) == Shape::Argument && !record && !code)
             .then_some(Strength::Decisive);
     }
     if record {

@@ -240,6 +240,42 @@ fn what_machines_send_is_no_command() {
 }
 
 #[test]
+fn lines_of_programs_patches_and_manuals_pass() {
+    all_pass(&[
+        "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new",
+        "my patch:\ndiff --git a/x b/x\n--- a/x",
+        "please\nwaitfor it to finish",
+        "ma'am; yes",
+        "`ls -la` or `pwd`",
+        "\n        return Signal(doc=\"sent later\")",
+        "\n    raise ValueError(x=1)",
+        "\n    power< any trailer< x=1 >",
+        "\n\n    if int.name: skip",
+        "start += size\nx = 1",
+        "let\n    seq += STRIDE;",
+        "int a;\n\n    /** The current one. */\n    int b;",
+        "int a;\n/**\n * Escapes text.\n */",
+        "/wiki/**To create a copy**/view",
+        "before\neqn\n(1)\n",
+    ]);
+    all_caught(&[
+        "x\ndiff /etc/passwd /etc/group",
+        "x;diff --recursive /etc /tmp",
+        "x;waitfor /s host go",
+        "x;waitfor go /t 5",
+        "x;waitfor go",
+        "`ls -la /etc` or `pwd`",
+        "`ls -la`",
+        "`cat /etc/passwd` or `pwd`",
+        "\nfoo /etc/passwd",
+        "\ncat x.txt",
+        "x;/**/?at /etc/passwd",
+        "x\n/*/?at /etc/passwd",
+        "x;curl (id)",
+    ]);
+}
+
+#[test]
 fn hostile_text_of_any_shape_stays_in_bounds() {
     for unit in [
         "$", "`", "{", "/", "\\", ";", "|a", "$(", "f(){", "[a", "%", "'\"", "/???", "x=1;$",

@@ -128,6 +128,15 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
             }
             // `*id*`: emphasis; the folder at hand decides what a shell makes of it.
             b'*' if length == 0 && !path => break,
+            // `/** Returns`: a comment of a program; `/**To list**`: emphasis.
+            b'*' if next == b'*'
+                && !programs
+                && byte(value, end.saturating_sub(1)) == b'/'
+                && (is_space(byte(value, end.saturating_add(2)))
+                    || byte(value, end.saturating_add(2)).is_ascii_uppercase()) =>
+            {
+                break;
+            }
             // `/properties/*/name`: a pattern of paths, as APIs and pointers write it.
             b'*' if length == 0
                 && wild == 0

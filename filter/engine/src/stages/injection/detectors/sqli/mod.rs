@@ -26,13 +26,16 @@ use super::bytes::{
 };
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
 use super::triggers::{AMPS, AT, CAST, COLON, DASHES, LIKE, LOGIC, PIPES, SQL};
-use super::{Class, Hits, Strength, View};
+use super::{Class, Hits, Place, Strength, View};
 
 /// A value of a few operands, which needs no word to be a condition.
 const SHORT: usize = 128;
 
 /// Scans one value. What stands behind a `=` that a name hides (`a%3D1+or+1%3D1`) is a value to whoever decodes twice.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
+    if is_sign(view) {
+        return;
+    }
     names(view, hits);
     if fragment::opens_call(view.bytes) {
         hits.add(Class::Sqli, Strength::Decisive, 0);
@@ -79,6 +82,16 @@ fn spaced(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut 
         let mut inner = View::new(view.place, view.name, &bare, bytes::classes(&bare));
         inner.is_name = view.is_name;
         look(&inner, tokens, steps, hits);
+    }
+}
+
+/// `"/"`, `"%"`: a search for a sign, `$Path="/"` of an old client. Between two empty strings both give NULL, so no row is found;
+/// `"-"`, `"*"`, `"^"` give 0, which MySQL takes for equal to any text: `"-"` is a sign only where no form puts it.
+fn is_sign(view: &View<'_>) -> bool {
+    match view.bytes.trim_ascii() {
+        [b'"', b'/' | b'%', b'"'] => true,
+        [b'"', b'-', b'"'] => matches!(view.place, Place::Header | Place::Cookie),
+        _ => false,
     }
 }
 
@@ -157,10 +170,30 @@ fn closes_name(value: &[u8]) -> bool {
     };
     let before = value.get(..at).unwrap_or(&[]);
     let after = bytes::byte(value, at.saturating_add(1));
+    if at == 0 && is_span(value) {
+        return false;
+    }
     !before.iter().any(|&byte| bytes::is_space(byte))
         && !bytes::is_word(after)
         && after != b'`'
         && before.last().is_none_or(|&byte| bytes::is_word(byte))
+}
+
+/// `` `--all` denies ``, `` `.decode('x')` needed ``: Markdown's code without a blank, and a word of a sentence.
+fn is_span(value: &[u8]) -> bool {
+    let head = bytes::part(value, 1, SHORT);
+    let Some(close) = head
+        .iter()
+        .position(|&byte| byte == b'`' || bytes::is_space(byte))
+    else {
+        return false;
+    };
+    let begins = match head {
+        [b'-', b'-', letter, ..] | [b'.', letter, ..] => letter.is_ascii_alphabetic(),
+        _ => false,
+    };
+    begins
+        && matches!(bytes::rest(head, close), [b'`', b' ', one, two, ..] if one.is_ascii_lowercase() && two.is_ascii_lowercase())
 }
 
 /// A literal, or what closes a bracket: the start of a fragment that needs no word.

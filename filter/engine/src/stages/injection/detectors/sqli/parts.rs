@@ -208,6 +208,9 @@ pub(super) fn variable(stream: &Stream<'_>, at: usize) -> Strength {
     }
 }
 
+/// Letters of a tag that are read.
+const TAG: usize = 32;
+
 /// `'{}'::jsonb`, `f(x)::int`, `password::int`.
 pub(super) fn cast(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let before = stream.before(at);
@@ -218,7 +221,20 @@ pub(super) fn cast(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         return Some(Strength::Decisive);
     }
     let next = stream.kind(at.saturating_add(1));
-    let alone = at == 1 && matches!(next, Kind::End | Kind::Comment | Kind::Logic | Kind::Op);
+    // `face::text-mode, role::program`: tags, one of which begins with a type's name.
+    let tail = stream.text(at.saturating_add(1));
+    let letters = super::bytes::tally(
+        super::bytes::rest(tail, 1)
+            .iter()
+            .take(TAG)
+            .take_while(|byte| byte.is_ascii_lowercase()),
+    );
+    let tagged = tail.starts_with(b"-")
+        && letters > 0
+        && super::bytes::byte(tail, letters.saturating_add(1)) == b','
+        && super::bytes::byte(tail, letters.saturating_add(2)) == b' ';
+    let alone =
+        at == 1 && !tagged && matches!(next, Kind::End | Kind::Comment | Kind::Logic | Kind::Op);
     Some(if alone || stream.broke_out() {
         Strength::Decisive
     } else {

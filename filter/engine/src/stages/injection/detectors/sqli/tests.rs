@@ -576,3 +576,42 @@ fn the_cost_of_hostile_text_is_linear() {
         assert!(spent[1] <= spent[0] * 4 + 64, "{shape:?}: {spent:?}");
     }
 }
+
+#[test]
+fn signs_tags_and_markdown_are_no_sql() {
+    let judge = |place, value: &[u8]| {
+        let view = super::View::new(place, b"q", value, super::super::bytes::classes(value));
+        let mut hits = super::Hits::default();
+        super::scan(&view, &mut Vec::new(), &mut 1_000_000, &mut hits);
+        hits.is_decisive(Class::Sqli)
+    };
+    use super::super::Place;
+    for value in [&b"\"/\""[..], b"\"%\"", b" \"/\" "] {
+        assert!(!judge(Place::Query, value) && !judge(Place::Cookie, value));
+    }
+    assert!(!judge(Place::Cookie, b"\"-\"") && !judge(Place::Header, b"\"-\""));
+    for value in [&b"\"-\""[..], b"'-'", b"\"^\"", b"'^'", b"\"=\""] {
+        assert!(judge(Place::Query, value), "{}", value.escape_ascii());
+    }
+    assert!(judge(Place::Cookie, b"'-'"));
+    for value in [
+        "face::text-mode, role::program",
+        "face::text-mode, mail::user-agent, protocol::ssl, role::program,",
+        "`--all` denies every package",
+        "`.decode('utf-8')` needed for",
+    ] {
+        assert!(!judge(Place::Body, value.as_bytes()), "{value}");
+    }
+    for value in [
+        "password::int",
+        "id::text-(select 1)",
+        "id::int-version()",
+        "id::text-1",
+        "'x'::text-mode, role",
+        "` or 1=1-- ",
+        "`-- ",
+        "`--` or 1=1",
+    ] {
+        assert!(judge(Place::Body, value.as_bytes()), "{value}");
+    }
+}
