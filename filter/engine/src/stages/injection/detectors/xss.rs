@@ -275,6 +275,7 @@ mod tests {
             "H<sub>2</sub>O and super<wbr>califragilistic",
             "<!-- describe the bug -->\n## Steps\n- [ ] one",
             "<!-- wp:paragraph -->",
+            "<?xml version=\"1.0\"?><!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"a.dtd\"><plist/>",
             "<!--more-->",
             "a --> b",
             "<p>Done</p>\n<!-- a note -->\n",

@@ -211,6 +211,7 @@ fn follows_tag(value: &[u8], open: usize) -> bool {
     let lead = part(value, 0, COMMENT);
     let lead = lead.get(..open).unwrap_or(&[]).trim_ascii();
     lead.first() == Some(&b'<')
+        && byte(lead, 1).is_ascii_alphabetic()
         && lead.iter().position(|&byte| byte == b'>') == lead.len().checked_sub(1)
 }
 
