@@ -8,11 +8,10 @@
 
 use alloc::vec::Vec;
 
-use crate::inflate::{Bits, Fault};
+use crate::inflate::{Bits, Fault, MAX_BITS};
 
 /// Bits that one look-up decodes at most.
 const QUICK: usize = 8;
-const MAX_BITS: usize = 15;
 /// A code that is longer than the look-up.
 const LONGER: u16 = u16::MAX;
 
@@ -104,34 +103,17 @@ impl Code {
 
     /// The next symbol.
     pub(super) fn next(&self, bits: &mut Bits<'_>, store: &Store) -> Result<usize, Fault> {
-        let mut window = bits.peek();
-        let index = usize::from(window) & self.entries.wrapping_sub(1);
+        let index = usize::from(bits.peek()) & self.entries.wrapping_sub(1);
         let entry = store.tables.get(self.at.wrapping_add(index));
         let entry = *entry.ok_or(Fault::Malformed)?;
         if entry != LONGER {
             bits.skip(u32::from(entry & 15))?;
             return Ok(usize::from(entry.wrapping_shr(4)));
         }
-        // Longer codes, a bit at a time.
-        let (mut code, mut first, mut place) = (0_u16, 0_u16, 0_u16);
-        let mut length = 0_u32;
-        for count in self.counts.iter().skip(1) {
-            length = length.wrapping_add(1);
-            code |= window & 1;
-            window = window.wrapping_shr(1);
-            let offset = code.wrapping_sub(first);
-            if offset < *count {
-                bits.skip(length)?;
-                let place = usize::from(place.wrapping_add(offset));
-                let at = self.at.wrapping_add(self.entries).wrapping_add(place);
-                let symbol = store.tables.get(at).copied();
-                return symbol.map(usize::from).ok_or(Fault::Malformed);
-            }
-            first = first.wrapping_add(*count).wrapping_shl(1);
-            place = place.wrapping_add(*count);
-            code = code.wrapping_shl(1);
-        }
-        Err(Fault::Malformed)
+        let place = bits.long_code(&self.counts)?;
+        let at = self.at.wrapping_add(self.entries).wrapping_add(place);
+        let symbol = store.tables.get(at).copied();
+        symbol.map(usize::from).ok_or(Fault::Malformed)
     }
 }
 
