@@ -7,7 +7,9 @@
 //! (CVE-2017-5941), React Flight (CVE-2025-55182), Django's field look-ups.
 //! **Cost:** one pass over values with a word of it; every look around is bounded by a constant.
 
-use super::bytes::{DOLLAR, QUOTE, SCORE, byte, contains, has_at, is_word, part, rest, skip_space};
+use super::bytes::{
+    DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_word, part, rest, skip_space,
+};
 use super::code::{self, Arguments, Call};
 use super::triggers::NODE;
 use super::words::{Key, Words};
@@ -127,6 +129,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     let quoted = view.classes & QUOTE != 0;
+    let text = Text::read(view);
     let mut at = 0;
     while let Some(&here) = value.get(at) {
         let mut next = at.saturating_add(1);
@@ -137,7 +140,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             _ if is_word(here) && code::starts(value, at) => {
                 let (end, key) = code::word(value, at);
                 next = end.max(next);
-                word(value, at, end, key)
+                word(text, at, end, key)
             }
             _ => None,
         };
@@ -151,16 +154,39 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
+/// A value and what is told of it as a whole, once.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    value: &'a [u8],
+    /// It has many lines (`code::is_document`).
+    document: bool,
+    /// It has a line behind the first.
+    lines: bool,
+}
+
+impl<'a> Text<'a> {
+    fn read(view: &View<'a>) -> Self {
+        let value = view.bytes;
+        let lines = view.classes & LINE != 0;
+        Self {
+            value,
+            document: lines && code::is_document(value),
+            lines: lines && value.trim_ascii_end().contains(&b'\n'),
+        }
+    }
+}
+
 /// What a word is worth where it stands.
-fn word(value: &[u8], start: usize, end: usize, key: Key) -> Option<Strength> {
+fn word(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<Strength> {
+    let value = text.value;
     let kind = TABLE.kind(key);
     let hit = match kind {
-        LOAD => loads(value, start, end)?,
+        LOAD => loads(text, start, end)?,
         PROCESS => process(value, start, end)?,
         RUNS => runs(value, end)?,
         CONSTRUCTOR => constructs(value, end)?,
         FUNCTION => return function(value, start, end),
-        CONSOLE => console(value, end)?,
+        CONSOLE => console(text, end)?,
         LOOP => endless(value, end)?,
         RUNNER => {
             let call = code::call(value, start, end)?;
@@ -232,7 +258,8 @@ fn member(value: &[u8], end: usize) -> Option<(usize, Key)> {
 }
 
 /// `require('child_process')`, `import("fs")`, `require[…]`.
-fn loads(value: &[u8], start: usize, end: usize) -> Option<Strength> {
+fn loads(text: Text<'_>, start: usize, end: usize) -> Option<Strength> {
+    let value = text.value;
     if byte(value, end) == b'[' && is_word(byte(value, end.saturating_add(1))) {
         return Some(Strength::Decisive);
     }
@@ -255,9 +282,8 @@ fn loads(value: &[u8], start: usize, end: usize) -> Option<Strength> {
         code::word(value, name).1
     };
     let assigned = code::last(value, start) == b'=';
-    let document = code::is_document(value);
     match TABLE.kind(key) {
-        RUNS if !(assigned && document) => Some(Strength::Decisive),
+        RUNS if !(assigned && text.document) => Some(Strength::Decisive),
         MODULE | PROCESS if !assigned => Some(Strength::Decisive),
         _ => Some(Strength::Weak),
     }
@@ -374,6 +400,13 @@ fn is_harmless(body: &[u8]) -> bool {
 
 /// `for (let i = 0; i < 10; i++) { console.log(i); }`: counts, and shows a name.
 fn counts(value: &[u8], arguments: usize, close: usize) -> bool {
+    // First: of all calls only the last has nothing behind it, so that the rest is asked once.
+    let ends = rest(value, close)
+        .iter()
+        .all(|&byte| matches!(byte, b' ' | b';' | b'}'));
+    if !ends {
+        return false;
+    }
     let head = value.trim_ascii_start();
     let loops = head
         .strip_prefix(b"for")
@@ -393,15 +426,13 @@ fn counts(value: &[u8], arguments: usize, close: usize) -> bool {
         });
     let before = value.get(..arguments).unwrap_or(&[]);
     let once = super::bytes::tally(before.iter().filter(|&&byte| byte == b'(').take(2)) == 1;
-    let ends = rest(value, close)
-        .iter()
-        .all(|&byte| matches!(byte, b' ' | b';' | b'}'));
     let ever = contains(value, b";;") || contains(value, b"; ;");
-    loops && named && once && ends && !ever
+    loops && named && once && !ever
 }
 
 /// `console.log(…)`, `console["info"](…)`, `console.info.call(…)` in a single line.
-fn console(value: &[u8], end: usize) -> Option<Strength> {
+fn console(text: Text<'_>, end: usize) -> Option<Strength> {
+    let value = text.value;
     let (after, _) = member(value, end)?;
     let after = if has_at(value, after, b".call(") || has_at(value, after, b".apply(") {
         rest(value, after)
@@ -417,13 +448,11 @@ fn console(value: &[u8], end: usize) -> Option<Strength> {
     let (_, close) = code::arguments(value, after);
     let sentence = close.is_some_and(|close| code::goes_on(value, close));
     let counts = close.is_some_and(|close| counts(value, after, close));
-    Some(
-        if sentence || counts || value.trim_ascii_end().contains(&b'\n') {
-            Strength::Weak
-        } else {
-            Strength::Decisive
-        },
-    )
+    Some(if sentence || counts || text.lines {
+        Strength::Weak
+    } else {
+        Strength::Decisive
+    })
 }
 
 /// `while(true)` and what else is always true, in brackets.

@@ -7,7 +7,7 @@
 //! **Cost:** one pass over values with a word of PHP, a `$` or `<?`; every look around is bounded by a constant.
 
 use super::bytes::{
-    ANGLE, DOLLAR, LOUD, OPERATOR, PAREN, QUOTE, byte, has_at, is_space, is_word, part, rest,
+    ANGLE, DOLLAR, LINE, LOUD, OPERATOR, PAREN, QUOTE, byte, has_at, is_space, is_word, part, rest,
     skip_space,
 };
 use super::code::{self, Arguments, Call, Gap};
@@ -42,8 +42,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
+    let document = classes & LINE != 0 && code::is_document(value);
     let mut at = 0;
-    let mut looks = 0_u16;
     while let Some(&here) = value.get(at) {
         let mut next = at.saturating_add(1);
         let hit = match here {
@@ -57,7 +57,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 let (end, key) = code::word(value, at);
                 next = end.max(next);
                 let kind = php_words::kind(key);
-                word(value, at, next, kind)
+                word(value, at, next, kind, document)
             }
             _ => None,
         };
@@ -66,19 +66,16 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             if strength == Strength::Decisive {
                 return;
             }
-            looks = looks.saturating_add(1);
             super::spend(steps, REACH);
-            if looks > 256 {
-                return;
-            }
         }
         at = next;
     }
 }
 
-/// What a word of PHP is worth where it stands.
-fn word(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength> {
+/// What a word of PHP is worth where it stands; in a document, programs are quoted.
+fn word(value: &[u8], start: usize, end: usize, kind: u8, document: bool) -> Option<Strength> {
     match kind {
+        COMMON if document => function(value, start, end, kind).map(|_| Strength::Weak),
         SURE | COMMON | MAYBE | GLUE => function(value, start, end, kind),
         SETTING | SETTINGS => setting(value, start, end, kind),
         TAG | WRAPPER => wrapper(value, start, end),
@@ -110,7 +107,6 @@ fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength
     }
     if matches!(kind, SURE | COMMON) {
         return match (gap, arguments) {
-            _ if kind == COMMON && code::is_document(value) => Some(Strength::Weak),
             (Gap::Blank, Arguments::Name | Arguments::Text) => Some(Strength::Weak),
             (Gap::None, Arguments::Text) => Some(Strength::Suspicious),
             _ => Some(Strength::Decisive),
@@ -639,5 +635,11 @@ mod tests {
                 hits_of(value.as_bytes())
             );
         }
+    }
+    #[test]
+    fn decoys_hide_nothing() {
+        let decoys = "we use exec(a) here. ".repeat(300);
+        assert!(!is_decisive(&decoys), "{decoys}");
+        assert!(is_decisive(&format!("{decoys}<?php system($_GET[0]);")));
     }
 }
