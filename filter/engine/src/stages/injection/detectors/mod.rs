@@ -97,7 +97,11 @@ pub(super) fn packed(value: &[u8]) -> bool {
 
 /// Whether a value is to be looked at though all of its bytes are plain: `http:2130706433`, `@@version`, blanks beyond ASCII.
 pub(super) fn is_worth_it(value: &[u8]) -> bool {
-    value.starts_with(b"@@") || bytes::has_at(value, 0, b"http:") || sqli::is_spaced(value)
+    match value {
+        [b'@', b'@', ..] | [b'@', .., b'-', b'-'] | [b'-', b'-', b's' | b'S', ..] => true,
+        [b'0'..=b'9', b'.', b'e' | b'E', b'.', ..] => true,
+        _ => bytes::has_at(value, 0, b"http:") || sqli::is_spaced(value),
+    }
 }
 
 /// All detectors over one view.

@@ -84,6 +84,10 @@ pub(super) fn number(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usiz
         && matches!(byte(value, end), b'e' | b'E')
         && !is_word(byte(value, end.saturating_add(1)))
     {
+        let dot = end.saturating_sub(1);
+        if super::super::sqli::void(value, dot) {
+            builder.push(Kind::Danger, Flags::CALLED.0, at);
+        }
         builder.pending |= Flags::COMMENTED.0;
         return end.saturating_add(1);
     }

@@ -268,6 +268,14 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
         b',' => builder.push(Kind::Comma, 0, at),
         b';' => builder.push(Kind::Semi, 0, at),
         b'@' => {
+            // MySQL's `@"a"`; Objective-C and C# have it where no condition goes on.
+            if matches!(next, b'\'' | b'"' | b'`')
+                && matches!(builder.last(), Kind::Logic | Kind::Select)
+                && let Some(end) = literal(value, two, next, true)
+            {
+                builder.push(Kind::Var, 0, at);
+                return end;
+            }
             let system = next == b'@';
             let name = if system { two } else { one };
             let end = rest(value, name)
@@ -391,6 +399,14 @@ fn cast(value: &[u8], at: usize, builder: &mut Builder<'_>) -> usize {
     at.saturating_add(2)
 }
 
+/// Whether a typographic dash stands `step` bytes behind `at`.
+fn is_dash(value: &[u8], at: usize, step: usize) -> bool {
+    matches!(
+        rest(value, at.saturating_add(step)),
+        [0xE2, 0x80, 0x93 | 0x94, ..]
+    )
+}
+
 /// Kinds after which `+`, `-`, `!`, `~` are signs.
 const fn is_operator(kind: Kind) -> bool {
     matches!(
@@ -454,7 +470,7 @@ pub(super) fn read_word(value: &[u8], at: usize) -> Read {
     let mut key = Key::EMPTY;
     let mut length = 0_usize;
     for &letter in rest(value, at) {
-        if !is_word(letter) && letter != b'$' {
+        if !is_word(letter) && letter != b'$' || letter == 0xE2 && is_dash(value, at, length) {
             break;
         }
         if length < 31 {

@@ -181,6 +181,12 @@ fn listed(name: &[u8]) -> u8 {
     WORDS.kind(key)
 }
 
+/// Whether `name` is a thing of a database: a table's part, a catalogue, or the plural of one.
+pub(in super::super) fn is_listed(name: &[u8]) -> bool {
+    let one = name.strip_suffix(b"s").unwrap_or(name);
+    matches!(listed(name), W_SCHEMA | W_OBJECT | W_SERVER) || listed(one) == W_OBJECT
+}
+
 /// Whether `name` is called with brackets.
 pub(in super::super) fn is_function(name: &[u8]) -> bool {
     match listed(name) {

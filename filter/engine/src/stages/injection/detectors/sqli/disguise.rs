@@ -3,17 +3,17 @@
 //! **In:** a value. **Out:** a copy of it without the disguise, if it wears one.
 //! **Invariant:** a copy is never longer than the value.
 //! **Source:** filters that strip comments (`UN/**/ION`), applications that escape a quote which the value escaped, too, servers
-//! that map quotes of other scripts to their own (`′`), that take Latin-1's blank or all of Unicode's for one, that drop a stray `%` (ASP), routers that
+//! that map quotes of other scripts to their own (`′`), that take Latin-1's blank or all of Unicode's for one, that drop a stray `%` (ASP), tables of commas that double a quote, routers that
 //! read `+` in a path as a blank.
 //! **Cost:** one look for what a disguise needs; one pass and one copy when it is there.
 
 use alloc::vec::Vec;
 
 use super::super::bytes::{
-    BACKSLASH, BLANK, DOLLAR, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at, is_word, pair, part,
-    rest, tally,
+    BACKSLASH, BLANK, DOLLAR, DOUBLE, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at, is_word,
+    pair, part, rest, skip_space, tally,
 };
-use super::super::triggers::{LIKE, LOGIC, SQL};
+use super::super::triggers::{LIKE, LOGIC, SQL, TWINS};
 use super::super::{Place, View};
 
 /// Longest value in which quotes of other scripts are quotes: prose has them too.
@@ -42,7 +42,9 @@ pub(super) fn removed(view: &View<'_>) -> Option<Vec<u8>> {
         && view.words & (SQL | LOGIC) != 0
         && (path
             || view.classes & BLANK == 0 && view.words & SQL != 0 && view.place != Place::Path);
-    if !(glue || quotes || blanks || escapes || percent || plus) {
+    let doubled =
+        worded && view.classes & DOUBLE != 0 && view.marks & TWINS != 0 && compares_doubled(value);
+    if !(glue || quotes || blanks || escapes || percent || plus || doubled) {
         return None;
     }
     let mut bare = Vec::new();
@@ -80,6 +82,8 @@ pub(super) fn removed(view: &View<'_>) -> Option<Vec<u8>> {
                 1
             }
             _ if percent && head == b'%' => 1,
+            // Of a run of quotes one is left.
+            _ if doubled && head == b'"' && byte(value, at.saturating_add(1)) == b'"' => 1,
             _ => {
                 bare.push(if plus && head == b'+' { b' ' } else { head });
                 1
@@ -104,6 +108,36 @@ fn is_split(value: &[u8]) -> bool {
         at = at.saturating_add(1);
     }
     false
+}
+
+/// `""a""=""a""`: quotes as a table of commas doubles them, and a comparison of two of them.
+fn compares_doubled(value: &[u8]) -> bool {
+    let mut left = value;
+    while let [_, after @ ..] = left {
+        if left.starts_with(b"\"\"") && is_compared(rest(left, 2)) {
+            return true;
+        }
+        left = after;
+    }
+    false
+}
+
+/// `=""`, ` <> ""`
+fn is_compared(value: &[u8]) -> bool {
+    let at = skip_space(value, 0).min(4);
+    let length = tally(
+        rest(value, at)
+            .iter()
+            .take(2)
+            .take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!')),
+    );
+    let next = at.saturating_add(length);
+    length > 0
+        && has_at(
+            value,
+            next.saturating_add(skip_space(rest(value, next), 0).min(4)),
+            b"\"\"",
+        )
 }
 
 /// Whether every byte has a `%` before it, which servers of the ASP kind drop.

@@ -6,12 +6,15 @@
 //! (`a=round(/*&b=*/1)`) leaves such a piece behind.
 //! **Cost:** constant.
 
-use super::super::bytes::{is_space, part, rest};
-use super::super::sql_tokens::{is_function, is_server_name};
+use super::super::bytes::{contains, has_at, is_space, part, rest, skip_space, tally};
+use super::super::sql_tokens::{is_function, is_listed, is_server_name};
 use super::super::{Place, View};
 
 /// Bytes of a value that is one piece.
 const LONGEST: usize = 48;
+
+/// Bytes of a statement that are looked through.
+const QUERY: usize = 160;
 
 /// Bytes between a function's name and the bracket: a comment, an operator that hides the call from a filter.
 const JUNK: usize = 8;
@@ -96,8 +99,15 @@ pub(super) fn names_variable(view: &View<'_>) -> bool {
     if view.bytes.len() > LONGEST || view.place == Place::Path {
         return false;
     }
-    let [b'@', b'@', name @ ..] = view.bytes.trim_ascii() else {
-        return false;
+    let (name, cut) = match view.bytes.trim_ascii() {
+        [value @ .., b'-', b'-'] => (value, true),
+        value => (value, false),
+    };
+    // `@version--`: nobody ends a name with a comment.
+    let name = match name {
+        [b'@', b'@', name @ ..] => name,
+        [b'@', name @ ..] if cut => name,
+        _ => return false,
     };
     let scope = name
         .iter()
@@ -112,6 +122,67 @@ pub(super) fn names_variable(view: &View<'_>) -> bool {
         name
     };
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// `1/*'*/`, `--sp_password`, `1.e.tables`: what is a remark to the server and hides something from whoever reads along.
+pub(super) fn is_remark(view: &View<'_>) -> bool {
+    let value = view.bytes.trim_ascii();
+    if value.len() > LONGEST {
+        return false;
+    }
+    let digits = tally(value.iter().take_while(|byte| byte.is_ascii_digit()));
+    match rest(value, digits) {
+        // A quote in a comment behind a number: one of them is taken out by somebody.
+        [b'/', b'*', inside @ .., b'*', b'/'] => {
+            digits > 0
+                && inside.iter().any(|byte| matches!(byte, b'\'' | b'"'))
+                && !inside.iter().any(|&byte| is_space(byte))
+        }
+        // Whoever names this procedure is left out of the log.
+        [b'-', b'-', name @ ..] => digits == 0 && name.eq_ignore_ascii_case(b"sp_password"),
+        _ => digits > 0 && void(value, digits),
+    }
+}
+
+/// Whether the digits before `at` and a `.e` behind them are what MySQL reads as nothing: a member or a call follows.
+pub(in super::super) fn void(value: &[u8], at: usize) -> bool {
+    let [b'.', b'e' | b'E', sign @ (b'.' | b'(' | b'`'), name @ ..] = part(value, at, LONGEST)
+    else {
+        return false;
+    };
+    let name = part(name, 0, word(name));
+    let member = name.contains(&b'_') || is_listed(name);
+    match sign {
+        b'.' => member,
+        b'(' => is_function(name),
+        _ => true,
+    }
+}
+
+/// `in (0,1)`, `in ('a')`, `like null`, `name like '`: the start or the end of a comparison, as the whole value.
+pub(super) fn compares(value: &[u8]) -> bool {
+    let listed = has_at(value, 0, b"in (") || has_at(value, 0, b"in(");
+    let last = value.trim_ascii_end();
+    listed
+        || value.trim_ascii_end().eq_ignore_ascii_case(b"like null")
+        || value.len() <= LONGEST && matches!(last, [.., blank, b'\'' | b'"'] if is_space(*blank))
+}
+
+/// `backup database x to disk=`, `restore database x from disk=`: SQL Server's statements, and nobody's sentence.
+pub(super) fn is_backup(value: &[u8]) -> bool {
+    let value = part(value, skip_space(value, 0), QUERY);
+    let goes = |heads: [&[u8]; 2], devices: [&[u8]; 3]| {
+        heads.iter().any(|head| has_at(value, 0, head))
+            && devices.iter().any(|device| contains(value, device))
+            && value.contains(&b'=')
+    };
+    goes(
+        [b"backup database ", b"backup log "],
+        [b" to disk", b" to url", b" to tape"],
+    ) || goes(
+        [b"restore database ", b"restore log "],
+        [b" from disk", b" from url", b" from tape"],
+    )
 }
 
 /// Length of the word at the start.

@@ -20,6 +20,7 @@ mod tests_rare;
 use alloc::vec::Vec;
 
 pub(super) use disguise::is_spaced;
+pub(super) use fragment::void;
 
 use super::bytes::{
     self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK,
@@ -37,7 +38,9 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
         return;
     }
     names(view, hits);
-    if fragment::opens_call(view.bytes) {
+    if fragment::opens_call(view.bytes)
+        || view.classes & OPERATOR != 0 && fragment::is_backup(view.bytes)
+    {
         hits.add(Class::Sqli, Strength::Decisive, 0);
     }
     look(view, tokens, steps, hits);
@@ -97,7 +100,10 @@ fn is_sign(view: &View<'_>) -> bool {
 
 /// A whole value that names a thing of the server: it need have no byte that other patterns need.
 fn names(view: &View<'_>, hits: &mut Hits) {
-    if view.words & SQL != 0 && fragment::names_server(view) || fragment::names_variable(view) {
+    if view.words & SQL != 0 && fragment::names_server(view)
+        || fragment::names_variable(view)
+        || fragment::is_remark(view)
+    {
         hits.add(Class::Sqli, Strength::Decisive, 0);
     }
 }
@@ -152,13 +158,28 @@ fn starts_statement(view: &View<'_>) -> bool {
         [b';', ..] => true,
         [b'@', ..] if view.marks & DASHES != 0 => true,
         [b'0'..=b'9', ..] if tail::begins(value) => true,
+        [b'p' | b'P', ..] if view.marks & AT != 0 && bytes::has_at(value, 0, b"print @@") => true,
+        [b'x' | b'X', ..] if view.words & LOGIC != 0 && bytes::has_at(value, 0, b"xor ") => true,
+        [b'f' | b'F', ..]
+            if view.classes & (OPERATOR | TICK) != 0 && bytes::has_at(value, 0, b"from ") =>
+        {
+            true
+        }
+        // `in (0,1)`, `name like '`, `like null`
+        _ if view.words & LIKE != 0 && fragment::compares(value) => true,
         _ => {
-            (view.classes & TICK != 0 && bytes::has_at(value, 0, b"from `"))
-                || (view.words & LIKE != 0
+            (view.words & LIKE != 0
                     && view.classes & SINGLE != 0
                     && bytes::contains(value, b"'%"))
                 || (view.marks & COLON != 0 && bytes::contains(value, b"::"))
                 || (view.marks & AT != 0 && bytes::contains(value, b"set @"))
+                // `b,1=1`
+                || (view.classes & OPERATOR != 0
+                    && value.first().is_some_and(u8::is_ascii_alphabetic)
+                    && bytes::pair(value, |first, second| {
+                        first.is_ascii_digit() && second == b'='
+                    })
+                    .is_some())
         }
     }
 }
@@ -296,7 +317,9 @@ impl<'a> Stream<'a> {
                 left.next().copied().unwrap_or(0),
                 right.next().copied().unwrap_or(0),
             );
-            match (bytes::is_word(left), bytes::is_word(right)) {
+            // A typographic dash ends a word.
+            let word = |byte: u8| bytes::is_word(byte) && byte != 0xE2;
+            match (word(left), word(right)) {
                 (true, true) if left.eq_ignore_ascii_case(&right) => {}
                 (false, false) => return true,
                 _ => return false,

@@ -134,6 +134,17 @@ pub(super) fn whole(stream: &Stream<'_>) -> Option<Strength> {
         {
             Some(Strength::Decisive)
         }
+        // `1!=0--`
+        Kind::Comment
+            if first == Kind::Num
+                && read.joins == 1
+                && read.symbol
+                && !read.calls
+                && stream.has(read.end, Flags::EMPTY)
+                && stream.has(read.end, Flags::DASHES) =>
+        {
+            Some(Strength::Decisive)
+        }
         // `('a' * 1) --`
         Kind::Comment
             if stream.has(0, Flags::OPEN)
@@ -201,7 +212,8 @@ pub(super) fn variable(stream: &Stream<'_>, at: usize) -> Strength {
         Kind::Select | Kind::Logic | Kind::Comma | Kind::Op | Kind::All
     );
     let cut = stream.has(1, Flags::DASHES) || stream.text(1).starts_with(b"/*");
-    if operand || (at == 0 && stream.cuts(1) && cut) {
+    let printed = at == 1 && super::bytes::has_at(stream.text(0), 0, b"print ");
+    if operand || printed || (at == 0 && stream.cuts(1) && cut) {
         Strength::Decisive
     } else {
         Strength::Suspicious
@@ -381,7 +393,41 @@ pub(super) fn like(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     if wild || is_literal(before) && next == Kind::Danger {
         return Some(Strength::Decisive);
     }
+    // `in (0,-1)`, `in ('a','b')`: a list and nothing else.
+    if at == 0 && super::bytes::has_at(stream.text(0), 0, b"in") && stream.has(1, Flags::OPEN) {
+        return is_list(stream, 1).then_some(Strength::Decisive);
+    }
+    // `like null`, `name like '`
+    let end = stream.kind(at.saturating_add(2)) == Kind::End;
+    let null =
+        at == 0 && next == Kind::Lit && super::bytes::has_at(stream.text(0), 0, b"like null");
+    let left = at == 1
+        && super::is_name(stream.kind(0))
+        && next == Kind::StrOpen
+        && stream.has(2, Flags::EMPTY)
+        && super::bytes::has_at(stream.text(1), 0, b"like");
+    if end && (null || left) {
+        return Some(Strength::Decisive);
+    }
     // `) like (`
     let broken = at == 0 && stream.has(at, Flags::BROKEN);
     (broken && next == Kind::End && stream.tail.open).then_some(Strength::Decisive)
+}
+
+/// Whether literals with commas between them, and the bracket that closes them, are all there is from `from` on.
+fn is_list(stream: &Stream<'_>, from: usize) -> bool {
+    let mut at = from;
+    for _ in 0..64 {
+        at = stream.skip(at, &[Kind::Op]);
+        if !matches!(stream.kind(at), Kind::Num | Kind::Str | Kind::Lit) {
+            return false;
+        }
+        at = at.saturating_add(1);
+        match stream.kind(at) {
+            Kind::Comma => at = at.saturating_add(1),
+            Kind::End => return stream.tail.closed && at > from.saturating_add(2),
+            _ => return false,
+        }
+    }
+    true
 }

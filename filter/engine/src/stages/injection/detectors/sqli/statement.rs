@@ -98,6 +98,9 @@ pub(super) fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     if matches!(kind, Kind::Danger | Kind::SysVar) {
         return Some(Strength::Decisive);
     }
+    if before == Kind::Var && kind == Kind::Var {
+        return Some(Strength::Decisive);
+    }
     if nested || leading {
         let choice = kind == Kind::Case && after != Kind::Word;
         let dangerous = kind == Kind::Word && stream.has(item, Flags::NATIVE);
@@ -166,6 +169,11 @@ fn constants(stream: &Stream<'_>, from: usize) -> Option<Strength> {
             return Some(Strength::Decisive);
         }
         if is_call(kind) && at > from {
+            return Some(Strength::Decisive);
+        }
+        // `1,con_cat(0x41…`: a filter that takes the middle out has not been there yet.
+        let bytes = stream.text(at.saturating_add(1)).starts_with(b"0x");
+        if at > from && is_name(kind) && stream.has(at, Flags::CALLED) && bytes {
             return Some(Strength::Decisive);
         }
         if !is_literal(kind) || stream.kind(at.saturating_add(1)) != Kind::Comma {

@@ -30,6 +30,13 @@ pub(super) fn clause(stream: &Stream<'_>) -> Option<Strength> {
             });
             stream.kind(2) == Kind::Num && (into || rows(3) && fetch(4))
         }
+        // `1 version() limit 1,1`
+        Kind::Func => {
+            stream.has(1, Flags::NATIVE)
+                && stream.has(2, Flags::CLOSED)
+                && stream.kind(2) == Kind::Limit
+                && stream.kind(3) == Kind::Num
+        }
         // `1 collate nocase`
         Kind::Like => {
             says(1, b"collate")

@@ -113,6 +113,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         unc(value, bare, hits);
     }
     segments(value, bare && !own_path, own_path, hits);
+    if !bare && classes & LINE == 0 && !own_path && is_blanked(value) {
+        hits.add(Class::Traversal, Strength::Decisive, 0);
+    }
     if hits.is_decisive(Class::Traversal) {
         return;
     }
@@ -124,6 +127,30 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
+}
+
+/// `/usr/local/apache/logs/access. log`: an absolute path to a file that is nobody's topic, with a blank in its name that a
+/// lenient reader drops.
+fn is_blanked(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    let value = value.strip_suffix(b"\0").unwrap_or(value);
+    let Some(cut) = value.iter().rposition(|&byte| byte == b'/') else {
+        return false;
+    };
+    let (folders, name) = value.split_at_checked(cut).unwrap_or((value, &[]));
+    let name = rest(name, 1);
+    let mut bare = Key::EMPTY;
+    for &letter in name.iter().take(24).filter(|&&byte| !is_space(byte)) {
+        bare.push(letter);
+    }
+    let depth = tally(folders.iter().filter(|&&byte| byte == b'/'));
+    name.len() <= 20
+        && depth >= 2
+        && folders.len() <= 96
+        && value.first() == Some(&b'/')
+        && !folders.iter().any(|&byte| is_space(byte))
+        && name.iter().any(|&byte| is_space(byte))
+        && SEGMENTS.kind(bare) == FILE
 }
 
 /// The name of an uploaded file in a header: `X-Filename`, `X-File-Name`.

@@ -140,3 +140,22 @@ fn a_page_is_no_file_of_a_tool() {
         assert!(!blocks_path(path), "{path}");
     }
 }
+
+#[test]
+fn a_blank_in_a_name_does_not_hide_a_log() {
+    for path in [
+        "/usr/local/apache2/logs/error. log",
+        "/var/log/nginx/access_ log",
+        "/usr/local/apache/logs/access. log\0",
+    ] {
+        assert_eq!(strength(path), Some(Strength::Decisive), "{path:?}");
+    }
+    for text in [
+        "/var/log/my app/file name.txt",
+        "/srv/media/access log summary.pdf",
+        "/home/a/error. Log in again",
+        "the file /var/log/access. log is full",
+    ] {
+        assert_eq!(strength(text), None, "{text}");
+    }
+}
