@@ -5,7 +5,7 @@
 //! **Source:** RFC 4515 (string representation of filters), RFC 4517 (matching rules).
 //! **Cost:** a pass over values that have brackets and an operator of filters.
 
-use super::bytes::{self, AMP, OPERATOR, PAREN, PIPE, STAR, byte, is_space, rest};
+use super::bytes::{self, AMP, CONTROL, OPERATOR, PAREN, PIPE, STAR, byte, is_space, rest};
 use super::triggers::RULE;
 use super::{Class, Hits, Strength, View};
 
@@ -46,6 +46,14 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
     if view.marks & RULE != 0 {
         rule(value, hits);
+    }
+    // A directory in C stops reading at the NUL: what the filter goes on with is cut off.
+    if view.classes & PAREN != 0
+        && view.classes & CONTROL != 0
+        && let Some(at) = bytes::pair(value, |one, two| one == b')' && two == 0)
+    {
+        hits.add(Class::Ldap, Strength::Decisive, at);
+        return;
     }
     if view.classes & PAREN == 0 || view.classes & (OPERATOR | STAR | AMP | PIPE) == 0 {
         return;
@@ -252,6 +260,8 @@ mod tests {
             "*)) ",
             "*)(|(mail=*",
             "bob)(cn=))\0",
+            "bob))\0",
+            "*)\0x",
             "bob)(!(&(1=0",
             "bob*)((|userpassword=*)",
             "bob)(|(cn~=x",

@@ -114,6 +114,7 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     prototype::scan(view, steps, hits);
     if view.classes & LOUD == 0 {
         sqli::quiet(view, tokens, steps, hits);
+        traversal::odd_climb(view, hits);
         if view.place == Place::Header {
             traversal::sent(view, hits);
         }

@@ -7,8 +7,8 @@
 //! **Cost:** one pass over values with a word of PHP, a `$` or `<?`; every look around is bounded by a constant.
 
 use super::bytes::{
-    ANGLE, DOLLAR, LINE, LOUD, OPERATOR, PAREN, QUOTE, byte, has_at, is_space, is_word, part, rest,
-    skip_space,
+    self, ANGLE, DOLLAR, LINE, LOUD, OPERATOR, PAREN, QUOTE, SHELL, byte, has_at, is_space,
+    is_word, part, rest, skip_space,
 };
 use super::code::{self, Arguments, Call, Gap};
 use super::php_words::{
@@ -32,6 +32,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         && let Some(at) = upload::php(value)
     {
         hits.add(Class::Php, Strength::Decisive, at);
+        return;
+    }
+    if classes & PAREN != 0 && classes & SHELL != 0 && ends_program(value) {
+        hits.add(Class::Php, Strength::Decisive, 0);
         return;
     }
     let torn = classes & QUOTE != 0 && classes & PAREN != 0;
@@ -70,6 +74,24 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         }
         at = next;
     }
+}
+
+/// `';exit(f('x'));//`: a statement right behind what it leaves, its call the last thing before an empty comment.
+fn ends_program(value: &[u8]) -> bool {
+    let text = value.trim_ascii_end();
+    let code = text
+        .strip_suffix(b";//")
+        .or_else(|| text.strip_suffix(b";#"));
+    code.is_some_and(|code| {
+        code.ends_with(b")")
+            && !code.contains(&b'\n')
+            && bytes::pair(code, |one, two| match one {
+                b'\'' | b'"' => matches!(two, b';' | b'.' | b'+' | b')'),
+                b';' => two.is_ascii_alphabetic() || matches!(two, b'$' | b'@'),
+                _ => false,
+            })
+            .is_some()
+    })
 }
 
 /// What a word of PHP is worth where it stands; in a document, programs are quoted.
@@ -468,8 +490,7 @@ fn setting(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength>
     if byte(value, equals) != b'=' || byte(value, equals.saturating_add(1)) == b'=' {
         return None;
     }
-    let whole =
-        start == 0 && super::bytes::tally(value.iter().filter(|&&byte| byte == b' ').take(4)) < 3;
+    let whole = start == 0 && bytes::tally(value.iter().filter(|&&byte| byte == b' ').take(4)) < 3;
     Some(if whole {
         Strength::Decisive
     } else {
@@ -510,6 +531,10 @@ mod tests {
     #[test]
     fn code_is_found_where_code_can_stand() {
         for value in [
+            // Statements behind a string.
+            "';exit(md5('a1'));//",
+            "\".exit(md5('a1'));#",
+            "a;die(strrev('ba'));//",
             // Tags.
             "$ {phpinfo()}",
             "$ {\"a\"}",
@@ -584,6 +609,8 @@ mod tests {
     #[test]
     fn talk_about_code_is_none() {
         for value in [
+            "save(); // and close",
+            "foo(a); bar(b); // ok",
             "How do I use <?php echo $x; ?> here",
             "run:\n\n    $ {command} --region=eu",
             "サーバーで mail() 関数が無効です。",

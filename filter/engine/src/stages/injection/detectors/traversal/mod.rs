@@ -10,8 +10,8 @@ mod names;
 mod tests;
 
 use super::bytes::{
-    self, BACKSLASH, BLANK, CONTROL, LINE, SLASH, WIDE, byte, contains, has_at, is_space, rest,
-    skip_space, tally,
+    self, BACKSLASH, BLANK, CONTROL, DOLLAR, LINE, SLASH, WIDE, byte, contains, has_at, is_space,
+    rest, skip_space, tally,
 };
 use super::triggers::{DOTS, PATH, WRAPPER};
 use super::upload;
@@ -56,6 +56,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         sent(view, hits);
     }
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
+        odd_climb(view, hits);
         return;
     }
     let start = skip_space(value, 0);
@@ -77,8 +78,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     if classes & CONTROL != 0
         && value.contains(&0)
-        && classes & (SLASH | BACKSLASH) != 0
         && classes & (BLANK | LINE) == 0
+        && (classes & (SLASH | BACKSLASH) != 0 || cuts_extension(value))
         && is_text(value)
     {
         hits.add(
@@ -95,15 +96,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         hits.add(Class::Traversal, Strength::Decisive, start);
         return;
     }
-    // `\..%c0%qfboot.ini`: whatever stands for the separator, it climbs to a file that is nobody's topic.
-    if bare
-        && view.marks & DOTS != 0
-        && contains(value, b"..")
-        && [&b"boot.ini"[..], b"win.ini", b"/passwd", b"etc/shadow"]
-            .iter()
-            .any(|file| ends_with(value, file))
-    {
-        hits.add(Class::Traversal, Strength::Decisive, start);
+    odd_climb(view, hits);
+    if hits.is_decisive(Class::Traversal) {
         return;
     }
     if words & WRAPPER != 0 {
@@ -116,15 +110,32 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if !bare && classes & LINE == 0 && !own_path && is_blanked(value) {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
-    if hits.is_decisive(Class::Traversal) {
+}
+
+/// `\..%c0%qfboot.ini`, `..%uEFC8boot.ini`, `0x2e0x2e0x2f`: whatever stands for the separator, it climbs, or climbs to a file that is
+/// nobody's topic.
+pub(super) fn odd_climb(view: &View<'_>, hits: &mut Hits) {
+    let value = view.bytes;
+    if view.classes & (LINE | BLANK) != 0 {
         return;
     }
-    if bare
-        && contains(value, b"0x")
-        && [&b"0x2e0x2e"[..], b"..0x2f", b"..0x5c"]
-            .iter()
-            .any(|text| contains(value, text))
-    {
+    let has = |texts: &[&[u8]]| texts.iter().any(|text| contains(value, text));
+    let wanted = [
+        &b"boot.ini"[..],
+        b"win.ini",
+        b"/passwd",
+        b"0x2fpasswd",
+        b"etc/shadow",
+    ]
+    .iter()
+    .any(|file| ends_with(value, file));
+    let dots = view.marks & DOTS != 0;
+    let climbs = (dots && wanted && contains(value, b".."))
+        || (dots && has(&[b"..0x2f", b"..0x5c"]))
+        || (wanted && contains(value, b"0x2e0x2e"))
+        // A file's contents by the name of its first stream (NTFS): what a server does not run, it sends.
+        || (view.classes & DOLLAR != 0 && ends_with(value, b"::$data"));
+    if climbs {
         hits.add(Class::Traversal, Strength::Decisive, 0);
     }
 }
@@ -182,6 +193,19 @@ fn leaves(value: &[u8]) -> Option<usize> {
         from = end.saturating_add(1);
     }
     None
+}
+
+/// `view.php` and a NUL: what is appended behind it is cut off.
+fn cuts_extension(value: &[u8]) -> bool {
+    let name = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let dot = name.iter().rposition(|&byte| byte == b'.');
+    dot.is_some_and(|dot| {
+        let extension = rest(name, dot.saturating_add(1));
+        dot > 0
+            && (1..=5).contains(&extension.len())
+            && extension.iter().all(u8::is_ascii_alphanumeric)
+            && extension.iter().any(u8::is_ascii_alphabetic)
+    })
 }
 
 /// Mostly printable: a NUL in binary data means nothing.

@@ -159,3 +159,30 @@ fn a_blank_in_a_name_does_not_hide_a_log() {
         assert_eq!(strength(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_name_that_is_cut_or_climbs_oddly_is_caught() {
+    for value in [
+        &b"view.php\0"[..],
+        b"a.html\0.pdf",
+        b"default.aspx::$DATA",
+        b"..0x2fnotes",
+        b"0x2e0x2e0x5cboot.ini",
+        "..\u{efc8}boot.ini".as_bytes(),
+    ] {
+        let hits = hits_of(value);
+        assert!(
+            hits.contains(&(Class::Traversal, Strength::Decisive)),
+            "{value:?}"
+        );
+    }
+    for value in [
+        &b"0x2e is a full stop"[..],
+        b"v1.0..v2.0",
+        b"1.5\0",
+        b"std::vector",
+        b"wait..0x10",
+    ] {
+        assert!(hits_of(value).is_empty(), "{value:?}");
+    }
+}
