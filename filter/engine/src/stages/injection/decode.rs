@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::bytes::{byte, next, rest};
+use super::lanes;
 use crate::budget::MAX_DECODE_ROUNDS;
 
 /// URL-decodes once, `+` as a blank when `plus`, as `application/x-www-form-urlencoded` says. Broken escapes stay as they are.
@@ -528,7 +529,7 @@ pub(super) fn utf16_sides(input: &[u8]) -> [bool; 2] {
     match input {
         [0xFE, 0xFF, ..] => return [true, false],
         [0xFF, 0xFE, ..] => return [false, true],
-        _ if !input.contains(&0) => return [false, false],
+        _ if !lanes::has(input, 0) => return [false, false],
         _ => {}
     }
     let (pairs, _) = input.as_chunks::<2>();

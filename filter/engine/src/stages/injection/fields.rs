@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::bytes::{self, classes, rest};
 use super::inspection::{Encoding, Inspection, Place};
 use super::nested::is_pair;
-use super::{Class, Strength, protocol, repeated};
+use super::{Class, Strength, lanes, protocol, repeated};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
 use crate::request::RequestHead;
@@ -40,7 +40,7 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
     for segment in path.split(|&byte| byte == b'/') {
         let end = segment.iter().rposition(|&byte| byte != b'=');
         let letters = bytes::upto(segment, end.map_or(0, |end| end.saturating_add(1)));
-        if letters.len() >= MIN_PACKED && classes(letters) & !bytes::SCORE == 0 {
+        if letters.len() >= MIN_PACKED && classes(letters) & !(bytes::SCORE | bytes::HIGH) == 0 {
             inspection.value(Place::Path, b"", letters, Encoding::Plain);
         }
     }
@@ -60,7 +60,7 @@ const MIN_PACKED: usize = 16;
 fn segments(path: &[u8], inspection: &mut Inspection<'_>) {
     let mut first = true;
     for segment in path.split(|&byte| byte == b'/') {
-        if classes(segment) == 0 {
+        if classes(segment) & !bytes::HIGH == 0 {
             first &= segment.is_empty();
             continue;
         }
@@ -84,7 +84,7 @@ fn segments(path: &[u8], inspection: &mut Inspection<'_>) {
 /// `name=value&…` as in a query or an urlencoded body.
 pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) {
     inspection.take_odd();
-    let semicolons = text.contains(&b';');
+    let semicolons = lanes::has(text, b';');
     for pair in text.split(|&byte| byte == b'&') {
         let split = pair
             .iter()

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, BLANK, ENCODED, PERCENT, PLUS, classes};
+use super::bytes::{self, BLANK, ENCODED, HIGH, PERCENT, PLUS, classes};
 use super::decode::{self, Deep};
 use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
@@ -56,7 +56,8 @@ pub(crate) enum Encoding {
 }
 
 /// Classes of the bytes of base64 that are not plain (a form turns `+` into a blank).
-const BASE64: u32 = PLUS | BLANK | bytes::SLASH | bytes::OPERATOR | bytes::SCORE | bytes::DOT;
+const BASE64: u32 =
+    PLUS | BLANK | HIGH | bytes::SLASH | bytes::OPERATOR | bytes::SCORE | bytes::DOT;
 
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
@@ -327,7 +328,7 @@ impl<'a> Inspection<'a> {
         self.value = [0; FAMILIES];
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();
-        if seen == 0 && !custom && !detectors::is_worth_it(raw) {
+        if seen & !HIGH == 0 && !custom && !detectors::is_worth_it(raw, seen) {
             if detectors::packed(raw) {
                 self.view(place, name, raw, seen);
             }
@@ -354,7 +355,7 @@ impl<'a> Inspection<'a> {
         if seen & !BASE64 == 0 || has_letters(view) {
             self.base64(place, name, view);
         }
-        if seen != 0 || custom || detectors::is_worth_it(view) {
+        if seen & !HIGH != 0 || custom || detectors::is_worth_it(view, seen) {
             self.view(place, name, view, seen);
         }
         if seen & PLUS != 0 && !self.is_done() {
@@ -451,7 +452,7 @@ impl<'a> Inspection<'a> {
                 self.view(place, name, &deep, classes(&deep));
             }
         }
-        if seen != 0 {
+        if seen & !HIGH != 0 {
             self.inner.clear();
             self.inner.extend_from_slice(text);
         }

@@ -17,6 +17,7 @@ mod headers;
 #[cfg(test)]
 mod hidden;
 mod inspection;
+mod lanes;
 mod multipart;
 mod nested;
 mod protocol;

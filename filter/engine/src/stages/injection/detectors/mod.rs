@@ -40,7 +40,7 @@ mod xxe;
 
 use alloc::vec::Vec;
 
-use super::bytes::LOUD;
+use super::bytes::{HIGH, LOUD};
 use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
 pub(super) use sql_tokens::Token;
@@ -96,11 +96,12 @@ pub(super) fn packed(value: &[u8]) -> bool {
 }
 
 /// Whether a value is to be looked at though all of its bytes are plain: `http:2130706433`, `@@version`, blanks beyond ASCII.
-pub(super) fn is_worth_it(value: &[u8]) -> bool {
+pub(super) fn is_worth_it(value: &[u8], classes: u32) -> bool {
     match value {
         [b'@', b'@', ..] | [b'@', .., b'-', b'-'] | [b'-', b'-', b's' | b'S', ..] => true,
         [b'0'..=b'9', b'.', b'e' | b'E', b'.', ..] => true,
-        _ => bytes::has_at(value, 0, b"http:") || sqli::is_spaced(value),
+        [b'h' | b'H', ..] if bytes::has_at(value, 0, b"http:") => true,
+        _ => classes & HIGH != 0 && sqli::is_spaced(value),
     }
 }
 

@@ -6,7 +6,7 @@
 //! **Cost:** one pass for mark-up, one for scripts, each only if a byte class or a word gives reason.
 
 use super::bytes::{
-    ANGLE, BACKSLASH, CONTROL, LINE, PAREN, QUOTE, byte, has_at, is_word, next, pair,
+    ANGLE, BACKSLASH, CONTROL, HIGH, LINE, PAREN, QUOTE, byte, has_at, is_word, next, pair,
 };
 use super::prose::is_prose;
 use super::triggers::{BANG, COLON, DASHES, SCRIPT};
@@ -33,7 +33,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     // What is left of `<` when a reader takes seven bits of a byte.
     if classes & PAREN != 0
-        && !value.is_ascii()
+        && classes & HIGH != 0
         && let Some(at) = pair(value, |a, b| a == 0xBC && matches!(b, b's' | b'S'))
         && has_at(value, at.saturating_add(1), b"script")
     {

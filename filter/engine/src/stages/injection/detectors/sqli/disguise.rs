@@ -10,8 +10,8 @@
 use alloc::vec::Vec;
 
 use super::super::bytes::{
-    BACKSLASH, BLANK, DOLLAR, DOUBLE, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at, is_word,
-    pair, part, rest, skip_space, tally,
+    BACKSLASH, BLANK, DOLLAR, DOUBLE, HIGH, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at,
+    is_word, pair, part, rest, skip_space, tally,
 };
 use super::super::triggers::{LIKE, LOGIC, SQL, TWINS};
 use super::super::{Place, View};
@@ -26,10 +26,14 @@ pub(super) fn removed(view: &View<'_>) -> Option<Vec<u8>> {
     let worded = view.words & (SQL | LOGIC | LIKE) != 0;
     let quotes = worded
         && (view.classes & DOLLAR != 0 && closes_dollars(value)
-            || value.len() <= QUOTED
+            || view.classes & HIGH != 0
+                && value.len() <= QUOTED
                 && value.iter().any(|&byte| matches!(byte, 0xCA | 0xE2))
                 && (0..value.len()).any(|at| quote(value, at).is_some()));
-    let blanks = value.len() <= QUOTED && value.contains(&0xA0) && has_lone_blank(value);
+    let blanks = view.classes & HIGH != 0
+        && value.len() <= QUOTED
+        && value.contains(&0xA0)
+        && has_lone_blank(value);
     let escapes = view.classes & (BACKSLASH | QUOTE) == BACKSLASH | QUOTE
         && worded
         && pair(value, |first, second| {
@@ -186,8 +190,9 @@ fn quote(value: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The value with a blank for each of Unicode's blanks, which SQL Server and Oracle take for one; `None` without.
-pub(super) fn spaced(value: &[u8]) -> Option<Vec<u8>> {
-    if !is_spaced(value) {
+pub(super) fn spaced(view: &View<'_>) -> Option<Vec<u8>> {
+    let value = view.bytes;
+    if view.classes & HIGH == 0 || !is_spaced(value) {
         return None;
     }
     let mut bare = Vec::with_capacity(value.len());
@@ -200,12 +205,9 @@ pub(super) fn spaced(value: &[u8]) -> Option<Vec<u8>> {
     Some(bare)
 }
 
-/// Whether one of Unicode's blanks beyond ASCII is in `value`.
+/// Whether one of Unicode's blanks beyond ASCII is in `value`, which has bytes beyond ASCII.
 pub(in super::super) fn is_spaced(value: &[u8]) -> bool {
     let mut left = value;
-    if left.is_ascii() {
-        return false;
-    }
     while let [_, after @ ..] = left {
         if blank(left) > 0 {
             return true;

@@ -80,7 +80,7 @@ fn spaced(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut 
     if hits.is_decisive(Class::Sqli) {
         return;
     }
-    if let Some(bare) = disguise::spaced(view.bytes) {
+    if let Some(bare) = disguise::spaced(view) {
         super::spend(steps, bare.len());
         let mut inner = View::new(view.place, view.name, &bare, bytes::classes(&bare));
         inner.is_name = view.is_name;
