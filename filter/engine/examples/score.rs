@@ -1,7 +1,8 @@
 //! Scores the injection stage on JSONL corpora: `cargo run --release -p palisade-engine --example score -- DIR [VERDICTS.jsonl]`.
 //!
 //! **In:** a folder of corpus files (rows `{id, source, class, label, request}`). **Out:** caught and blocked per source and class,
-//! verdict rows `{"id","blocked","score","reasons"}`, and the time per request.
+//! verdict rows `{"id","blocked","score","reasons"}`, and the time per request. Rows without a body are judged twice more by one
+//! worker's memory of clean fields, which must change nothing.
 //! A quick loop while detectors are tuned (it builds in seconds under the profile `tune`); the command is `palisade score`.
 #![expect(
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ use std::time::Instant;
 
 use palisade_engine::finding::Findings;
 use palisade_engine::request::RequestHead;
-use palisade_engine::stages::injection::{Here, InjectionStage};
+use palisade_engine::stages::injection::{Clean, Here, InjectionStage};
 use palisade_engine::units::UnixTime;
 use serde_json::Value;
 
@@ -60,6 +61,7 @@ fn main() {
         .unwrap_or(1);
     let stage = InjectionStage::new(level, 5);
     let here = Here::new(b"", UnixTime(0));
+    let mut clean = Clean::new([1; 16]);
     let mut table: BTreeMap<(String, String), [u32; 4]> = BTreeMap::new();
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -108,6 +110,18 @@ fn main() {
                 (found, denied)
             };
             let (found, denied) = judge();
+            if body.is_empty() {
+                // What was found clean before changes nothing, however often it comes.
+                for _ in 0..2 {
+                    let (mut steps, mut known) =
+                        (palisade_engine::budget::MAX_STEPS, Findings::default());
+                    let again = stage
+                        .inspect_known_head(&head, here, &mut clean, &mut steps, &mut known)
+                        .err();
+                    assert_eq!(again, denied, "{}", row["id"]);
+                    assert_eq!(known.as_slice(), found.as_slice(), "{}", row["id"]);
+                }
+            }
             let blocked = denied.is_some();
             let start = Instant::now();
             for _ in 0..rounds {

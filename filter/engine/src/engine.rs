@@ -18,7 +18,7 @@ use crate::policy::{BodyCompressed, BodyOver, EventLog, Mode, Policy, Route, Rou
 use crate::request::body::{self, BodyKind, Coded};
 use crate::request::target;
 use crate::request::{RequestHead, client_addr};
-use crate::stages::injection::{Explained, Here, Uses};
+use crate::stages::injection::{Clean, Explained, Here, Uses};
 use crate::stages::limits::fleet::{self, Question};
 use crate::stages::limits::{Algorithm, Cause, Charges, Facts, Fields, Pending, Phase, Place, Who};
 use crate::stages::token::{
@@ -109,6 +109,8 @@ pub struct Memory {
     pub fleet: fleet::Memory,
     /// Uses of `injection.except`, in the order of the policy.
     pub exceptions: Uses,
+    /// Fields of heads in which nothing was found.
+    pub clean: Clean,
 }
 
 impl Wait {
@@ -341,10 +343,13 @@ impl Engine {
     /// What one worker remembers under this policy.
     #[must_use]
     pub fn memory(&self) -> Memory {
+        let secret = self.policy.limits.hash_key;
+        let injection = self.policy.injection.as_ref();
         Memory {
-            tokens: token::Memory::new(&self.policy.tokens, self.policy.limits.hash_key),
+            tokens: token::Memory::new(&self.policy.tokens, secret),
             fleet: fleet::Memory::default(),
             exceptions: Uses::new(self.policy.exceptions().len()),
+            clean: injection.map_or_else(Clean::default, |stage| stage.memory(secret)),
         }
     }
 
@@ -598,7 +603,8 @@ impl Engine {
             let mut steps = MAX_STEPS;
             let before = found.as_slice().len();
             let here = Here::new(&route.name, env.wall);
-            let inspected = stage.inspect_head(head, here, &mut steps, found);
+            let clean = &mut memory.clean;
+            let inspected = stage.inspect_known_head(head, here, clean, &mut steps, found);
             found.excepted.count_into(&mut memory.exceptions);
             if is_attack(&inspected) {
                 let who = policy.limits.who(&facts);

@@ -56,6 +56,11 @@ impl Sip {
     pub(crate) fn text(&mut self, bytes: &[u8]) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.word(length.wrapping_shl(8) | TEXT);
+        self.padded(bytes);
+    }
+
+    /// The bytes alone, the last word padded with zeros: for a caller who has put their length in.
+    pub(crate) fn padded(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
             self.word(u64::from_le_bytes(*word));

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::detectors::shape;
 use super::inspection::{Encoding, Place};
-use super::{Class, Here, InjectionStage, body, decode, fields};
+use super::{Class, Clean, Here, InjectionStage, body, decode, fields};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::request::RequestHead;
@@ -179,7 +179,9 @@ impl InjectionStage {
     /// What [`InjectionStage::inspect_head`] sees, without an end at the threshold.
     #[must_use]
     pub fn explain_head(&self, head: &RequestHead<'_>, here: Here<'_>) -> Explained {
-        self.explain(here, |inspection| self.look_at_head(head, inspection))
+        self.explain(here, |inspection| {
+            self.look_at_head(head, &mut Clean::default(), inspection);
+        })
     }
 
     /// What [`InjectionStage::inspect_body`] sees, without an end at the threshold.

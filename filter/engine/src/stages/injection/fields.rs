@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::bytes::{self, classes, rest};
+use super::clean::{Clean, Field};
 use super::inspection::{Encoding, Inspection, Place};
 use super::nested::is_pair;
 use super::{Class, Strength, lanes, protocol, repeated};
@@ -16,11 +17,19 @@ use crate::request::RequestHead;
 use crate::request::body::decode_form;
 
 /// Path, then the query's names and values.
-pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
-    let split = head.target.iter().position(|&byte| byte == b'?');
-    let path = split.map_or(head.target, |at| {
-        head.target.get(..at).unwrap_or(head.target)
+pub(super) fn target(head: &RequestHead<'_>, clean: &mut Clean, inspection: &mut Inspection<'_>) {
+    let mut parts = head.target.splitn(2, |&byte| byte == b'?');
+    let path_of = parts.next().unwrap_or_default();
+    let query = parts.next().unwrap_or_default();
+    inspection.once((Field::Path, b"", path_of), clean, |inspection| {
+        path(path_of, inspection);
     });
+    inspection.once((Field::Query, b"", query), clean, |inspection| {
+        pairs(query, Place::Query, inspection);
+    });
+}
+
+fn path(path: &[u8], inspection: &mut Inspection<'_>) {
     inspection.value(Place::Path, b"", path, Encoding::Url);
     // A payload in a segment starts where its segment starts.
     if let Some(odd) = path
@@ -43,13 +52,6 @@ pub(super) fn target(head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
         if letters.len() >= MIN_PACKED && classes(letters) & !(bytes::SCORE | bytes::HIGH) == 0 {
             inspection.value(Place::Path, b"", letters, Encoding::Plain);
         }
-    }
-    if let Some(at) = split {
-        pairs(
-            rest(head.target, at.saturating_add(1)),
-            Place::Query,
-            inspection,
-        );
     }
 }
 
@@ -160,7 +162,13 @@ fn has_rival(text: &[u8], name: &[u8], value: &[u8]) -> bool {
 }
 
 /// One `cookie` field.
-pub(super) fn cookies(text: &[u8], inspection: &mut Inspection<'_>) {
+pub(super) fn cookies(text: &[u8], clean: &mut Clean, inspection: &mut Inspection<'_>) {
+    inspection.once((Field::Cookies, b"", text), clean, |inspection| {
+        each_cookie(text, inspection);
+    });
+}
+
+fn each_cookie(text: &[u8], inspection: &mut Inspection<'_>) {
     let mut next = 0_usize;
     // Where the last value in quotes ended.
     let mut quoted = 0_usize;

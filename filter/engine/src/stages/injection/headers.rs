@@ -9,24 +9,50 @@
 use alloc::vec::Vec;
 
 use super::bytes::{self, classes, rest};
+use super::clean::{Clean, Field};
 use super::decode;
 use super::inspection::{Encoding, Inspection, Place};
 use super::protocol;
 
+/// Bytes of a value that is judged by its grammar sooner than it is found among those seen before.
+const SHORT: usize = 16;
+
 /// Looks at one field. `judged`: somebody else verifies bearer tokens.
-pub(super) fn look(name: &[u8], value: &[u8], judged: bool, inspection: &mut Inspection<'_>) {
+pub(super) fn look(
+    name: &[u8],
+    value: &[u8],
+    judged: bool,
+    clean: &mut Clean,
+    inspection: &mut Inspection<'_>,
+) {
+    if is_nobodys(name) || (value.len() < SHORT && is_spared(name, value)) {
+        return;
+    }
+    if is_credentials(name) && (judged || bytes::has_at(value, 0, b"basic ")) {
+        // Whether a password, which can be guessed, was seen of late is nobody's to learn; to pass a judged token by costs less.
+        look_at(name, value, judged, inspection);
+        return;
+    }
+    inspection.once((Field::Header, name, value), clean, |inspection| {
+        look_at(name, value, judged, inspection);
+    });
+}
+
+fn look_at(name: &[u8], value: &[u8], judged: bool, inspection: &mut Inspection<'_>) {
     if is_spared(name, value) {
         return;
     }
-    let credentials = name.eq_ignore_ascii_case(b"authorization")
-        || name.eq_ignore_ascii_case(b"proxy-authorization");
-    if credentials && look_at_credentials(name, value, judged, inspection) {
+    if is_credentials(name) && look_at_credentials(name, value, judged, inspection) {
         return;
     }
     inspection.value(Place::Header, name, value, Encoding::Plain);
     if name.eq_ignore_ascii_case(b"content-type") {
         protocol::content_type(Place::Header, name, value, inspection);
     }
+}
+
+fn is_credentials(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"authorization") || name.eq_ignore_ascii_case(b"proxy-authorization")
 }
 
 /// Classes of the bytes of a token (RFC 9110 §11.2, `token68`).
@@ -59,19 +85,24 @@ fn look_at_credentials(
     true
 }
 
-/// Whether nobody needs to look at the value: it is judged elsewhere, or what the grammar of its name allows.
+/// Whether the value is judged elsewhere: as cookies, or by the header stage, which allows a name or an address in `host` and digits
+/// in `content-length`, nothing else.
+fn is_nobodys(name: &[u8]) -> bool {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    match name.first().map(u8::to_ascii_lowercase) {
+        Some(b'c') => is(b"cookie") || is(b"content-length"),
+        Some(b'h') => is(b"host"),
+        _ => false,
+    }
+}
+
+/// Whether nobody needs to look at the value, because it is what the grammar of its name allows.
 fn is_spared(name: &[u8], value: &[u8]) -> bool {
     let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
     match name.first().map(u8::to_ascii_lowercase) {
         Some(b'a') if bytes::has_at(name, 0, b"accept") => is_list(value),
-        Some(b'c') => {
-            is(b"cookie")
-                || is(b"content-length")
-                || ((is(b"connection") || is(b"cache-control")) && is_list(value))
-        }
+        Some(b'c') => (is(b"connection") || is(b"cache-control")) && is_list(value),
         Some(b'd') => is(b"date") && is_date(value),
-        // The header stage allows names and addresses in it, nothing else.
-        Some(b'h') => is(b"host"),
         Some(b'i') if bytes::has_at(name, 0, b"if-") => is_date(value) || is_list(value),
         Some(b's') if bytes::has_at(name, 0, b"sec-") => is_list(value),
         _ => false,

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::bytes::{self, BLANK, ENCODED, HIGH, PERCENT, PLUS, classes};
+use super::clean::{Clean, Field};
 use super::decode::{self, Deep};
 use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
@@ -123,6 +124,8 @@ pub(crate) struct Inspection<'a> {
     odd: bool,
     /// What is looked at are several values, joined.
     is_joined: bool,
+    /// Something was found since this was last reset, whether it counts or not.
+    hit: bool,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
@@ -160,6 +163,7 @@ impl<'a> Inspection<'a> {
             is_cut: false,
             odd: false,
             is_joined: false,
+            hit: false,
             watch: None,
         }
     }
@@ -209,6 +213,34 @@ impl<'a> Inspection<'a> {
         let holds = seen & (bytes::PAREN | bytes::ANGLE | bytes::OPERATOR) != 0;
         if (holds || !self.inner.is_empty()) && !self.is_name {
             self.nested(place, name, raw, seen, decoded);
+        }
+    }
+
+    /// Looks at a field of the head, unless all of it was looked at before and nothing was found. What `look` does must depend on
+    /// nothing but `kind`, `name`, `value` and the policy.
+    pub(super) fn once(
+        &mut self,
+        (kind, name, value): (Field, &[u8], &[u8]),
+        clean: &mut Clean,
+        look: impl FnOnce(&mut Self),
+    ) {
+        if value.is_empty() || self.is_over() {
+            return;
+        }
+        // Text that a name wrapped is looked at together with the value behind it.
+        let alone = self.inner.is_empty() && self.watch.is_none();
+        let tag = clean.tag(kind, name, value).filter(|_| alone);
+        if tag.is_some_and(|tag| clean.knows(tag)) {
+            return;
+        }
+        self.hit = false;
+        look(self);
+        if let Some(tag) = tag
+            && !self.hit
+            && !self.is_over()
+            && self.inner.is_empty()
+        {
+            clean.remember(tag);
         }
     }
 
@@ -491,6 +523,7 @@ impl<'a> Inspection<'a> {
             if matched != Some(true) {
                 continue;
             }
+            self.hit = true;
             let excepted = self.is_excepted(name, Class::Custom, 1);
             if let Some(watch) = &mut self.watch {
                 let seen = Match::new((Class::Custom, 1), &pattern.name, view, pattern.score);
@@ -513,6 +546,7 @@ impl<'a> Inspection<'a> {
         if hits.is_empty() {
             return;
         }
+        self.hit = true;
         for class in Class::ALL {
             let Some((mut strength, at)) = hits.get(class) else {
                 continue;

@@ -8,6 +8,7 @@
 
 mod body;
 mod bytes;
+mod clean;
 mod decode;
 mod detectors;
 mod explain;
@@ -37,6 +38,7 @@ use crate::request::body::BodyKind;
 use crate::units::UnixTime;
 use crate::verdict::Denial;
 
+pub use clean::Clean;
 pub use explain::{Decoded, Explained, Match, Value};
 pub(crate) use inspection::Inspection;
 use inspection::{Encoding, Place};
@@ -315,27 +317,64 @@ impl InjectionStage {
         steps: &mut u64,
         found: &mut Findings,
     ) -> Result<(), Denial> {
+        self.inspect_known_head(head, here, &mut Clean::default(), steps, found)
+    }
+
+    /// The same, but for the fields of which `clean` knows that there is nothing in them; the others, it learns.
+    ///
+    /// # Errors
+    /// As [`InjectionStage::inspect_head`].
+    pub fn inspect_known_head(
+        &self,
+        head: &RequestHead<'_>,
+        here: Here<'_>,
+        clean: &mut Clean,
+        steps: &mut u64,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
         let mut inspection = Inspection::new(self, here, steps, found);
-        self.look_at_head(head, &mut inspection);
+        self.look_at_head(head, clean, &mut inspection);
         inspection.end()
     }
 
-    fn look_at_head(&self, head: &RequestHead<'_>, inspection: &mut Inspection<'_>) {
+    /// An empty memory for [`InjectionStage::inspect_known_head`] under this policy; `secret` keeps clients from choosing where
+    /// their fields stand.
+    #[must_use]
+    pub fn memory(&self, secret: [u8; 16]) -> Clean {
+        let Parts {
+            target,
+            headers,
+            cookies,
+            ..
+        } = self.inspect;
+        if target || headers || cookies {
+            Clean::new(secret)
+        } else {
+            Clean::default()
+        }
+    }
+
+    fn look_at_head(
+        &self,
+        head: &RequestHead<'_>,
+        clean: &mut Clean,
+        inspection: &mut Inspection<'_>,
+    ) {
         if self.scanners {
             scanners::look(head, inspection);
         }
         if self.inspect.target {
-            fields::target(head, inspection);
+            fields::target(head, clean, inspection);
         }
         if self.inspect.headers {
             for field in &head.fields {
                 let judged = !self.inspect.tokens;
-                headers::look(field.name, field.value, judged, inspection);
+                headers::look(field.name, field.value, judged, clean, inspection);
             }
         }
         if self.inspect.cookies {
             for value in head.all(b"cookie") {
-                fields::cookies(value, inspection);
+                fields::cookies(value, clean, inspection);
             }
         }
     }
