@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::addition::Addition;
-use crate::budget::MAX_STEPS;
 use crate::env::{Connection, Env, Note, Outside, Step};
 use crate::finding::{Finding, Findings};
 use crate::inflate::{Coding, Fault, inflate};
@@ -600,7 +599,7 @@ impl Engine {
         let injection_mode = narrower(mode, modes.injection);
         if let Some(stage) = &policy.injection {
             env.enter(Step::HeadInjection);
-            let mut steps = MAX_STEPS;
+            let mut steps = stage.steps;
             let before = found.as_slice().len();
             let here = Here::new(&route.name, env.wall);
             let clean = &mut memory.clean;
@@ -1196,7 +1195,7 @@ impl Engine {
         };
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
             env.enter(Step::BodyInjection);
-            let mut steps = MAX_STEPS;
+            let mut steps = stage.steps;
             let before = found.as_slice().len();
             let here = Here::new(&route.name, env.wall).with_query(message.query);
             let inspected = if whole {

@@ -16,7 +16,7 @@ use super::node::{Node, sorted};
 use super::read::{Errors, FromNode, Located, Path, PolicyError, nearest, quoted};
 use super::tokens::no_token;
 use super::values::{Name, Part, SecurityHeaders, Time};
-use super::{Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
+use super::{BodyOver, Events, Implied, Mode, Policy, Route, RouteBody, StageModes};
 use crate::marks::Marks;
 use crate::stages::access::AccessPolicy;
 use crate::stages::headers::{HeaderBounds, HeaderPolicy};
@@ -367,6 +367,8 @@ impl Compiler<'_> {
             except,
             patterns,
             scanners: config.scanners,
+            steps: config.steps.0.into(),
+            prefix: config.over == BodyOver::Prefix,
         }
     }
 

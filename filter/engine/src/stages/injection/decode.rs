@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::bytes::{byte, next, rest};
-use super::lanes;
+use super::{lanes, spend};
 use crate::budget::MAX_DECODE_ROUNDS;
 
 /// URL-decodes once, `+` as a blank when `plus`, as `application/x-www-form-urlencoded` says. Broken escapes stay as they are.
@@ -32,8 +32,9 @@ pub(super) fn deep(input: &[u8], out: &mut Vec<u8>, spare: &mut Vec<u8>, steps: 
         return Deep::Same;
     }
     for _ in 1..MAX_DECODE_ROUNDS {
-        *steps = steps.saturating_sub(u64::try_from(out.len()).unwrap_or(u64::MAX));
-        if !round(out, spare) {
+        // An escape is looked up in several lists.
+        spend(steps, out.len().saturating_mul(2));
+        if *steps == 0 || !round(out, spare) {
             return Deep::Changed;
         }
         core::mem::swap(out, spare);
@@ -350,9 +351,10 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
         (b"quest;", b'?'),
         (b"midast;", b'*'),
     ];
+    let first = byte(input, after).to_ascii_lowercase();
     NAMED
         .iter()
-        .find(|(name, _)| super::bytes::has_at(input, after, name))
+        .find(|(name, _)| name.first() == Some(&first) && super::bytes::has_at(input, after, name))
         .map(|(name, value)| (*value, name.len().saturating_add(1)))
 }
 

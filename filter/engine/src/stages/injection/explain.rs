@@ -194,7 +194,7 @@ impl InjectionStage {
 
     fn explain(&self, here: Here<'_>, look: impl FnOnce(&mut super::Inspection<'_>)) -> Explained {
         let mut watch = Watch::default();
-        let mut steps = MAX_STEPS;
+        let mut steps = MAX_STEPS.saturating_mul(16);
         let mut found = Findings::default();
         let mut inspection =
             super::Inspection::new(self, here, &mut steps, &mut found).watched(&mut watch);

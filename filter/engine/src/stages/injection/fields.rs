@@ -88,6 +88,9 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
     inspection.take_odd();
     let semicolons = lanes::has(text, b';');
     for pair in text.split(|&byte| byte == b'&') {
+        if inspection.is_spent() {
+            break;
+        }
         let split = pair
             .iter()
             .position(|&byte| byte == b'=')
@@ -231,6 +234,9 @@ pub(super) fn json(
     path.extend_from_slice(outer);
     let mut starts: Vec<usize> = Vec::new();
     loop {
+        if inspection.is_spent() {
+            return true;
+        }
         match reader.next_event() {
             Err(_) => return false,
             Ok(None) => return true,

@@ -60,6 +60,9 @@ pub(crate) enum Encoding {
 const BASE64: u32 =
     PLUS | BLANK | HIGH | bytes::SLASH | bytes::OPERATOR | bytes::SCORE | bytes::DOT;
 
+/// Steps that a view costs however short it is: every detector is asked.
+const VIEW: usize = 20;
+
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
 
@@ -291,6 +294,11 @@ impl<'a> Inspection<'a> {
         spend(self.steps, bytes);
     }
 
+    /// Whether the steps are spent: nothing more need be taken apart.
+    pub(super) const fn is_spent(&self) -> bool {
+        *self.steps == 0
+    }
+
     /// Whether nothing more is looked at, or can be.
     pub(super) const fn is_over(&self) -> bool {
         *self.steps == 0 || self.is_done()
@@ -335,7 +343,7 @@ impl<'a> Inspection<'a> {
     /// Looks at the documents that the value holds.
     fn nested(&mut self, place: Place, name: &[u8], raw: &[u8], seen: u32, decoded: bool) {
         let inner = core::mem::take(&mut self.inner);
-        if self.depth < MAX_NESTED && !self.is_done() {
+        if self.depth < MAX_NESTED && !self.is_over() {
             let natural = core::mem::take(&mut self.natural);
             let outer = self.outer;
             if self.depth == 0 {
@@ -390,7 +398,7 @@ impl<'a> Inspection<'a> {
         if seen & !HIGH != 0 || custom || detectors::is_worth_it(view, seen) {
             self.view(place, name, view, seen);
         }
-        if seen & PLUS != 0 && !self.is_done() {
+        if seen & PLUS != 0 && !self.is_over() {
             let mut text = core::mem::take(&mut self.deep);
             spend(self.steps, view.len());
             if decode::utf7(view, &mut text) {
@@ -398,7 +406,7 @@ impl<'a> Inspection<'a> {
             }
             self.deep = text;
         }
-        if seen & ENCODED != 0 && !self.is_done() {
+        if seen & ENCODED != 0 && !self.is_over() {
             let mut deep = core::mem::take(&mut self.deep);
             let mut spare = core::mem::take(&mut self.spare);
             spend(self.steps, view.len());
@@ -449,6 +457,7 @@ impl<'a> Inspection<'a> {
             }
             None => raw,
         };
+        spend(self.steps, raw.len());
         let mut text = core::mem::take(&mut self.deep);
         if raw.starts_with(b"eyJ") && raw.contains(&b'.') {
             let mut parts = raw.split(|&byte| byte == b'.');
@@ -504,7 +513,7 @@ impl<'a> Inspection<'a> {
     /// All detectors over one view.
     fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u32) {
         let mut hits = Hits::default();
-        spend(self.steps, view.len());
+        spend(self.steps, view.len().saturating_add(VIEW));
         let mut looked_at = View::new(place, name, view, seen);
         looked_at.is_name = self.is_name;
         looked_at.is_file = self.is_file;
@@ -660,6 +669,9 @@ impl<'a> Inspection<'a> {
         if *self.steps == 0 {
             self.found
                 .push(Finding::new(Stage::Injection, Reason::InspectionBudget));
+            if self.stage.prefix {
+                return Ok(());
+            }
             return Err(Denial::new(Stage::Injection, Reason::InspectionBudget));
         }
         Ok(())

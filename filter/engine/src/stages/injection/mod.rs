@@ -31,6 +31,7 @@ mod xml;
 
 use alloc::vec::Vec;
 
+use crate::budget::MAX_STEPS;
 use crate::finding::Findings;
 use crate::pattern::Pattern;
 use crate::request::RequestHead;
@@ -59,6 +60,10 @@ pub struct InjectionStage {
     pub patterns: Vec<OperatorPattern>,
     /// Names of scanners are findings.
     pub scanners: bool,
+    /// Steps that a head, and a body, may spend.
+    pub steps: u64,
+    /// When they are spent: what was looked at until then is the verdict, and a finding says so. Otherwise the request is refused.
+    pub prefix: bool,
 }
 
 /// Which parts of a request are inspected.
@@ -297,6 +302,8 @@ impl InjectionStage {
             except: Vec::new(),
             patterns: Vec::new(),
             scanners: false,
+            steps: MAX_STEPS,
+            prefix: false,
         }
     }
 
@@ -309,7 +316,7 @@ impl InjectionStage {
     /// Inspects target, headers and cookies.
     ///
     /// # Errors
-    /// `Injection` when the score reaches the threshold, `InspectionBudget` when `steps` runs out.
+    /// `Injection` when the score reaches the threshold, `InspectionBudget` when `steps` runs out and [`Self::prefix`] is not set.
     pub fn inspect_head(
         &self,
         head: &RequestHead<'_>,

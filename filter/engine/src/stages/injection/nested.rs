@@ -23,6 +23,7 @@ pub(super) fn look(
     seen: u32,
     inspection: &mut Inspection<'_>,
 ) {
+    inspection.pay(text.len());
     if seen & PAREN != 0 && seen & QUOTE != 0 && is_json(text) {
         if is_manifest(text) {
             inspection.in_manifest(|inspection| {

@@ -272,6 +272,11 @@ pub(super) fn walk(
     let mut characters: Vec<u8> = Vec::new();
     let mut undone: Vec<u8> = Vec::new();
     while let Some(piece) = reader.next() {
+        if inspection.is_spent() {
+            break;
+        }
+        // A step of the reader's own, however short the piece.
+        inspection.pay(0);
         let ends_text = matches!(piece, Piece::Open(_) | Piece::Close | Piece::Declaration);
         if ends_text && !characters.is_empty() {
             inspection.value(place, &path, characters.trim_ascii(), Encoding::Plain);

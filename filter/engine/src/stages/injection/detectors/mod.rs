@@ -105,14 +105,21 @@ pub(super) fn is_worth_it(value: &[u8], classes: u32) -> bool {
     }
 }
 
-/// All detectors over one view.
+/// Detectors in turn, until the steps are spent.
+macro_rules! each {
+    ($view:ident, $steps:ident, $hits:ident: $($scan:path),*) => {
+        $(
+            $scan($view, $steps, $hits);
+            if *$steps == 0 {
+                return;
+            }
+        )*
+    };
+}
+
+/// All detectors over one view, as far as the steps go.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
-    java::scan(view, steps, hits);
-    java::expressions(view, steps, hits);
-    node::scan(view, steps, hits);
-    objects::scan(view, steps, hits);
-    php::scan(view, steps, hits);
-    prototype::scan(view, steps, hits);
+    each!(view, steps, hits: java::scan, java::expressions, node::scan, objects::scan, php::scan, prototype::scan);
     if view.classes & LOUD == 0 {
         sqli::quiet(view, tokens, steps, hits);
         traversal::odd_climb(view, hits);
@@ -124,19 +131,11 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
         }
         return;
     }
-    ssrf::scan(view, steps, hits);
     sqli::scan(view, tokens, steps, hits);
-    crlf::scan(view, steps, hits);
-    jndi::scan(view, steps, hits);
-    ldap::scan(view, steps, hits);
-    nosql::scan(view, steps, hits);
-    rfi::scan(view, steps, hits);
-    shell::scan(view, steps, hits);
-    ssti::scan(view, steps, hits);
-    traversal::scan(view, steps, hits);
-    xpath::scan(view, steps, hits);
-    xss::scan(view, steps, hits);
-    xxe::scan(view, steps, hits);
+    each!(
+        view, steps, hits: ssrf::scan, crlf::scan, jndi::scan, ldap::scan, nosql::scan, rfi::scan, shell::scan, ssti::scan,
+        traversal::scan, xpath::scan, xss::scan, xxe::scan
+    );
 }
 
 /// What the detectors make of `bytes` as a query value.

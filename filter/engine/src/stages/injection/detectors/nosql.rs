@@ -100,7 +100,7 @@ const NEAR: usize = 64;
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if view.classes & DOLLAR != 0 {
         super::spend(steps, view.bytes.len());
-        operators(view, hits);
+        operators(view, steps, hits);
     }
     if view.words & NOSQL == 0 || hits.is_decisive(Class::Nosql) {
         return;
@@ -139,11 +139,12 @@ fn operator(value: &[u8], at: usize) -> Option<usize> {
 }
 
 /// `$op` as a key, in brackets, or as a member of an object literal.
-fn operators(view: &View<'_>, hits: &mut Hits) {
+fn operators(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
     let mut at = 0_usize;
     while let Some(step) = rest(value, at).iter().position(|&byte| byte == b'$') {
         at = at.saturating_add(step);
+        super::spend(steps, 4);
         if let Some(end) = operator(value, at)
             && let Some(strength) = used(view, at, end)
         {

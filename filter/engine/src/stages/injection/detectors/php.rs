@@ -53,7 +53,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         let hit = match here {
             b'<' if byte(value, next) == b'?' => tag_at(value, at),
             b'[' | b'{' => bulletin(value, at),
-            b'$' => dollar(value, at, view.is_name),
+            b'$' => {
+                super::spend(steps, 4);
+                dollar(value, at, view.is_name)
+            }
             b'(' => callee(value, at),
             b'"' | b'\'' => string(value, at),
             b'-' | 0xAD if matches!(byte(value, next), b'd' | b'D') => option(value, at),

@@ -57,7 +57,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let torn = classes & (LINE | CONTROL | BACKSLASH) != 0 && view.marks & COLON != 0;
     if words & SCRIPT != 0 || torn {
         super::spend(steps, value.len());
-        let found = scripts(view, hits);
+        let found = scripts(view, steps, hits);
         soft = soft.or(found);
     }
     if let Some(at) = soft
@@ -73,6 +73,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
+/// Steps of a comment that a name may be followed by.
+const COMMENT: usize = 72;
+
 /// A byte inside of which no word starts.
 const fn is_inner(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
@@ -80,11 +83,12 @@ const fn is_inner(byte: u8) -> bool {
 
 /// A byte that a script may begin with, or that says where one may.
 const fn is_telling(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'{' | b'[' | b'-' | b'"' | b'\'' | b'`')
+    byte.is_ascii_alphabetic()
+        || matches!(byte, b'.' | b'{' | b'[' | b'-' | b'"' | b'\'' | b'`' | b'/')
 }
 
 /// Scripts without mark-up; returns where one is that an author of prose could write.
-fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
+fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
     let value = view.bytes;
     // A page's own properties: nobody names a field so.
     if view.is_name && (value == b"document.cookie" || value == b"window.location") {
@@ -101,6 +105,10 @@ fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
         if is_inner(previous) && is_inner(head) {
             at = next(value, at, |byte| !is_inner(byte)).unwrap_or(value.len());
             continue;
+        }
+        // What is looked at behind a name is looked for behind comments, too.
+        if head == b'/' && byte(value, at.saturating_add(1)) == b'*' {
+            super::spend(steps, COMMENT);
         }
         if !is_telling(head) {
             at = next(value, at, is_telling).unwrap_or(value.len());
@@ -126,7 +134,7 @@ fn scripts(view: &View<'_>, hits: &mut Hits) -> Option<usize> {
             note(calls::member(value, at), at, &mut soft, hits);
         }
         context.quoted |= matches!(head, b'"' | b'\'' | b'`');
-        if hits.is_decisive(Class::Xss) {
+        if hits.is_decisive(Class::Xss) || *steps == 0 {
             break;
         }
         at = at.saturating_add(1);

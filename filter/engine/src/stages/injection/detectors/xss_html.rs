@@ -154,10 +154,10 @@ fn scan(value: &[u8], outer: bool, seen: &mut Seen, steps: &mut u64, hits: &mut 
             b'%' if has_at(value, name, b"%00") => hits.add(Class::Xss, Strength::Suspicious, open),
             _ => {}
         }
-        if hits.is_decisive(Class::Xss) {
+        if hits.is_decisive(Class::Xss) || *steps == 0 {
             return;
         }
-        super::spend(steps, at.saturating_sub(open));
+        super::spend(steps, at.saturating_sub(open).saturating_add(8));
     }
 }
 

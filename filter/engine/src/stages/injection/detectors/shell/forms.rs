@@ -83,12 +83,17 @@ pub(super) fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> 
 /// `$(cmd)`, `$IFS`, `${PATH:0:1}`, `$((1+1))`.
 pub(super) fn dollar(value: &[u8], at: usize) -> Option<Strength> {
     let one = at.saturating_add(1);
-    if has_at(value, one, b"ifs")
-        || has_at(value, one, b"{ifs")
-        || has_at(value, one, b"{path:")
-        || has_at(value, one, b"{shell")
-        || cuts(value, one)
-    {
+    let cut = match byte(value, one) {
+        b'i' | b'I' => has_at(value, one, b"ifs"),
+        b'{' => {
+            has_at(value, one, b"{ifs")
+                || has_at(value, one, b"{path:")
+                || has_at(value, one, b"{shell")
+                || cuts(value, one)
+        }
+        _ => false,
+    };
+    if cut {
         return Some(Strength::Decisive);
     }
     if byte(value, one) == b'(' {
@@ -267,6 +272,9 @@ pub(super) fn opened(value: &[u8], at: usize) -> Option<Strength> {
     }
     let argument = byte(value, skip_space(value, one));
     if !matches!(argument, b'\'' | b'"' | b'$' | b'`' | b'[') {
+        return None;
+    }
+    if !before.is_ascii_alphabetic() {
         return None;
     }
     let lead = at.saturating_sub(20);

@@ -127,6 +127,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 .iter()
                 .all(|&byte| is_space(byte));
         at = here;
+        *steps = steps.saturating_sub(2);
         let head = byte(value, at);
         let next = byte(value, at.saturating_add(1));
         let one = at.saturating_add(1);

@@ -294,7 +294,9 @@ pub(super) fn expansion(value: &[u8], at: usize, inside: bool) -> usize {
     let one = at.saturating_add(1);
     let next = byte(value, one);
     let third = byte(value, one.saturating_add(1));
-    if has_at(value, one, b"ifs") || has_at(value, one, b"{ifs") {
+    if matches!(next, b'i' | b'I' | b'{')
+        && (has_at(value, one, b"ifs") || has_at(value, one, b"{ifs"))
+    {
         return 0;
     }
     match next {

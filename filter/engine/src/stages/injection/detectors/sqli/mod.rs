@@ -133,7 +133,7 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
         (b'"', classes & DOUBLE != 0),
         (b'`', classes & TICK != 0 && closes_name(value)),
     ] {
-        if !needed {
+        if !needed || *steps == 0 {
             continue;
         }
         // `#` and `--` end with their line: what follows them is code again.

@@ -1,0 +1,234 @@
+//! What inspection costs at most: bodies made to be laborious, in the shipped `.wasm` under wasmtime's fuel.
+//!
+//! **In:** texts that keep detectors busy, nested encodings, bodies of 100,000 fields. **Out:** fuel of a request.
+//! **Invariant:** fuel grows as the input does; under the default budget no request costs more than [`MOST`], and what the budget
+//! ends is refused, or, where the policy says so, judged by its prefix and said to be.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: failing here is failing the test"
+)]
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use palisade_host::{Clock, Module, Request, Response, Vm, VmConfig};
+
+/// 5 ms: V8 runs busy inspection at about 20 units of fuel a nanosecond, measured beside `cargo xtask bench injection`.
+const MOST: u64 = 100_000_000;
+
+const TEXT: &str = "text/plain";
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+const XML: &str = "application/xml";
+
+/// Pieces that keep a detector busy or make it look again, by the content type that carries them.
+const PIECES: [(&str, &str); 44] = [
+    (TEXT, "it's a 'select' from the union, or not? "),
+    (TEXT, "{{a}} ${b} #{c} <d e=f> "),
+    (TEXT, "a/b/../c.txt and find the cat (who else) "),
+    (TEXT, "%2541&#x41;\\u0041+"),
+    (
+        TEXT,
+        "The quick brown fox jumps over the lazy dog, and nobody asks why. ",
+    ),
+    (
+        TEXT,
+        "<p class=\"a\">Hello <b>world</b>, <a href=\"https://example.org/?a=1&amp;b=2\">more</a></p>\n",
+    ),
+    (TEXT, "function add(a, b) { return a + b; } // adds\n"),
+    (TEXT, "a"),
+    (TEXT, "'"),
+    (TEXT, "\""),
+    (TEXT, "("),
+    (TEXT, "<"),
+    (TEXT, "<a b='"),
+    (TEXT, "/*"),
+    (TEXT, "--\n"),
+    (TEXT, "$("),
+    (TEXT, "${"),
+    (TEXT, "{a,"),
+    (TEXT, "http://a@b\\c:1/ "),
+    (TEXT, "_a_("),
+    (TEXT, "db.x "),
+    (TEXT, "$ne:"),
+    (TEXT, "a.b.c["),
+    (TEXT, "document["),
+    (TEXT, "alert/*"),
+    (TEXT, "(a=*)(&"),
+    (TEXT, "child::a/"),
+    (TEXT, "O:8:\"a\":1:{"),
+    (TEXT, "%252541"),
+    (TEXT, "&amp;amp;amp;lt;"),
+    (TEXT, "+AD"),
+    (TEXT, "?a=b&c=d "),
+    (FORM, "a&"),
+    (FORM, "a=b&"),
+    (FORM, "a=%3Cb%3E'or&"),
+    (FORM, "a=?b=c%26d=%7b%22e%22:%22f%22%7d&"),
+    (FORM, "a=WyJjIG9yIDE9MSJd&"),
+    (JSON, "\"{\\\"b\\\":\\\"' or {{1\\\"}\","),
+    (JSON, "\"a=b&c=<d>\","),
+    (JSON, "{\"a\":\"b\"},"),
+    (XML, "<a b=\"c\">d&amp;</a>"),
+    (XML, "<a><![CDATA[' or]]></a>"),
+    (XML, "<!ENTITY a \"b\">"),
+    (
+        TEXT,
+        "--B\r\nContent-Disposition: form-data; name=a\r\n\r\n",
+    ),
+];
+
+fn filter() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let path = palisade_tests::root().join("target/palisade.wasm");
+        assert!(
+            path.is_file(),
+            "{} is missing: `cargo xtask wasm` builds it",
+            path.display()
+        );
+        Module::from_file(path).unwrap()
+    })
+}
+
+fn start(injection: &str, body: &str) -> Vm {
+    let policy = format!(
+        r#"{{"injection": {injection}, "body": {body}, "events": {{"log": "all"}}, "routes": [{{"name": "all", "match": {{"path": "/*"}}}}]}}"#
+    );
+    let config = VmConfig {
+        plugin_configuration: policy.into_bytes(),
+        clock: Clock::virtual_at(Duration::from_secs(1_800_000_000)),
+        allow_on_headers_stop_iteration: true,
+        seed: Some(7),
+        ..VmConfig::default()
+    };
+    Vm::start(filter(), config).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Status, fuel, and the log of one request.
+fn ask(vm: &mut Vm, kind: &str, body: &[u8]) -> (u16, u64) {
+    let request = Request::post("/", body).header("content-type", kind);
+    let outcome = vm.exchange(&request, |_| Response::new(200, "ok")).unwrap();
+    (outcome.status, outcome.trace.fuel())
+}
+
+/// A body of about `size` bytes.
+fn filled(kind: &str, piece: &str, size: usize) -> Vec<u8> {
+    let many = piece.repeat(size / piece.len());
+    match kind {
+        JSON => format!("[{many}0]"),
+        XML => format!("<r>{many}</r>"),
+        _ => many,
+    }
+    .into_bytes()
+}
+
+#[test]
+fn fuel_grows_as_the_input_does() {
+    let mut vm = start(
+        r#"{"threshold": 1000, "steps": 67108864}"#,
+        r#"{"max": "1MiB"}"#,
+    );
+    let (_, nothing) = ask(&mut vm, TEXT, b"");
+    let mut worst = (0, "");
+    for (kind, piece) in PIECES {
+        let (small, large) = (
+            filled(kind, piece, 8 * 1024),
+            filled(kind, piece, 128 * 1024),
+        );
+        let (_, at_small) = ask(&mut vm, kind, &small);
+        let (status, at_large) = ask(&mut vm, kind, &large);
+        let a_byte = |fuel: u64, body: &[u8]| {
+            fuel.saturating_sub(nothing) * 10 / u64::try_from(body.len()).unwrap()
+        };
+        let (before, after) = (a_byte(at_small, &small), a_byte(at_large, &large));
+        println!("{kind} {piece:?}: {status}, {before} then {after} tenths of a unit a byte");
+        assert!(
+            after * 10 <= before * 13 + 100,
+            "{kind} {piece:?}: {before} then {after} tenths of a unit a byte"
+        );
+        worst = worst.max((after, piece));
+    }
+    println!(
+        "the dearest: {:?}, {} tenths of a unit a byte",
+        worst.1, worst.0
+    );
+}
+
+#[test]
+fn the_default_budget_bounds_every_text() {
+    let mut vm = start(r#"{"threshold": 1000}"#, r#"{"max": "1MiB"}"#);
+    let mut over = Vec::new();
+    for (kind, piece) in PIECES {
+        let (status, fuel) = ask(&mut vm, kind, &filled(kind, piece, 128 * 1024));
+        println!("{kind} {piece:?}: {status}, {fuel}");
+        if fuel > MOST {
+            over.push((kind, piece, fuel));
+        }
+    }
+    assert!(over.is_empty(), "{over:?}");
+}
+
+/// Bodies of very many fields.
+fn crowds() -> Vec<(&'static str, Vec<u8>)> {
+    let many = 100_000;
+    let numbered = |before: &str, behind: &str| {
+        (0..many)
+            .map(|number| format!("{before}{number:x}{behind}"))
+            .collect::<String>()
+    };
+    let part = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n";
+    vec![
+        (FORM, "a&".repeat(many).into_bytes()),
+        (FORM, numbered("a", "=b&").into_bytes()),
+        (
+            JSON,
+            format!("{{{}\"z\":0}}", numbered("\"", "\":0,")).into_bytes(),
+        ),
+        (JSON, format!("[{}0]", "\"\",".repeat(many)).into_bytes()),
+        (
+            XML,
+            format!("<r>{}</r>", "<a>b</a>".repeat(many)).into_bytes(),
+        ),
+        (
+            "multipart/form-data; boundary=B",
+            format!("{}--B--\r\n", part.repeat(many / 6)).into_bytes(),
+        ),
+    ]
+}
+
+#[test]
+fn a_hundred_thousand_fields_are_bounded_and_never_silent() {
+    let mut denies = start("{}", r#"{"max": "1MiB"}"#);
+    let mut passes = start(
+        r#"{"over": "prefix", "steps": 65536}"#,
+        r#"{"max": "1MiB"}"#,
+    );
+    let mut short = start("{}", "{}");
+    for (kind, body) in crowds() {
+        let started = Instant::now();
+        let (status, fuel) = ask(&mut denies, kind, &body);
+        println!(
+            "{kind}: {} bytes, {status}, {fuel}, {:?}",
+            body.len(),
+            started.elapsed()
+        );
+        assert!(matches!(status, 200 | 403), "{kind}: {status}");
+        assert!(fuel <= MOST, "{kind}: {fuel}");
+        // The same where the policy lets the rest pass: the event says how far it was read.
+        let request = Request::post("/", &body).header("content-type", kind);
+        let outcome = passes
+            .exchange(&request, |_| Response::new(200, "ok"))
+            .unwrap();
+        assert_eq!(outcome.status, 200, "{kind}");
+        assert!(outcome.trace.fuel() <= MOST, "{kind}");
+        // Over what is held: refused before anything is read.
+        let (status, fuel) = ask(&mut short, kind, &body);
+        if body.len() > 128 * 1024 {
+            assert_eq!(status, 413, "{kind}");
+            assert!(fuel < 1_000_000, "{kind}: {fuel}");
+        }
+    }
+}
