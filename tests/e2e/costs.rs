@@ -13,10 +13,17 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use palisade_engine::finding::Findings;
+use palisade_engine::request::body::{BodyKind, Boundary};
+use palisade_engine::stages::injection::{Here, InjectionStage};
+use palisade_engine::units::UnixTime;
 use palisade_host::{Clock, Module, Request, Response, Vm, VmConfig};
 
 /// 5 ms: V8 runs busy inspection at about 20 units of fuel a nanosecond, measured beside `cargo xtask bench injection`.
 const MOST: u64 = 100_000_000;
+
+/// Fuel that a step is worth at most.
+const RATE: u64 = 100;
 
 const TEXT: &str = "text/plain";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -24,7 +31,7 @@ const JSON: &str = "application/json";
 const XML: &str = "application/xml";
 
 /// Pieces that keep a detector busy or make it look again, by the content type that carries them.
-const PIECES: [(&str, &str); 44] = [
+const PIECES: &[(&str, &str)] = &[
     (TEXT, "it's a 'select' from the union, or not? "),
     (TEXT, "{{a}} ${b} #{c} <d e=f> "),
     (TEXT, "a/b/../c.txt and find the cat (who else) "),
@@ -78,6 +85,199 @@ const PIECES: [(&str, &str); 44] = [
         TEXT,
         "--B\r\nContent-Disposition: form-data; name=a\r\n\r\n",
     ),
+    (TEXT, "/???/"),
+    (TEXT, ";cat /"),
+    (TEXT, "|a"),
+    (TEXT, ";a.b(c)"),
+    (TEXT, "`a`"),
+    (TEXT, "<svg onload="),
+    (TEXT, "<a href='javascript:"),
+    (TEXT, "&#x41"),
+    (TEXT, "SELECT/**/"),
+    (TEXT, "union select a,b from c "),
+    (TEXT, "(a)or(b)="),
+    (TEXT, "[["),
+    (TEXT, "\\x41"),
+    (TEXT, "${jndi:"),
+    (TEXT, "${${a:-b}"),
+    (TEXT, "{%a%}"),
+    (TEXT, "<%=a%>"),
+    (TEXT, "<?php a("),
+    (TEXT, "javascript:"),
+    (TEXT, "http://1.2.3.4/"),
+    (TEXT, "http://0x7f.1/"),
+    (TEXT, "../"),
+    (TEXT, "..\\"),
+    (TEXT, "php://a"),
+    (TEXT, "%0d%0aSet-Cookie:"),
+    (TEXT, "new a("),
+    (TEXT, "require('"),
+    (TEXT, "process."),
+    (TEXT, "java.lang."),
+    (TEXT, "O:1:"),
+    (TEXT, "'||'"),
+    (TEXT, "' or "),
+    (TEXT, "1=1 "),
+    (TEXT, "; ; "),
+    (TEXT, "=?"),
+    (TEXT, "<!--"),
+    (TEXT, "<!DOCTYPE a ["),
+    (TEXT, "<a "),
+    (TEXT, " onx="),
+    (TEXT, "a=>"),
+    (TEXT, "()=>"),
+    (TEXT, ".constructor"),
+    (TEXT, "__proto__"),
+    (TEXT, "\\n"),
+    (TEXT, "\n"),
+    (TEXT, "é"),
+    (TEXT, "',("),
+    (TEXT, "!a~b"),
+    (TEXT, "&colon;"),
+    (TEXT, "a|b;"),
+    (TEXT, "\\u{41}"),
+    (TEXT, "\\74 "),
+    (TEXT, "+ADw-"),
+];
+
+/// What hostile texts are mixed of.
+const TOKENS: &[&str] = &[
+    "a",
+    "ab",
+    "or",
+    "select",
+    "union",
+    "eval",
+    "exec",
+    "system",
+    "alert",
+    "script",
+    "href",
+    "onload",
+    "style",
+    "http",
+    "data",
+    "javascript",
+    "file",
+    "cat",
+    "id",
+    "sh",
+    "curl",
+    "etc",
+    "bin",
+    "function",
+    "return",
+    "new",
+    "this",
+    "document",
+    "window",
+    "require",
+    "process",
+    "java",
+    "php",
+    "class",
+    "constructor",
+    "__proto__",
+    "xmlns",
+    "ENTITY",
+    "DOCTYPE",
+    "SYSTEM",
+    "ldap",
+    "jndi",
+    "uid",
+    "cn",
+    "where",
+    "from",
+    "in",
+    "like",
+    "and",
+    "not",
+    "sleep",
+    "char",
+    "0x41",
+    "1",
+    "12",
+    "1.2.3.4",
+    "localhost",
+    "example.org",
+    "'",
+    "\"",
+    "`",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "<",
+    ">",
+    "/",
+    "//",
+    "\\",
+    "|",
+    "||",
+    "&",
+    "&&",
+    ";",
+    ":",
+    "::",
+    ",",
+    ".",
+    "..",
+    "...",
+    "-",
+    "--",
+    "+",
+    "*",
+    "**",
+    "/*",
+    "*/",
+    "#",
+    "$",
+    "$(",
+    "${",
+    "#{",
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "<%",
+    "%>",
+    "<?",
+    "?>",
+    "</",
+    "<!",
+    "<!--",
+    "-->",
+    "=",
+    "==",
+    "=>",
+    "!",
+    "!=",
+    "?",
+    "??",
+    "@",
+    "@@",
+    "^",
+    "~",
+    "%",
+    "%41",
+    "%2541",
+    "%u0041",
+    "&#65;",
+    "&#x41;",
+    "&lt;",
+    "\\u0041",
+    "\\x41",
+    "\\101",
+    " ",
+    "  ",
+    "\n",
+    "\r\n",
+    "\t",
+    "\u{e9}",
+    "\u{ff1c}",
+    "\0",
 ];
 
 fn filter() -> &'static Module {
@@ -125,6 +325,74 @@ fn filled(kind: &str, piece: &str, size: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Steps that the body spends, as far as `most` goes.
+fn steps_of(kind: &str, body: &[u8], most: u64) -> u64 {
+    let kind = match kind {
+        FORM => BodyKind::Form,
+        JSON => BodyKind::Json,
+        XML => BodyKind::Xml,
+        TEXT => BodyKind::Other,
+        _ => BodyKind::Multipart(Boundary::new(b"B").unwrap()),
+    };
+    let (mut steps, mut found) = (most, Findings::default());
+    let stage = InjectionStage::new(1, 1000);
+    let _ = stage.inspect_body(
+        kind,
+        body,
+        Here::new(b"", UnixTime(0)),
+        &mut steps,
+        &mut found,
+    );
+    most - steps
+}
+
+/// Numbers that look like chance (splitmix64).
+fn next(seed: &mut u64) -> usize {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap()
+}
+
+/// A step is worth the same time whatever the text: what is mixed of the languages' own signs costs no more fuel than its steps say.
+#[test]
+fn steps_tell_the_time() {
+    let mut vm = start(
+        r#"{"threshold": 1000, "steps": 67108864}"#,
+        r#"{"max": "1MiB"}"#,
+    );
+    let (_, nothing) = ask(&mut vm, TEXT, b"");
+    let rounds = std::env::var("PALISADE_COST_ROUNDS").ok();
+    let rounds: usize = rounds.map_or(150, |rounds| rounds.parse().unwrap());
+    let seed = std::env::var("PALISADE_SEED").ok();
+    let mut seed = seed.map_or(6, |seed| seed.parse().unwrap());
+    let mut texts: Vec<(&str, String)> = PIECES
+        .iter()
+        .map(|&(kind, piece)| (kind, piece.to_owned()))
+        .collect();
+    for _ in 0..rounds {
+        let tokens = 1 + next(&mut seed) % 5;
+        let piece: String = (0..tokens)
+            .map(|_| TOKENS[next(&mut seed) % TOKENS.len()])
+            .collect();
+        texts.push((TEXT, piece));
+    }
+    let mut rates = Vec::new();
+    for (kind, piece) in texts {
+        let body = filled(kind, &piece, 16 * 1024);
+        let (_, fuel) = ask(&mut vm, kind, &body);
+        let fuel = fuel.saturating_sub(nothing);
+        let steps = steps_of(kind, &body, u64::MAX);
+        rates.push((fuel / steps.max(1), fuel / 16384, steps * 10 / 16384, piece));
+    }
+    rates.sort_unstable();
+    for (rate, fuel, steps, piece) in &rates {
+        println!("{rate} a step, {fuel} a byte, {steps} tenths of a step a byte: {piece:?}");
+    }
+    let (rate, .., piece) = rates.last().unwrap();
+    assert!(*rate <= RATE, "{rate} a step: {piece:?}");
+}
+
 #[test]
 fn fuel_grows_as_the_input_does() {
     let mut vm = start(
@@ -133,7 +401,7 @@ fn fuel_grows_as_the_input_does() {
     );
     let (_, nothing) = ask(&mut vm, TEXT, b"");
     let mut worst = (0, "");
-    for (kind, piece) in PIECES {
+    for &(kind, piece) in PIECES {
         let (small, large) = (
             filled(kind, piece, 8 * 1024),
             filled(kind, piece, 128 * 1024),
@@ -161,7 +429,7 @@ fn fuel_grows_as_the_input_does() {
 fn the_default_budget_bounds_every_text() {
     let mut vm = start(r#"{"threshold": 1000}"#, r#"{"max": "1MiB"}"#);
     let mut over = Vec::new();
-    for (kind, piece) in PIECES {
+    for &(kind, piece) in PIECES {
         let (status, fuel) = ask(&mut vm, kind, &filled(kind, piece, 128 * 1024));
         println!("{kind} {piece:?}: {status}, {fuel}");
         if fuel > MOST {

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::addition::Addition;
+use crate::budget::MAX_STEPS;
 use crate::env::{Connection, Env, Note, Outside, Step};
 use crate::finding::{Finding, Findings};
 use crate::inflate::{Coding, Fault, inflate};
@@ -1186,7 +1187,13 @@ impl Engine {
         let injection_mode = narrower(mode, policy.stage_modes.injection);
         let mut plain = Vec::new();
         let prefix = policy.body_over == BodyOver::Prefix && !pending.needs_body();
-        let read = self.plain(message, prefix, &mut plain, found);
+        let mut steps = policy
+            .injection
+            .as_ref()
+            .map_or(MAX_STEPS, |stage| stage.steps);
+        let spent =
+            policy.injection.as_ref().is_some_and(|stage| stage.prefix) && !pending.needs_body();
+        let read = self.plain(message, (prefix, spent), &mut steps, &mut plain, found);
         let Some(Message {
             kind, bytes, whole, ..
         }) = gate(mode, read)?
@@ -1195,7 +1202,6 @@ impl Engine {
         };
         if let Some(stage) = policy.injection.as_ref().filter(|stage| stage.inspect.body) {
             env.enter(Step::BodyInjection);
-            let mut steps = stage.steps;
             let before = found.as_slice().len();
             let here = Here::new(&route.name, env.wall).with_query(message.query);
             let inspected = if whole {
@@ -1242,11 +1248,12 @@ impl Engine {
         })
     }
 
-    /// What a message stands for. `prefix`: what is longer than the bound is read as far as that.
+    /// What a message stands for. `prefix`: what is longer than the bound is read as far as that; `spent`: what costs more than `steps`, too.
     fn plain<'a>(
         &self,
         message: Message<'a>,
-        prefix: bool,
+        (prefix, spent): (bool, bool),
+        steps: &mut u64,
         plain: &'a mut Vec<u8>,
         found: &mut Findings,
     ) -> Result<Message<'a>, Denial> {
@@ -1254,13 +1261,15 @@ impl Engine {
             return Ok(message);
         };
         let most = self.policy.body_max;
-        let whole = match inflate(coding, message.bytes, most, plain) {
+        let whole = match inflate(coding, message.bytes, most, steps, plain) {
             Ok(()) => message.whole,
             Err(Fault::TooLong) if prefix => false,
+            Err(Fault::Spent) if spent => false,
             Err(Fault::Truncated) if !message.whole => false,
             Err(fault) => {
                 let reason = match fault {
                     Fault::TooLong => Reason::BodyTooLarge,
+                    Fault::Spent => Reason::InspectionBudget,
                     Fault::Malformed | Fault::Truncated => Reason::MalformedBody,
                 };
                 found.push(Finding::new(Stage::Body, reason).rule(b"content-encoding"));
@@ -1324,7 +1333,8 @@ impl Engine {
                 let mut plain = Vec::new();
                 let read = held.coding.map(|coding| {
                     // As far as it goes: this judges nothing.
-                    let _ = inflate(coding, bytes, self.policy.body_max, &mut plain);
+                    let mut steps = MAX_STEPS.saturating_mul(16);
+                    let _ = inflate(coding, bytes, self.policy.body_max, &mut steps, &mut plain);
                 });
                 let bytes = if read.is_some() { &plain } else { bytes };
                 let here = Here::new(route, now).with_query(&held.query);

@@ -4,7 +4,8 @@
 //! **Invariant:** never more than the bound is written, nothing is allocated ahead of what was read; bytes behind the end are a fault, as
 //! another reader might take them for the message. Checksums are not compared: what is inspected is what any reader sees.
 //! **Source:** RFC 1951, RFC 1950 §2.2, RFC 1952 §2.3.
-//! **Cost:** linear in input and output; a few dozen instructions a byte.
+//! **Cost:** linear in input and output; a few dozen instructions a byte. Codes cost far more than the bits that demand them: they are paid
+//! from the step budget, as symbols are.
 
 use alloc::vec::Vec;
 
@@ -30,22 +31,32 @@ pub enum Fault {
     Truncated,
     /// More than the bound would be written.
     TooLong,
+    /// It would cost more than the steps that are left.
+    Spent,
 }
 
-/// Undoes a coding, at most `most` bytes.
+/// Undoes a coding, at most `most` bytes, for at most `steps` (of some 100 instructions).
 ///
 /// # Errors
 /// See [`Fault`].
-pub fn inflate(coding: Coding, input: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub fn inflate(
+    coding: Coding,
+    input: &[u8],
+    most: usize,
+    steps: &mut u64,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     out.clear();
     let mut left = input;
+    let mut fixed = None;
     match coding {
-        Coding::Brotli => brotli::decode(input, most, out),
+        Coding::Brotli => brotli::decode(input, most, steps, out),
         Coding::Gzip => {
             // Members follow one another.
             loop {
+                pay(steps, 8)?;
                 let mut bits = Bits::new(gzip_header(left)?);
-                blocks(&mut bits, most, out)?;
+                blocks(&mut bits, &mut fixed, most, steps, out)?;
                 left = bits.rest().get(8..).ok_or(Fault::Truncated)?;
                 if left.is_empty() {
                     return Ok(());
@@ -64,7 +75,7 @@ pub fn inflate(coding: Coding, input: &[u8], most: usize, out: &mut Vec<u8>) -> 
                 left = left.get(2..).unwrap_or_default();
             }
             let mut bits = Bits::new(left);
-            blocks(&mut bits, most, out)?;
+            blocks(&mut bits, &mut fixed, most, steps, out)?;
             let tail = if wrapped {
                 bits.rest().get(4..).ok_or(Fault::Truncated)?
             } else {
@@ -76,6 +87,17 @@ pub fn inflate(coding: Coding, input: &[u8], most: usize, out: &mut Vec<u8>) -> 
                 Err(Fault::Malformed)
             }
         }
+    }
+}
+
+/// Pays for what is done, or ends.
+pub(crate) fn pay(steps: &mut u64, count: usize) -> Result<(), Fault> {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    *steps = steps.saturating_sub(count);
+    if *steps == 0 {
+        Err(Fault::Spent)
+    } else {
+        Ok(())
     }
 }
 
@@ -309,11 +331,36 @@ impl Code {
     }
 }
 
+/// Steps of the codes that a block brings.
+const OWN_CODES: usize = 128;
+/// Steps of a block whatever stands in it.
+const BLOCK: usize = 2;
+
+/// The codes of blocks that bring none.
+fn fixed_codes() -> Result<(Code, Code), Fault> {
+    let mut lengths = [8_u8; 288];
+    for (symbol, length) in (0..288_u16).zip(lengths.iter_mut()) {
+        *length = match symbol {
+            144..=255 => 9,
+            256..=279 => 7,
+            _ => 8,
+        };
+    }
+    Ok((Code::new(&lengths)?, Code::new(&[5; 30])?))
+}
+
 /// All blocks; afterwards `bits.rest()` is what stands behind them.
-fn blocks(bits: &mut Bits<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+fn blocks(
+    bits: &mut Bits<'_>,
+    fixed: &mut Option<(Code, Code)>,
+    most: usize,
+    steps: &mut u64,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let input = bits.left;
     let start = out.len();
     loop {
+        pay(steps, BLOCK)?;
         let last = bits.take(1)? == 1;
         match bits.take(2)? {
             0 => {
@@ -335,21 +382,20 @@ fn blocks(bits: &mut Bits<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Fau
                 bits.left = left.get(length..).ok_or(Fault::Truncated)?;
             }
             1 => {
-                let mut lengths = [8_u8; 288];
-                for (symbol, length) in (0..288_u16).zip(lengths.iter_mut()) {
-                    *length = match symbol {
-                        144..=255 => 9,
-                        256..=279 => 7,
-                        _ => 8,
-                    };
-                }
-                let literals = Code::new(&lengths)?;
-                let distances = Code::new(&[5; 30])?;
-                symbols(bits, &literals, &distances, start, most, out)?;
+                // Ten bits may ask for them again: they are built once a message.
+                let (literals, distances) = match fixed {
+                    Some(codes) => codes,
+                    None => {
+                        pay(steps, OWN_CODES)?;
+                        fixed.insert(fixed_codes()?)
+                    }
+                };
+                symbols(bits, (literals, distances), start, most, steps, out)?;
             }
             2 => {
+                pay(steps, OWN_CODES)?;
                 let (literals, distances) = codes(bits)?;
-                symbols(bits, &literals, &distances, start, most, out)?;
+                symbols(bits, (&literals, &distances), start, most, steps, out)?;
             }
             _ => return Err(Fault::Malformed),
         }
@@ -476,13 +522,14 @@ const DISTANCES: [(u16, u8); 30] = [
 /// The symbols of one block. A copy reaches no further back than `start`.
 fn symbols(
     bits: &mut Bits<'_>,
-    literals: &Code,
-    distances: &Code,
+    (literals, distances): (&Code, &Code),
     start: usize,
     most: usize,
+    steps: &mut u64,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     loop {
+        pay(steps, 1)?;
         let symbol = literals.next(bits)?;
         if symbol < 256 {
             if out.len() >= most {
@@ -521,6 +568,7 @@ fn number(bits: &mut Bits<'_>, table: &[(u16, u8)], symbol: u16) -> Result<usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::MAX_STEPS;
 
     const TEXT: &str = "{\"q\":\"1 union select password from users -- \"}";
     const GZIP: &str = "1f8b0800000000000203ab562a54b252325428cdcbcccf53284ecd494d2e5128482c2e2ecf2f4a51482bcacf55282d4e2d2a56d0d55550aa0500c418de852e000000";
@@ -545,7 +593,7 @@ mod tests {
 
     fn read(coding: Coding, input: &[u8], most: usize) -> (Result<(), Fault>, Vec<u8>) {
         let mut out = Vec::new();
-        let result = inflate(coding, input, most, &mut out);
+        let result = inflate(coding, input, most, &mut { MAX_STEPS }, &mut out);
         assert!(out.len() <= most);
         (result, out)
     }

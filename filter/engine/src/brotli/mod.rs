@@ -15,32 +15,51 @@ mod words;
 use alloc::vec::Vec;
 
 use self::codes::{Code, Store};
-use crate::inflate::{Bits, Fault};
+use crate::inflate::{Bits, Fault, pay};
 
 /// Steps that a message may make while it builds codes and maps: entries of tables, symbols, places moved.
 const ALLOWANCE: usize = 1 << 16;
 /// More of them for each of its bytes. What encoders write stays below.
 const ALLOWANCE_PER_BYTE: usize = 32;
 
-/// Undoes Brotli, at most `most` bytes, into `out`.
-pub(crate) fn decode(input: &[u8], most: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+/// Of the allowance, what a step of the caller's budget is worth.
+const ALLOWANCE_PER_STEP: usize = 16;
+
+/// Undoes Brotli, at most `most` bytes, into `out`, for at most `steps`.
+pub(crate) fn decode(
+    input: &[u8],
+    most: usize,
+    steps: &mut u64,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let allowance = input
+        .len()
+        .saturating_mul(ALLOWANCE_PER_BYTE)
+        .saturating_add(ALLOWANCE);
     let mut reader = Reader {
         bits: Bits::new(input),
         input,
         window: 0,
         most,
         start: out.len(),
-        allowance: input
-            .len()
-            .saturating_mul(ALLOWANCE_PER_BYTE)
-            .saturating_add(ALLOWANCE),
+        allowance,
         distances: [4, 11, 15, 16],
         word: Vec::new(),
+        steps,
         out,
     };
     reader.window = reader.window_size()?;
     let mut store = Store::default();
-    while !reader.block(&mut store)? {}
+    loop {
+        let before = reader.allowance;
+        let last = reader.block(&mut store);
+        let made = before.saturating_sub(reader.allowance);
+        let cost = made.wrapping_div(ALLOWANCE_PER_STEP);
+        pay(reader.steps, cost.saturating_add(2))?;
+        if last? {
+            break;
+        }
+    }
     reader.align()?;
     if reader.bits.rest().is_empty() {
         Ok(())
@@ -57,12 +76,14 @@ struct Reader<'a, 'o> {
     most: usize,
     /// Where the message begins in `out`.
     start: usize,
-    /// Steps that are left.
+    /// What is left of the allowance.
     allowance: usize,
     /// The last four, the latest first.
     distances: [usize; 4],
     /// A word of the dictionary.
     word: Vec<u8>,
+    /// Steps of the caller.
+    steps: &'o mut u64,
     out: &'o mut Vec<u8>,
 }
 
@@ -351,6 +372,7 @@ impl Reader<'_, '_> {
             let (insert, copy) = split(command);
             let insert = self.number(&INSERTS, insert)?;
             let copy = self.number(&COPIES, copy)?;
+            pay(self.steps, insert.saturating_add(4))?;
 
             left = left.checked_sub(insert).ok_or(Fault::Malformed)?;
             for _ in 0..insert {

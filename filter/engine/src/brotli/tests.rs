@@ -28,7 +28,7 @@ const BOMB: &str = "5b3f0d835f02261e0b04f2090600";
 
 fn read(input: &[u8], most: usize) -> (Result<(), Fault>, Vec<u8>) {
     let mut out = Vec::new();
-    let result = decode(input, most, &mut out);
+    let result = decode(input, most, &mut { u64::MAX }, &mut out);
     assert!(out.len() <= most);
     (result, out)
 }

@@ -474,7 +474,7 @@ impl<'a> Inspection<'a> {
             if decode::binary(raw, &mut packed) {
                 // As far as it goes, and no bomb: what it stands for is paid for like what was sent.
                 let most = nested::MAX_UNPACKED.min(raw.len().saturating_mul(16));
-                let _ = inflate(coding, &packed, most, &mut text);
+                let _ = inflate(coding, &packed, most, self.steps, &mut text);
                 self.unwrapped(place, name, &text);
             }
             self.spare = packed;
@@ -487,15 +487,12 @@ impl<'a> Inspection<'a> {
         spend(self.steps, text.len());
         let seen = classes(text);
         self.view(place, name, text, seen);
-        if seen & ENCODED != 0 && !self.is_done() {
-            let (mut deep, mut spare) = (Vec::new(), Vec::new());
-            if decode::deep(text, &mut deep, &mut spare, self.steps) != Deep::Same {
-                self.view(place, name, &deep, classes(&deep));
-            }
-        }
         if seen & !HIGH != 0 {
             self.inner.clear();
             self.inner.extend_from_slice(text);
+        }
+        if self.is_over() {
+            return;
         }
         let mut further = Vec::new();
         if seen & ENCODED != 0 {

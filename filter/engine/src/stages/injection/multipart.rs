@@ -28,12 +28,17 @@ pub(super) fn parts(body: &[u8], boundary: &[u8], inspection: &mut Inspection<'_
     let mut ends = None;
     let mut ended = false;
     loop {
+        if inspection.is_spent() {
+            return true;
+        }
         let (part, after) = match cut(left, boundary, ends, inspection.is_cut()) {
             Cut::Ambiguous => return false,
             Cut::At(..) if ended => return false,
             Cut::At(part, after) => (part, Some(after)),
             Cut::Nowhere => (left, None),
         };
+        // A pass for the boundary, and one for the line ends.
+        inspection.pay(PART.saturating_add(part.len() / 4));
         // A preamble and an epilogue are nobody's, and so somebody's.
         let judged = match ends.filter(|_| !ended) {
             None => {
@@ -66,6 +71,9 @@ pub(super) fn parts(body: &[u8], boundary: &[u8], inspection: &mut Inspection<'_
         }
     }
 }
+
+/// Steps of a part, however short: its head is taken apart.
+const PART: usize = 32;
 
 /// Evidence of lines that end in LF alone.
 const LF_ALONE: &[u8] = b"multipart: lines end in LF alone";
