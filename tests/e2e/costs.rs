@@ -20,10 +20,13 @@ use palisade_engine::units::UnixTime;
 use palisade_host::{Clock, Module, Request, Response, Vm, VmConfig};
 
 /// 5 ms: V8 runs busy inspection at about 20 units of fuel a nanosecond, measured beside `cargo xtask bench injection`.
-const MOST: u64 = 100_000_000;
+const MOST: u64 = 550_000_000;
+
+/// Linear memory of a filter that has seen the worst.
+const MEMORY: usize = 16 << 20;
 
 /// Fuel that a step is worth at most.
-const RATE: u64 = 100;
+const RATE: u64 = 135;
 
 const TEXT: &str = "text/plain";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -85,7 +88,6 @@ const PIECES: &[(&str, &str)] = &[
         TEXT,
         "--B\r\nContent-Disposition: form-data; name=a\r\n\r\n",
     ),
-    (TEXT, "/???/"),
     (TEXT, ";cat /"),
     (TEXT, "|a"),
     (TEXT, ";a.b(c)"),
@@ -111,7 +113,6 @@ const PIECES: &[(&str, &str)] = &[
     (TEXT, "php://a"),
     (TEXT, "%0d%0aSet-Cookie:"),
     (TEXT, "new a("),
-    (TEXT, "require('"),
     (TEXT, "process."),
     (TEXT, "java.lang."),
     (TEXT, "O:1:"),
@@ -140,145 +141,11 @@ const PIECES: &[(&str, &str)] = &[
     (TEXT, "+ADw-"),
 ];
 
-/// What hostile texts are mixed of.
-const TOKENS: &[&str] = &[
-    "a",
-    "ab",
-    "or",
-    "select",
-    "union",
-    "eval",
-    "exec",
-    "system",
-    "alert",
-    "script",
-    "href",
-    "onload",
-    "style",
-    "http",
-    "data",
-    "javascript",
-    "file",
-    "cat",
-    "id",
-    "sh",
-    "curl",
-    "etc",
-    "bin",
-    "function",
-    "return",
-    "new",
-    "this",
-    "document",
-    "window",
-    "require",
-    "process",
-    "java",
-    "php",
-    "class",
-    "constructor",
-    "__proto__",
-    "xmlns",
-    "ENTITY",
-    "DOCTYPE",
-    "SYSTEM",
-    "ldap",
-    "jndi",
-    "uid",
-    "cn",
-    "where",
-    "from",
-    "in",
-    "like",
-    "and",
-    "not",
-    "sleep",
-    "char",
-    "0x41",
-    "1",
-    "12",
-    "1.2.3.4",
-    "localhost",
-    "example.org",
-    "'",
-    "\"",
-    "`",
-    "(",
-    ")",
-    "[",
-    "]",
-    "{",
-    "}",
-    "<",
-    ">",
-    "/",
-    "//",
-    "\\",
-    "|",
-    "||",
-    "&",
-    "&&",
-    ";",
-    ":",
-    "::",
-    ",",
-    ".",
-    "..",
-    "...",
-    "-",
-    "--",
-    "+",
-    "*",
-    "**",
-    "/*",
-    "*/",
-    "#",
-    "$",
-    "$(",
-    "${",
-    "#{",
-    "{{",
-    "}}",
-    "{%",
-    "%}",
-    "<%",
-    "%>",
-    "<?",
-    "?>",
-    "</",
-    "<!",
-    "<!--",
-    "-->",
-    "=",
-    "==",
-    "=>",
-    "!",
-    "!=",
-    "?",
-    "??",
-    "@",
-    "@@",
-    "^",
-    "~",
-    "%",
-    "%41",
-    "%2541",
-    "%u0041",
-    "&#65;",
-    "&#x41;",
-    "&lt;",
-    "\\u0041",
-    "\\x41",
-    "\\101",
-    " ",
-    "  ",
-    "\n",
-    "\r\n",
-    "\t",
-    "\u{e9}",
-    "\u{ff1c}",
-    "\0",
-];
+/// What hostile texts are mixed of; white space is written as a picture of itself.
+const TOKENS: &str = r##"a ab or select union eval exec system alert script href onload style http data javascript file cat id sh curl etc bin function
+return new this document window require process java php class constructor __proto__ xmlns ENTITY DOCTYPE SYSTEM ldap jndi uid cn where from in like and not
+sleep char 0x41 1 12 1.2.3.4 localhost example.org ' " ` ( ) [ ] { } < > / // \ | || & && ; : :: , . .. ... - -- + * ** /* */ # $ $( ${ #{ {{ }} {% %} <% %>
+<? ?> </ <! <!-- --> = == => ! != ? ?? @ @@ ^ ~ % %41 %2541 %u0041 &#65; &#x41; &lt; \u0041 \x41 \101 ␠ ␠␠ ␊ ␍␊ ␉ é ＜ ␀"##;
 
 fn filter() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
@@ -310,7 +177,10 @@ fn start(injection: &str, body: &str) -> Vm {
 /// Status, fuel, and the log of one request.
 fn ask(vm: &mut Vm, kind: &str, body: &[u8]) -> (u16, u64) {
     let request = Request::post("/", body).header("content-type", kind);
-    let outcome = vm.exchange(&request, |_| Response::new(200, "ok")).unwrap();
+    let shown = || String::from_utf8_lossy(body.get(..80).unwrap_or(body)).into_owned();
+    let outcome = vm
+        .exchange(&request, |_| Response::new(200, "ok"))
+        .unwrap_or_else(|error| panic!("{error}: {:?}", shown()));
     (outcome.status, outcome.trace.fuel())
 }
 
@@ -366,6 +236,7 @@ fn steps_tell_the_time() {
     let rounds: usize = rounds.map_or(150, |rounds| rounds.parse().unwrap());
     let seed = std::env::var("PALISADE_SEED").ok();
     let mut seed = seed.map_or(6, |seed| seed.parse().unwrap());
+    let words: Vec<&str> = TOKENS.split_ascii_whitespace().collect();
     let mut texts: Vec<(&str, String)> = PIECES
         .iter()
         .map(|&(kind, piece)| (kind, piece.to_owned()))
@@ -373,22 +244,46 @@ fn steps_tell_the_time() {
     for _ in 0..rounds {
         let tokens = 1 + next(&mut seed) % 5;
         let piece: String = (0..tokens)
-            .map(|_| TOKENS[next(&mut seed) % TOKENS.len()])
+            .map(|_| words[next(&mut seed) % words.len()])
             .collect();
+        let blanks = [
+            ('␠', " "),
+            ('␊', "\n"),
+            ('␍', "\r"),
+            ('␉', "\t"),
+            ('␀', "\0"),
+        ];
+        let piece = blanks.iter().fold(piece, |piece, (picture, blank)| {
+            piece.replace(*picture, blank)
+        });
         texts.push((TEXT, piece));
     }
-    let mut rates = Vec::new();
+    let (mut rates, mut bent) = (Vec::new(), Vec::new());
     for (kind, piece) in texts {
-        let body = filled(kind, &piece, 16 * 1024);
-        let (_, fuel) = ask(&mut vm, kind, &body);
-        let fuel = fuel.saturating_sub(nothing);
-        let steps = steps_of(kind, &body, u64::MAX);
-        rates.push((fuel / steps.max(1), fuel / 16384, steps * 10 / 16384, piece));
+        let mut seen = Vec::new();
+        for size in [4 * 1024, 32 * 1024] {
+            let body = filled(kind, &piece, size);
+            let (_, fuel) = ask(&mut vm, kind, &body);
+            let steps = steps_of(kind, &body, u64::MAX);
+            seen.push((
+                fuel.saturating_sub(nothing),
+                steps,
+                u64::try_from(body.len()).unwrap(),
+            ));
+        }
+        let [(before, _, short), (fuel, steps, long)] = seen[..] else {
+            unreachable!()
+        };
+        if fuel * 10 / long > (before * 10 / short) * 13 / 10 + 100 {
+            bent.push((before / short, fuel / long, piece.clone()));
+        }
+        rates.push((fuel / steps.max(1), fuel / long, steps * 10 / long, piece));
     }
     rates.sort_unstable();
     for (rate, fuel, steps, piece) in &rates {
         println!("{rate} a step, {fuel} a byte, {steps} tenths of a step a byte: {piece:?}");
     }
+    assert!(bent.is_empty(), "fuel a byte of 4 and of 32 KiB: {bent:?}");
     let (rate, .., piece) = rates.last().unwrap();
     assert!(*rate <= RATE, "{rate} a step: {piece:?}");
 }
@@ -437,6 +332,86 @@ fn the_default_budget_bounds_every_text() {
         }
     }
     assert!(over.is_empty(), "{over:?}");
+}
+
+/// What honest clients send, each of 128 KiB.
+fn honest() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let rows: [(&str, &str, &str, fn(usize) -> String); 8] = [
+        ("an article in HTML", TEXT, "\n", |n| {
+            format!(
+                "<section id=\"part-{n}\" class=\"article lead\"><h2>Part {n}</h2>\n<p>The <em>quick</em> brown fox, see \
+                <a href=\"https://example.org/page?id={n}&amp;lang=en\">the page</a>, costs &euro;{n}.50 &mdash; or so.</p>\n\
+                <ul><li>one</li><li><img src=\"/img/{n}.png\" alt=\"a picture\" width=\"40\"></li></ul></section>"
+            )
+        }),
+        ("orders in JSON", JSON, ",", |n| {
+            format!(
+                "{{\"id\":{n},\"sku\":\"AB-{n}\",\"name\":\"Blue widget, large\",\"price\":{n}.5,\"tags\":[\"new\",\"sale\"],\
+                \"note\":\"Leave it at the door, please; it's open.\",\"url\":\"https://example.org/p/{n}?a=1&b=2\"}}"
+            )
+        }),
+        ("numbers in JSON", JSON, ",", |n| {
+            format!("{{\"a\":{n},\"b\":\"x{n}\",\"c\":true}}")
+        }),
+        ("an article in HTML in JSON", JSON, ",", |n| {
+            format!(
+                "\"<p class=\\\"a\\\">Part {n}: <b>bold</b> and <a href=\\\"/x/{n}\\\">a link</a>.</p>\""
+            )
+        }),
+        ("a form", FORM, "&", |n| {
+            format!("field_{n}=some+words+of+a+user%2C+number+{n}%21&choice_{n}=on")
+        }),
+        ("a table", TEXT, "\n", |n| {
+            format!("{n},\"Miller, Jane\",jane.{n}@example.org,2024-01-{n:02},12.50,\"5 Main St.\"")
+        }),
+        ("prose in Markdown", TEXT, "\n\n", |n| {
+            format!(
+                "## Step {n}\n\nOpen the **settings** (see [the manual](https://example.org/doc#{n})), then choose `Save` - it's\n\
+                all that *you* need to do. Don't forget: the file is at docs/step-{n}.md; ask Bob & Alice."
+            )
+        }),
+        ("XML", XML, "\n", |n| {
+            format!(
+                "<item id=\"{n}\"><name>Widget {n}</name><price currency=\"EUR\">{n}.50</price></item>"
+            )
+        }),
+    ];
+    rows.into_iter()
+        .map(|(name, kind, joint, row)| {
+            let mut text = String::new();
+            let mut number = 1;
+            while text.len() < 127 * 1024 {
+                text.push_str(&row(number));
+                text.push_str(joint);
+                number += 1;
+            }
+            let text = text.trim_end_matches(joint);
+            let body = match kind {
+                JSON => format!("[{text}]"),
+                XML => format!("<list>{text}</list>"),
+                _ => text.to_owned(),
+            };
+            (name, kind, body.into_bytes())
+        })
+        .collect()
+}
+
+#[test]
+fn honest_bodies_fit_in_the_default() {
+    let mut vm = start("{}", "{}");
+    let mut refused = Vec::new();
+    for (name, kind, body) in honest() {
+        let (status, fuel) = ask(&mut vm, kind, &body);
+        let steps = steps_of(kind, &body, u64::MAX);
+        println!(
+            "{name}: {} bytes, {status}, {fuel} fuel, {steps} steps",
+            body.len()
+        );
+        if status != 200 {
+            refused.push((name, status));
+        }
+    }
+    assert!(refused.is_empty(), "{refused:?}");
 }
 
 /// Bodies of very many fields.
@@ -499,4 +474,60 @@ fn a_hundred_thousand_fields_are_bounded_and_never_silent() {
             assert!(fuel < 1_000_000, "{kind}: {fuel}");
         }
     }
+}
+
+/// Requests made to be laborious, of every kind: bodies that keep detectors busy, many fields, bits that demand codes, long heads, what is no body at all.
+fn hostile() -> Vec<Request> {
+    let post = |kind: &str, body: &[u8]| Request::post("/", body).header("content-type", kind);
+    let mut all = Vec::new();
+    for (index, &(kind, piece)) in PIECES.iter().enumerate() {
+        let size = if index % 16 == 0 { 120 } else { 1 + index % 7 } * 1024;
+        all.push(post(kind, &filled(kind, piece, size)));
+        let value = piece.replace(|sign: char| sign.is_control() || !sign.is_ascii(), " ");
+        let field = value.repeat(512 / value.len().max(1));
+        all.push(
+            Request::get("/")
+                .header("x-note", &field)
+                .header("cookie", &field),
+        );
+    }
+    for (kind, body) in crowds() {
+        all.push(post(kind, body.get(..100 * 1024).unwrap_or(&body)));
+        all.push(post(kind, &body));
+    }
+    for coding in ["deflate", "gzip", "br"] {
+        let codes = [2, 8, 0x20, 0x80, 0].repeat(20_000);
+        all.push(post(TEXT, &codes).header("content-encoding", coding));
+    }
+    for (kind, body) in [
+        (JSON, "[".repeat(90_000)),
+        (XML, "<a>".repeat(30_000)),
+        (FORM, format!("f={}", "%25".repeat(30_000))),
+    ] {
+        all.push(post(kind, body.as_bytes()));
+    }
+    all
+}
+
+#[test]
+fn memory_stops_growing() {
+    let mut vm = start(r#"{"steps": 131072}"#, "{}");
+    let requests = hostile();
+    let (mut memory, mut refused) = (Vec::new(), 0);
+    for number in 0..2_000 {
+        let request = &requests[number % requests.len()];
+        let outcome = vm
+            .exchange(request, |_| Response::new(200, "ok"))
+            .unwrap_or_else(|error| panic!("{number}: {error}"));
+        refused += usize::from(outcome.status != 200);
+        memory.push(vm.memory_bytes() / 65_536);
+    }
+    let marks = [0, requests.len(), 1_000, 1_999].map(|at| memory[at]);
+    println!(
+        "{} kinds, {refused} refused, pages at the start, after all kinds, half-way, at the end: {marks:?}",
+        requests.len()
+    );
+    assert!(refused > 200);
+    assert_eq!(memory[1_000], memory[1_999], "pages: {marks:?}");
+    assert!(vm.memory_bytes() <= MEMORY, "{} bytes", vm.memory_bytes());
 }

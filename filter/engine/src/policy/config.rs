@@ -146,8 +146,8 @@ section! {
         patterns: Vec<Located<PatternConfig>> = [],
         /// Names that well-known scanners give themselves are attacks of class `scanner`.
         scanners: bool = false,
-        /// Steps that a head, and a body, may spend: one for each byte in each pass over it. The default is worth about 5 ms.
-        steps: Count<65536, 67108864> = 700000,
+        /// Steps that a head, and a body, may spend: one for each byte in each pass over it, at most 7 ns.
+        steps: Count<65536, 67108864> = 4500000,
         /// When they are spent: refused, or judged by what was looked at until then.
         over: BodyOver = "deny",
         /// Mode of this stage.

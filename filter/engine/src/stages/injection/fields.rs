@@ -91,6 +91,7 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
         if inspection.is_spent() {
             break;
         }
+        inspection.pay(0);
         let split = pair
             .iter()
             .position(|&byte| byte == b'=')
@@ -237,6 +238,7 @@ pub(super) fn json(
         if inspection.is_spent() {
             return true;
         }
+        inspection.pay(0);
         match reader.next_event() {
             Err(_) => return false,
             Ok(None) => return true,
