@@ -44,41 +44,61 @@ pub(super) fn is_entity(value: &[u8], at: usize) -> bool {
     }
 }
 
-/// The `|` at `at` stands between the words of a choice or a list of words: `(name|id)`, `date|time|id`.
-pub(super) fn is_choice(value: &[u8], at: usize) -> bool {
-    let one = at.saturating_add(1);
-    let ahead = rest(value, one)
-        .get(..CHOICE)
-        .unwrap_or_else(|| rest(value, one));
-    let lead = value.get(at.saturating_sub(CHOICE)..at).unwrap_or(&[]);
-    let odd = |byte: &u8| !(is_word(*byte) || matches!(byte, b'|' | b'-'));
-    let end = ahead.iter().position(odd).unwrap_or(ahead.len());
-    let start = lead
-        .iter()
-        .rposition(odd)
-        .map_or(0, |at| at.saturating_add(1));
-    let (before, after) = (rest(lead, start), ahead.get(..end).unwrap_or(ahead));
-    if before.is_empty()
-        || after.is_empty()
-        || after.starts_with(b"|")
-        || after.ends_with(b"|")
-        || before.ends_with(b"|")
-    {
-        return false;
+/// The run of words, bars and hyphens that was looked at last: choices in it share its ends.
+#[derive(Debug, Default)]
+pub(super) struct Choices {
+    start: usize,
+    end: usize,
+}
+
+impl Choices {
+    /// The `|` at `at` stands between the words of a choice or a list of words: `(name|id)`, `date|time|id`.
+    pub(super) fn has(&mut self, value: &[u8], at: usize) -> bool {
+        let odd = |byte: &u8| !(is_word(*byte) || matches!(byte, b'|' | b'-'));
+        if at >= self.end {
+            let lead = value.get(self.end..at).unwrap_or(&[]);
+            self.start = lead.iter().rposition(odd).map_or(self.end, |step| {
+                self.end.saturating_add(step).saturating_add(1)
+            });
+            self.end = rest(value, at)
+                .iter()
+                .position(odd)
+                .map_or(value.len(), |step| at.saturating_add(step));
+        }
+        let one = at.saturating_add(1);
+        let first = self.start.max(at.saturating_sub(CHOICE));
+        let last = self.end.min(one.saturating_add(CHOICE));
+        let (before, after) = (
+            value.get(first..at).unwrap_or(&[]),
+            value.get(one..last).unwrap_or(&[]),
+        );
+        if before.is_empty()
+            || after.is_empty()
+            || after.starts_with(b"|")
+            || after.ends_with(b"|")
+            || before.ends_with(b"|")
+        {
+            return false;
+        }
+        let within = |at: usize| at < one.saturating_add(CHOICE).min(value.len());
+        let stop = if within(last) { byte(value, last) } else { 0 };
+        // A substitution, and what is piped out of one, is none.
+        let reach = at.saturating_sub(CHOICE);
+        let sign = |step: usize| {
+            first
+                .checked_sub(step)
+                .filter(|&at| at >= reach)
+                .map_or(0, |at| byte(value, at))
+        };
+        let opener = sign(1);
+        let calls = matches!(sign(2), b'$' | b'<' | b'>');
+        if opener == b'(' && !calls && stop == b')' {
+            return true;
+        }
+        let free = first == 0 && at < CHOICE || opener == b'/';
+        let whole = free && last == value.len() && value.len() < one.saturating_add(CHOICE);
+        whole && (before.contains(&b'|') || after.contains(&b'|'))
     }
-    let stop = byte(ahead, end);
-    // A substitution, and what is piped out of one, is none.
-    let opener = start.checked_sub(1).map_or(0, |at| byte(lead, at));
-    let calls = start
-        .checked_sub(2)
-        .is_some_and(|at| matches!(byte(lead, at), b'$' | b'<' | b'>'));
-    if opener == b'(' && !calls && stop == b')' {
-        return true;
-    }
-    let free = (start == 0 && at < CHOICE) || opener == b'/';
-    let whole = free && end == ahead.len() && ahead.len() < CHOICE;
-    let bars = tally(before.iter().chain(after).filter(|&&byte| byte == b'|'));
-    whole && bars > 0
 }
 
 /// The backtick at `at` is Markdown's: it closes a span, or opens one that holds a name and stands before a word of a sentence

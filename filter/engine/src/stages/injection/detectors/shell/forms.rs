@@ -10,7 +10,6 @@ use super::super::super::bytes::{
 };
 use super::super::Strength;
 use super::super::triggers::{GLUE, INTERPRETER};
-use super::argument::{Shape, shape};
 use super::list::{ALONE, SURE};
 use super::{Before, command, word};
 
@@ -232,8 +231,8 @@ fn forks(value: &[u8], at: usize) -> bool {
         && rest(body, skip_space(body, next.saturating_add(1))).starts_with(name)
 }
 
-/// `() { :;};`, `<(cmd)`, `system('…')`.
-pub(super) fn opened(value: &[u8], at: usize) -> Option<Strength> {
+/// `() { :;};`, `<(cmd)`, `system('…')`. `leads`: nothing but blanks stands before.
+pub(super) fn opened(value: &[u8], at: usize, leads: bool) -> Option<Strength> {
     const CALLS: [&[u8]; 15] = [
         b"system",
         b"shell_exec",
@@ -256,11 +255,6 @@ pub(super) fn opened(value: &[u8], at: usize) -> Option<Strength> {
         let brace = skip_space(value, at.saturating_add(2));
         if byte(value, brace) == b'{' {
             let body = skip_space(value, brace.saturating_add(1));
-            let leads = value
-                .get(..at)
-                .unwrap_or(&[])
-                .iter()
-                .all(|&byte| is_space(byte));
             if byte(value, body) == b':' || byte(value, body) == b'_' || leads || forks(value, at) {
                 return Some(Strength::Decisive);
             }
@@ -332,85 +326,6 @@ pub(super) fn redirection(value: &[u8], at: usize) -> Option<Strength> {
         return file.then_some(Strength::Decisive);
     }
     None
-}
-
-/// `/bin/sh`, `/usr/bin/id`, `/???/c?t`, `/dev/tcp/`.
-pub(super) fn path(value: &[u8], at: usize) -> Option<Strength> {
-    let next = byte(value, at.saturating_add(1));
-    if matches!(next, b'd' | b'D')
-        && (has_at(value, at, b"/dev/tcp/") || has_at(value, at, b"/dev/udp/"))
-    {
-        return Some(Strength::Decisive);
-    }
-    let lead = value.get(..at).unwrap_or(&[]);
-    let free = |lead: &[u8]| {
-        lead.iter().rev().take(16).all(|&byte| is_space(byte))
-            || lead.last().is_some_and(|byte| {
-                matches!(
-                    byte,
-                    b';' | b'|' | b'&' | b'`' | b'(' | b'\n' | b'=' | b'"' | b'\'' | b'{' | b','
-                )
-            })
-    };
-    if matches!(next, b'?' | b'[')
-        || (next.is_ascii_alphabetic()
-            && (free(lead) || lead.last().is_some_and(|&byte| is_space(byte))))
-    {
-        let read = word::read(value, at);
-        let arguments = is_space(byte(value, read.end)) || read.end >= value.len();
-        if free(lead)
-            && (read.globbed || (read.kind != 0 && read.torn > 0 && read.path))
-            && arguments
-        {
-            return Some(Strength::Decisive);
-        }
-    }
-    let programs = matches!(next, b'b' | b'B' | b's' | b'S')
-        && (has_at(value, at, b"/bin/") || has_at(value, at, b"/sbin/"));
-    if !programs {
-        return None;
-    }
-    let word::Word { kind, end, .. } = word::read(value, at);
-    if kind == 0 {
-        return None;
-    }
-    let lead = lead.strip_suffix(b"/local").unwrap_or(lead);
-    let lead = lead.strip_suffix(b"/usr").unwrap_or(lead);
-    let lead = lead.strip_suffix(b"usr").unwrap_or(lead);
-    let shape = shape(value, end, b"", kind);
-    Some(match (free(lead), shape) {
-        (true, Shape::Argument | Shape::Ends | Shape::Word) => Strength::Decisive,
-        (false, Shape::Argument) if is_reader(value.get(at..end).unwrap_or(&[])) => {
-            Strength::Decisive
-        }
-        _ => Strength::Suspicious,
-    })
-}
-
-/// What runs or reads anything; other programs by their paths are in every log and manual.
-fn is_reader(path: &[u8]) -> bool {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    [
-        &b"sh"[..],
-        b"bash",
-        b"dash",
-        b"ash",
-        b"zsh",
-        b"ksh",
-        b"csh",
-        b"cat",
-        b"nc",
-        b"ncat",
-        b"id",
-        b"ls",
-        b"wget",
-        b"curl",
-        b"python",
-        b"perl",
-        b"busybox",
-    ]
-    .iter()
-    .any(|reader| name.eq_ignore_ascii_case(reader))
 }
 
 /// `{cat,/etc/passwd}`, `c{a,oun}t`, `{,ip,a}`: brace expansion makes words and blanks.

@@ -9,6 +9,7 @@ mod argument;
 mod context;
 mod forms;
 mod list;
+mod path;
 #[cfg(test)]
 mod tests;
 mod word;
@@ -119,6 +120,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let mut assigned = assigns(value, start);
     // `printf x | rev | sh`: what starts with a command and ends in a shell.
     let mut leads = None;
+    let mut paths = path::Paths::default();
+    let mut choices = context::Choices::default();
+    let lone = Lone::new(value, start);
     // A text of many lines is a document: its lines are no commands by themselves.
     let few_lines = classes & LINE == 0 || !super::code::is_document(value);
     while let Some(here) = next(value, at, |byte| begins(byte) || (link && byte == b'=')) {
@@ -148,16 +152,21 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b';' if context::is_entity(value, at) => None,
             // `data:text/plain;base64,…`: a media type.
             b';' if has_at(value, one, b"base64,") => None,
-            b'|' if text && context::is_choice(value, at) => None,
+            b'|' if text && choices.has(value, at) => None,
             b';' | b'|' => {
                 assigned |= assigns(value, skip_space(value, one));
                 let piped = head == b'|'
-                    && context::is_shell(value, one)
-                    && *leads.get_or_insert_with(|| leads_with_command(value, start));
+                    && *leads.get_or_insert_with(|| leads_with_command(value, start))
+                    && context::is_shell(value, one);
                 if piped {
                     Some(Strength::Decisive)
                 } else {
-                    command(value, one, separator)
+                    command_behind(
+                        value,
+                        one,
+                        separator,
+                        head == b'|' && lone.before(value, at),
+                    )
                 }
             }
             b'\n' | b'\r' if lines < 4 => {
@@ -173,7 +182,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 } else {
                     Before::Ampersand
                 };
-                command(value, one, before)
+                command_behind(value, one, before, doubled && lone.before(value, at))
             }
             // A line end as text, where nothing else has stood.
             b'\\' if matches!(next, b'n' | b'r') && (!text || ended(value, at)) => {
@@ -182,9 +191,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b'=' if link => command(value, one, Before::Start),
             b'`' => forms::backtick(value, at, text),
             b'$' => forms::dollar(value, at),
-            b'(' => forms::opened(value, at),
+            b'(' => forms::opened(value, at, at <= start),
             b'<' | b'>' => forms::redirection(value, at),
-            b'/' => forms::path(value, at),
+            b'/' => path::path(value, at, &mut paths),
             b'{' => forms::braces(value, at),
             b'%' => forms::percent(value, at).or_else(|| forms::ruby(value, at)),
             b'@' if next == b'{'
@@ -202,6 +211,23 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         }
         text |= !is_space(head) && !matches!(head, b';' | b'|' | b'&' | b'\\');
         at = one;
+    }
+}
+
+/// Where the first blank behind the first word stands.
+struct Lone(usize);
+
+impl Lone {
+    fn new(value: &[u8], start: usize) -> Self {
+        Self(next(value, start, |byte| byte == b' ').unwrap_or(value.len()))
+    }
+
+    /// Whether `&&` or `||`, whose second sign stands at `at`, has but one word before it.
+    fn before(&self, value: &[u8], at: usize) -> bool {
+        let Some(lead) = at.checked_sub(1).and_then(|first| value.get(..first)) else {
+            return false;
+        };
+        value.get(at.saturating_sub(1)) == value.get(at) && self.0 >= lead.trim_ascii_end().len()
     }
 }
 
@@ -276,6 +302,11 @@ fn skip_nothing(value: &[u8], at: usize) -> usize {
 }
 
 fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
+    command_behind(value, from, before, false)
+}
+
+/// `doubled`: `&&` or `||` and a single word stand before.
+fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> Option<Strength> {
     let mut at = skip_space(value, from);
     // Brackets in front change nothing.
     while matches!(byte(value, at), b'(' | b'{' | b'@' | b'!') && at < from.saturating_add(8) {
@@ -371,7 +402,9 @@ fn command(value: &[u8], from: usize, before: Before) -> Option<Strength> {
     } else {
         shape(value, end, name, kind)
     };
-    judge(value, from, before, &read, runner, path, torn, shape)
+    judge(
+        value, from, before, &read, runner, path, torn, shape, doubled,
+    )
 }
 
 /// `.shell id`, `.databases`: commands of sqlite's shell.
@@ -437,6 +470,7 @@ fn judge(
     path: bool,
     torn: u8,
     shape: Shape,
+    doubled: bool,
 ) -> Option<Strength> {
     let alone = read.kind == ALONE;
     let kind = if alone { SURE } else { read.kind };
@@ -446,13 +480,11 @@ fn judge(
     );
     // `x; id` and `10.0.0.1 && dir` are payloads, `U; id) Presto` and `a cat; who` are not.
     let lead = value.get(..from).unwrap_or(&[]);
-    let single_segment = skip_space(value, read.end) >= value.len()
-        && !lead.contains(&b' ')
-        && context::shows(read.name(value));
-    let doubled = lead
-        .strip_suffix(b"&&")
-        .or_else(|| lead.strip_suffix(b"||"))
-        .is_some_and(|lead| !lead.trim_ascii().contains(&b' '));
+    let single_segment = || {
+        skip_space(value, read.end) >= value.len()
+            && !lead.contains(&b' ')
+            && context::shows(read.name(value))
+    };
     if torn > 1 && shape != Shape::Prose {
         return Some(Strength::Decisive);
     }
@@ -510,7 +542,7 @@ fn judge(
                 && shape == Shape::Ends
                 && is_space(byte(value, from))
                 && !path
-                && !single_segment
+                && !single_segment()
                 && !doubled
             {
                 // `a cat; who`: a word after a separator and a blank, nothing else.

@@ -5,13 +5,13 @@
 //! **Source:** POSIX shell §2.2, §2.6, §2.13; cmd.exe's caret; bash brackets.
 //! **Cost:** one bounded pass a word.
 
-use super::super::super::bytes::{byte, has_at, is_space, is_word, rest, upto};
+use super::super::super::bytes::{byte, has_at, is_space, is_word, part, rest, upto};
 use super::super::triggers;
 use super::super::words::Key;
 use super::list::{ALONE, MAYBE, SURE};
 
 /// Bytes of a word that are read.
-const LONGEST: usize = 96;
+pub(super) const LONGEST: usize = 96;
 
 /// A word in command position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,12 @@ pub(super) struct Word {
     pub(super) globbed: bool,
     /// A path stood in front of it.
     pub(super) path: bool,
+    /// Kind of the command, however many quotes vanished.
+    pub(super) named: u8,
+    /// As `globbed`, for any path within the word.
+    pub(super) globs: bool,
+    /// Where the first expansion starts that holds a `/`: a path that starts there is not read with this one.
+    pub(super) skipped: usize,
 }
 
 impl Word {
@@ -39,6 +45,22 @@ impl Word {
 
 /// Reads the word at `at`: a path before its name is read through.
 pub(super) fn read(value: &[u8], at: usize) -> Word {
+    read_within(value, at, LONGEST)
+}
+
+/// Reads the word at `at` that is at most `longest` bytes long.
+pub(super) fn read_within(value: &[u8], at: usize, longest: usize) -> Word {
+    let nothing = |end, torn, path, skipped| Word {
+        kind: 0,
+        start: at,
+        end,
+        torn,
+        globbed: false,
+        path,
+        named: 0,
+        globs: false,
+        skipped,
+    };
     let mut key = Key::EMPTY;
     let mut stem = Key::EMPTY;
     let mut base = Key::EMPTY;
@@ -50,16 +72,18 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
     let mut path = false;
     let mut capital = false;
     let mut wild = 0_u8;
+    let mut apart = 0_u8;
     let mut extension = 0_usize;
     let mut version = true;
     let mut based = false;
+    let mut skipped = usize::MAX;
     let drive = byte(value, at.saturating_add(1)) == b':'
         && matches!(byte(value, at.saturating_add(2)), b'\\' | b'/')
         && byte(value, at).is_ascii_alphabetic();
     if drive {
         end = at.saturating_add(2);
     }
-    let limit = at.saturating_add(LONGEST);
+    let limit = at.saturating_add(longest);
     while end < limit
         && let Some(&letter) = value.get(end)
     {
@@ -67,14 +91,7 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
             (based, version) = (false, false);
             push(&mut key, letter, &mut length, &mut capital);
             if length > 28 {
-                return Word {
-                    start: at,
-                    kind: 0,
-                    end,
-                    torn,
-                    globbed: false,
-                    path,
-                };
+                return nothing(end, torn, path, skipped);
             }
             end = end.saturating_add(1);
             continue;
@@ -110,6 +127,9 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
             quotes = quotes.saturating_add(1);
             // A quote at the start that closes behind a letter tears as well.
             torn = torn.saturating_add(u8::from(inside || (length == 0 && next == letter)));
+            if gone > 3 && part(value, end, gone).contains(&b'/') {
+                skipped = skipped.min(end);
+            }
             end = end.saturating_add(gone);
             continue;
         }
@@ -142,7 +162,10 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
                 && wild == 0
                 && end > at.saturating_add(6)
                 && matches!(next, b'/' | 0)
-                && !has_at(value, at, b"/usr/") => {}
+                && !has_at(value, at, b"/usr/") =>
+            {
+                apart = apart.saturating_add(1);
+            }
             b'?' | b'*' if path || is_part(next) || matches!(next, b'?' | b'/') => {
                 wild = wild.saturating_add(1);
                 length = length.saturating_add(1);
@@ -161,14 +184,7 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
                 }
                 push(&mut key, letter, &mut length, &mut capital);
                 if length > 28 {
-                    return Word {
-                        kind: 0,
-                        start: at,
-                        end,
-                        torn,
-                        globbed: false,
-                        path,
-                    };
+                    return nothing(end, torn, path, skipped);
                 }
             }
             _ => break,
@@ -180,7 +196,8 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
         && byte(value, end.saturating_add(1)) == b'-'
         && byte(value, end.saturating_add(2)).is_ascii_alphanumeric();
     let capital = capital && !flagged;
-    let odd = quotes > 48 || (path && !programs) || (capital && length > 1 && !path);
+    let shredded = quotes > 48;
+    let odd = (path && !programs) || (capital && length > 1 && !path);
     let mut kind = if odd || length == 0 {
         0
     } else {
@@ -205,12 +222,17 @@ pub(super) fn read(value: &[u8], at: usize) -> Word {
         kind = SURE;
     }
     Word {
-        kind,
+        kind: if shredded { 0 } else { kind },
         start: at,
         end,
         torn,
         globbed: wild > 0 && path && (programs || wild > 1),
         path,
+        named: kind,
+        globs: wild.saturating_add(apart) > 0
+            && path
+            && (programs || wild.saturating_add(apart) > 1),
+        skipped,
     }
 }
 
@@ -232,31 +254,26 @@ const fn is_part(byte: u8) -> bool {
         )
 }
 
-/// 1 for a separator of folders, 2 when the folder before it holds programs.
+/// 1 for a separator of folders, 2 when the folder before it holds programs: `bin`, `system32`, `syswow64`, and the patterns
+/// of a shell that match `bin`.
 fn folder(value: &[u8], at: usize) -> u8 {
+    let back = |step: usize| {
+        at.checked_sub(step)
+            .map_or(0, |at| byte(value, at).to_ascii_lowercase())
+    };
     let before = |name: &[u8]| {
         at.checked_sub(name.len())
             .is_some_and(|start| has_at(value, start, name))
     };
-    let programs = [
-        &b"bin"[..],
-        b"system32",
-        b"syswow64",
-        b"b?n",
-        b"?i?",
-        b"bi?",
-        b"?in",
-        b"???",
-        b"b??",
-        b"??n",
-        b"bi*",
-        b"*in",
-        b"in",
-        b"i[n]",
-        b"bi[n]",
-    ]
-    .iter()
-    .any(|name| before(name));
+    let programs = match back(1) {
+        b'n' => back(2) == b'i' || back(2) == b'?' && matches!(back(3), b'b' | b'?'),
+        b'?' => matches!(back(2), b'i' | b'?') && matches!(back(3), b'b' | b'?'),
+        b'*' => back(2) == b'i' && back(3) == b'b',
+        b']' => before(b"i[n]"),
+        b'2' => before(b"system32"),
+        b'4' => before(b"syswow64"),
+        _ => false,
+    };
     if programs { 2 } else { 1 }
 }
 
