@@ -336,6 +336,22 @@ pub(super) fn braces(value: &[u8], at: usize) -> Option<Strength> {
     } else {
         one
     };
+    // `{name}`, `{ "a": …`: no list.
+    let plain = tally(
+        rest(value, start)
+            .iter()
+            .take(24)
+            .take_while(|byte| byte.is_ascii_lowercase()),
+    );
+    let behind = byte(value, start.saturating_add(plain));
+    let drive = plain == 1 && behind == b':';
+    let stops = matches!(
+        behind,
+        b'}' | b'{' | b' ' | b':' | b';' | b'=' | b'(' | b')' | b'|'
+    );
+    if start == one && stops && !drive {
+        return None;
+    }
     let read = word::read(value, start);
     let next = byte(value, read.end);
     // `{id,name}` lists fields; `{cat,/etc/…}`, `{id,}` and `{,ls}` run.

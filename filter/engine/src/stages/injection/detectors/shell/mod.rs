@@ -335,6 +335,12 @@ fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> O
     if before == Before::Leading && odd && context::is_dropped(value, at) {
         return Some(Strength::Decisive);
     }
+    if matches!(
+        byte(value, at),
+        0..=b' ' | b';' | b'|' | b'&' | b')' | b',' | b'=' | b':' | b'#' | b'%' | b'}' | b']'
+    ) {
+        return None;
+    }
     let first = word::read(value, at);
     let mut read = first;
     let runner = first.kind == RUNNER;

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::super::words::Key;
-use super::bytes::{byte, has_at, is_space, is_word, pair, part, rest, skip_space, tally};
+use super::bytes::{byte, folded, has_at, is_space, is_word, pair, part, rest, skip_space, tally};
 use super::number::{block_comment, number};
 use super::words::{
     W_ANALYSE, W_DANGER, W_DROP, W_FUNC, W_IF, W_NATIVE, W_OBJECT, W_PART, W_PROC, W_REPLACE,
@@ -22,6 +22,8 @@ pub(super) struct Builder<'t> {
     depth: u32,
     /// A comment to the end of a line is a blank.
     fold: bool,
+    /// A comment to the end of a line had something behind it.
+    folds: bool,
 }
 
 impl Builder<'_> {
@@ -37,7 +39,9 @@ impl Builder<'_> {
     /// A comment to the end of the line, between `from` and `to`.
     fn comment(&mut self, flags: u16, value: &[u8], from: usize, to: usize, at: usize) {
         let more = || rest(value, to).iter().any(|&byte| !is_space(byte));
-        if self.fold && to < value.len() && more() {
+        let goes_on = to < value.len() && more();
+        self.folds |= goes_on;
+        if self.fold && goes_on {
             self.pending |= Flags::COMMENTED.0;
         } else {
             self.push(Kind::Comment, flags | blank_until(value, from, to), at);
@@ -63,10 +67,12 @@ impl Builder<'_> {
 /// What stands behind the last token.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in super::super) struct Tail {
-    /// An opening bracket.
+    /// An opening bracket stands there.
     pub(in super::super) open: bool,
     /// A closing bracket.
     pub(in super::super) closed: bool,
+    /// Comments that a reading with `fold` takes for blanks were seen: without, both readings are the same.
+    pub(in super::super) folds: bool,
 }
 
 /// Reads `value` as it would stand after an opening `context` quote (0: none). With `fold`, a comment that another line
@@ -83,6 +89,7 @@ pub(in super::super) fn tokenize(
         pending: 0,
         depth: 0,
         fold,
+        folds: false,
     };
     let mut at = 0;
     if context != 0 {
@@ -118,6 +125,7 @@ pub(in super::super) fn tokenize(
     Tail {
         open: builder.pending & Flags::OPEN.0 != 0,
         closed: builder.pending & Flags::CLOSED.0 != 0,
+        folds: builder.folds,
     }
 }
 
@@ -441,6 +449,10 @@ const REACH: usize = 64;
 
 /// Whether a bracket follows the name that ends at `end`, blanks and a comment between.
 fn calls(value: &[u8], end: usize) -> bool {
+    let next = byte(value, end);
+    if next == b'(' || !(is_space(next) || next == b'/') {
+        return next == b'(';
+    }
     let window = value
         .get(..end.saturating_add(REACH).min(value.len()))
         .unwrap_or(value);
@@ -470,13 +482,14 @@ pub(super) fn read_word(value: &[u8], at: usize) -> Read {
     let mut key = Key::EMPTY;
     let mut length = 0_usize;
     for &letter in rest(value, at) {
-        if !is_word(letter) && letter != b'$' || letter == 0xE2 && is_dash(value, at, length) {
+        let letter = folded(letter);
+        if letter == 0 || letter == 0xE2 && is_dash(value, at, length) {
             break;
         }
         if length < 31 {
-            key.push(letter);
+            key.push_folded(letter);
         }
-        length = length.saturating_add(1);
+        length = length.wrapping_add(1);
     }
     let end = at.saturating_add(length);
     let mut read = Read {
@@ -521,7 +534,9 @@ pub(super) fn read_word(value: &[u8], at: usize) -> Read {
         W_PROC if byte(value, end) == b'.' => read.flags |= Flags::CALLED.0,
         _ => {}
     }
-    if has_at(value, at, b"xp_") || has_at(value, at, b"sp_") {
+    if byte(value, at.saturating_add(2)) == b'_'
+        && (has_at(value, at, b"xp_") || has_at(value, at, b"sp_"))
+    {
         read.flags |= Flags::PROC.0;
     }
     read.listed = listed;

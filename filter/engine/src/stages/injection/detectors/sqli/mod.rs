@@ -22,9 +22,7 @@ use alloc::vec::Vec;
 pub(super) use disguise::is_spaced;
 pub(super) use fragment::void;
 
-use super::bytes::{
-    self, ANGLE, DOUBLE, HASH, LINE, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK,
-};
+use super::bytes::{self, ANGLE, DOUBLE, HASH, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK};
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
 use super::triggers::{AMPS, AT, CAST, COLON, DASHES, LIKE, LOGIC, PIPES, SQL};
 use super::{Class, Hits, Place, Strength, View};
@@ -138,15 +136,15 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
         }
         // `#` and `--` end with their line: what follows them is code again.
         for fold in [false, true] {
-            if fold && (classes & LINE == 0 || (classes & HASH == 0 && marks & DASHES == 0)) {
-                break;
-            }
             super::spend(steps, value.len());
             let tail = tokenize(value, context, fold, tokens);
             super::spend(steps, tokens.len().saturating_mul(4));
             judge(&Stream::new(value, tokens, tail), hits);
             if hits.is_decisive(Class::Sqli) {
                 return;
+            }
+            if !tail.folds {
+                break;
             }
         }
     }
