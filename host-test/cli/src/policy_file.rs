@@ -28,6 +28,49 @@ pub struct SyntaxError {
     pub line: Option<u64>,
     /// What is wrong.
     pub problem: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// What a reader of YAML says, without its own settings and without the line, which is told apart.
+fn syntax(line: Option<u64>, said: &str) -> SyntaxError {
+    let said = said.lines().next().unwrap_or_default();
+    let (said, column) = match said.rsplit_once(" at line ") {
+        Some((before, place)) => (
+            before,
+            place
+                .rsplit_once("column ")
+                .map_or_else(String::new, |(_, column)| format!(" (column {column})")),
+        ),
+        None => (said, String::new()),
+    };
+    let (what, help) = if let Some(key) = said.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(',').next().unwrap_or(key);
+        (
+            format!("`{key}` stands twice in one map"),
+            "keep one of them",
+        )
+    } else if said.starts_with("tabs disallowed") {
+        (
+            "a tab stands where YAML takes blanks only".to_owned(),
+            "indent with blanks",
+        )
+    } else if said.contains("bracket") {
+        (
+            said.to_owned(),
+            "close every `[` with `]` and every `{` with `}`, and quote texts that have brackets",
+        )
+    } else {
+        (
+            said.to_owned(),
+            "indent alike what belongs together; quote texts that begin with one of `*&!%@[{` or hold `: ` or ` #`",
+        )
+    };
+    SyntaxError {
+        line,
+        problem: format!("{what}{column}"),
+        help: help.to_owned(),
+    }
 }
 
 impl Document {
@@ -36,15 +79,11 @@ impl Document {
     /// # Errors
     /// Text that is neither.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        let node = serde_saphyr::from_str::<Node>(text).map_err(|error| SyntaxError {
-            line: error.location().map(|location| location.line()),
-            problem: error
-                .without_snippet()
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+        let node = serde_saphyr::from_str::<Node>(text).map_err(|error| {
+            syntax(
+                error.location().map(|location| location.line()),
+                &error.without_snippet().to_string(),
+            )
         })?;
         Ok(Self {
             node,
@@ -123,8 +162,8 @@ fn to_json(node: &Node) -> serde_json::Value {
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(f, "line {line}: {}", self.problem),
-            None => f.write_str(&self.problem),
+            Some(line) => write!(f, "line {line}: {}; {}", self.problem, self.help),
+            None => write!(f, "{}; {}", self.problem, self.help),
         }
     }
 }

@@ -335,6 +335,75 @@ fn other_refusals_name_the_key_to_change() -> Result<()> {
     Ok(())
 }
 
+/// A body that is not what its type says: where it breaks, and what to send.
+#[test]
+fn a_broken_body_is_told_where_it_breaks() -> Result<()> {
+    let curl = "curl https://shop.example.com/cart/add -H 'Content-Type: application/json' -d '{\"a\": 1,}'";
+    let (told, code) = told(&shop(), curl);
+    assert_eq!(code, 1, "{told:#}");
+    assert_eq!(text(&told, "/explanation/verdict/reason"), "malformed_body");
+    assert_eq!(told["broken"]["offset"], 8);
+    assert_eq!(told["broken"]["after"], "}");
+    let fault = text(&told, "/broken/fault");
+    assert!(fault.contains("a comma with nothing behind it"), "{fault}");
+    let done = explain(&shop(), &["--curl", curl], b"");
+    let printed = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        printed.contains("broken as JSON at byte 8 of 9"),
+        "{printed}"
+    );
+    assert!(printed.contains("fix: send JSON"), "{printed}");
+    Ok(())
+}
+
+/// What is too little to refuse is told as such: nothing is monitored.
+#[test]
+fn findings_below_the_threshold_are_told_as_such() {
+    let done = explain(
+        &shop(),
+        &["--curl", "curl 'https://shop.example.com/search?q=1%3D1'"],
+        b"",
+    );
+    let printed = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{printed}");
+    assert!(
+        printed.contains("ALLOWED with findings below the threshold"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("closest: sqli in query:q would refuse it at level"),
+        "{printed}"
+    );
+    assert!(!printed.contains("enforced"), "{printed}");
+}
+
+/// A policy that is no YAML: what to change, and nothing of the reader's own settings.
+#[test]
+fn check_tells_of_text_that_is_no_yaml() -> Result<()> {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("broken.yaml");
+    for (policy, line, help) in [
+        (
+            "injection:\n  level: 2\n  level: 3\n",
+            ":3: ",
+            "`level` stands twice in one map (column 3)",
+        ),
+        ("injection:\n\tlevel: 2\n", ":2: ", "indent with blanks"),
+        ("limits: [{ key: [client }]\n", ":1: ", "close every `[`"),
+        ("headers: *x\n", ":1: ", "quote texts"),
+    ] {
+        std::fs::write(&path, policy)?;
+        let done = Command::new(env!("CARGO_BIN_EXE_palisade"))
+            .arg("check")
+            .arg(&path)
+            .output()?;
+        assert_eq!(done.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&done.stderr);
+        assert!(text.contains(line) && text.contains(help), "{text}");
+        assert!(!text.contains("Policy in Options"), "{text}");
+    }
+    Ok(())
+}
+
 /// One request in every form: the same verdict and the same value, and what a form lacks is said.
 #[test]
 fn every_form_of_a_request_tells_the_same() {
@@ -425,7 +494,8 @@ fn check_warns_of_exceptions_that_are_over() -> Result<()> {
         .output()?;
     assert_eq!(done.status.code(), Some(0));
     let text = String::from_utf8_lossy(&done.stderr);
-    assert!(text.contains("`old` has expired"), "{text}");
+    let place = "injection.except[0], line 1: `old` has expired";
+    assert!(text.contains(place), "{text}");
     assert_eq!(text.matches("warning:").count(), 1, "{text}");
     Ok(())
 }

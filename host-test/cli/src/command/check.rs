@@ -53,7 +53,7 @@ impl Check {
         let (errors, implied) = match Document::parse(&text) {
             Err(error) => (
                 vec![
-                    json!({ "file": file, "line": error.line, "path": "", "problem": error.problem, "help": "" }),
+                    json!({ "file": file, "line": error.line, "path": "", "problem": error.problem, "help": error.help }),
                 ],
                 None,
             ),
@@ -68,7 +68,7 @@ impl Check {
                         if policy.trace {
                             warnings.push(TRACED.to_owned());
                         }
-                        warnings.extend(ending(&policy));
+                        warnings.extend(ending(&policy, &document));
                         (Vec::new(), Some(implied(&policy, &env)))
                     }
                     Err(errors) => {
@@ -169,23 +169,27 @@ fn newcomers_line(item: &Value) -> String {
 }
 
 /// Exceptions from injection detection that have expired or soon will.
-fn ending(policy: &Policy) -> Vec<String> {
+fn ending(policy: &Policy, document: &Document) -> Vec<String> {
     const SOON: u64 = 14;
     const DAY: u64 = 24 * 60 * 60;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.map_or(0, |since| since.as_secs());
-    let exceptions = policy.exceptions().iter();
+    let exceptions = policy.exceptions().iter().enumerate();
     exceptions
-        .filter_map(|except| {
+        .filter_map(|(index, except)| {
+            let path = format!("injection.except[{index}]");
+            let line = document
+                .line(&path)
+                .map_or_else(String::new, |line| format!(", line {line}"));
             let end = except.expires?.0;
             let name = String::from_utf8_lossy(&except.name);
             if end <= now {
                 return Some(format!(
-                    "injection.except: `{name}` has expired and excepts nothing; take it out"
+                    "{path}{line}: `{name}` has expired and excepts nothing; take it out, or give it a later `expires`"
                 ));
             }
             let days = end.saturating_sub(now).div_ceil(DAY);
-            (days <= SOON).then(|| format!("injection.except: `{name}` expires within {days} days"))
+            (days <= SOON).then(|| format!("{path}{line}: `{name}` expires within {days} days"))
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use palisade_cli::explain::input::PEER;
-use palisade_cli::explain::{self, Desk, Input, Verdict, human, learn, nearest, search};
+use palisade_cli::explain::{self, Desk, Input, Verdict, broken, human, learn, nearest, search};
 use palisade_host::Limits;
 use serde_json::{Value, json};
 
@@ -128,6 +128,7 @@ impl Explain {
         };
         let told = desk.explain(&policy, &input.request)?;
         let denied = !matches!(told.verdict, Verdict::Allowed { .. });
+        let broken = broken(&input.request, &told);
         let exception = if denied && !self.no_exception {
             Some(search(&desk, &policy, &input.request, &told)?)
         } else {
@@ -141,11 +142,18 @@ impl Explain {
         if self.json {
             say!(
                 "{:#}",
-                json!({ "form": input.form, "notes": input.notes, "explanation": told, "exception": exception, "closest": near })
+                json!({ "form": input.form, "notes": input.notes, "explanation": told, "broken": broken, "exception": exception, "closest": near })
             );
         } else {
             let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let text = human(&input, &told, exception.as_ref(), near.as_ref(), colour);
+            let text = human(
+                &input,
+                &told,
+                broken.as_ref(),
+                exception.as_ref(),
+                near.as_ref(),
+                colour,
+            );
             say!("{}", text.trim_end());
         }
         Ok(ExitCode::from(u8::from(denied)))

@@ -84,7 +84,7 @@ pub fn search(
             return Ok(Exception {
                 changes: Vec::new(),
                 proved: false,
-                advice: Some(advice(&reason)),
+                advice: Some(advice(&reason, &now)),
                 runs,
             });
         }
@@ -444,16 +444,29 @@ fn stream(now: &Explanation, list: &mut Vec<Change>) {
     ));
 }
 
-fn advice(reason: &str) -> String {
+fn advice(reason: &str, now: &Explanation) -> String {
+    let first = now.findings.iter().find(|finding| finding.reason == reason);
+    let rule = first.map_or("", |finding| finding.rule.as_str());
     let text = match reason {
+        "malformed_path" if rule == "control" => {
+            "the path carries a control byte, as `%00` or as it is: the client must leave it out"
+        }
         "token_missing" | "token_invalid" | "token_expired" | "token_claims"
         | "token_not_bound" => {
             "a credential that does not verify is nobody's: get a valid one (`palisade token`), or make the route public (`token: none`)"
         }
         "multiple_credentials" => "the request must carry one credential only",
         "malformed_path" => "the path can be read in several ways: the client must send it plainly",
+        "malformed_header" | "framing_ambiguous" | "repeated_header" if !rule.is_empty() => {
+            return format!(
+                "readers would differ in what they make of `{rule}` in this head: the client must send it once and well-formed"
+            );
+        }
         "malformed_header" | "framing_ambiguous" | "repeated_header" => {
             "readers would differ in what they make of this head: the client must send it right"
+        }
+        "host_not_allowed" => {
+            "the request names no host that could be listed: the client must send `host` (HTTP/2: `:authority`)"
         }
         "malformed_body" => {
             "the body is not what its content type says: the client must send it right"

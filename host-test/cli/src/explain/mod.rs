@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+mod broken;
 mod change;
 mod curl;
 pub(crate) mod decide;
@@ -21,6 +22,7 @@ mod print;
 mod raw;
 mod shell;
 
+pub use broken::{Broken, broken};
 pub use change::{Change, How};
 pub use decide::{Desk, Explanation, Row, Verdict};
 pub use exception::{Exception, Nearest, nearest, search};

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::broken::Broken;
 use super::change::How;
 use super::decide::{Explanation, Match, Value, Verdict};
 use super::exception::{Exception, Nearest};
@@ -13,11 +14,15 @@ use super::input::Input;
 /// Bytes of a value that are shown in one line.
 const WIDTH: usize = 100;
 
+/// What stands for a value that is not to be shown.
+const HIDDEN: &str = "[redacted]";
+
 /// Everything, as text.
 #[must_use]
 pub fn human(
     input: &Input,
     told: &Explanation,
+    broken: Option<&Broken>,
     exception: Option<&Exception>,
     nearest: Option<&Nearest>,
     colour: bool,
@@ -32,8 +37,18 @@ pub fn human(
         line(&mut out, &format!("  warning: {}", visible(warning)));
     }
     table(&mut out, told, paint);
+    if let Some(broken) = broken {
+        fault(&mut out, broken, paint);
+    }
     for value in shown(told) {
         block(&mut out, value, paint);
+    }
+    let hidden = shown(told).any(|value| value.raw == HIDDEN);
+    if hidden {
+        line(
+            &mut out,
+            "\n  names in `events.redact` are hidden: `--show-secrets` shows their values",
+        );
     }
     let ran = told
         .steps
@@ -79,7 +94,7 @@ pub fn human(
     }
     if let Verdict::Allowed { monitored } = told.verdict {
         let text = match nearest {
-            Some(near) if monitored => format!(
+            Some(near) if monitored && !below(told) => format!(
                 "\n  enforced, it would be refused: {} (score {} of {} at level {})",
                 visible(&near.what),
                 near.score,
@@ -103,6 +118,16 @@ pub fn human(
     out
 }
 
+/// Whether injection detection alone found something, and too little to refuse it.
+fn below(told: &Explanation) -> bool {
+    told.score
+        .is_some_and(|score| score.score < score.threshold)
+        && told
+            .findings
+            .iter()
+            .all(|finding| finding.reason == "injection")
+}
+
 fn headline(out: &mut String, told: &Explanation, paint: Paint) {
     let place = if told.route.is_empty() {
         "no route".to_owned()
@@ -111,6 +136,12 @@ fn headline(out: &mut String, told: &Explanation, paint: Paint) {
     };
     let head = match &told.verdict {
         Verdict::Allowed { monitored: false } => paint.green("ALLOWED"),
+        Verdict::Allowed { monitored: true } if below(told) => {
+            format!(
+                "{} with findings below the threshold",
+                paint.green("ALLOWED")
+            )
+        }
         Verdict::Allowed { monitored: true } => {
             format!(
                 "{} with findings that are only reported",
@@ -244,6 +275,32 @@ fn block(out: &mut String, value: &Value, paint: Paint) {
             }
         }
     }
+}
+
+/// Where a body breaks, and what to send instead.
+fn fault(out: &mut String, broken: &Broken, paint: Paint) {
+    let place = broken.offset.map_or_else(String::new, |at| {
+        format!(" at byte {at} of {}", broken.bytes)
+    });
+    line(
+        out,
+        &format!(
+            "\n  {}  broken as {}{place}: {}",
+            paint.bold("body"),
+            broken.kind,
+            visible(&broken.fault)
+        ),
+    );
+    if broken.offset.is_some() {
+        let before = visible(&broken.before);
+        let spaces = " ".repeat(before.chars().count());
+        line(
+            out,
+            &format!("    {before}{}", paint.red(&visible(&broken.after))),
+        );
+        line(out, &format!("    {spaces}^"));
+    }
+    line(out, &format!("  fix: {}", broken.fix));
 }
 
 /// A view with its match lit up, cut around it.
