@@ -71,6 +71,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         hits.add(Class::Ldap, Strength::Decisive, 0);
         return;
     }
+    let whole = value.trim_ascii_start().first() == Some(&b'(');
     let mut depth = 0_u32;
     let mut from = 0_usize;
     while let Some(at) = bytes::next(value, from, |byte| matches!(byte, b'(' | b')')) {
@@ -79,7 +80,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         let strength = match head {
             b'(' => {
                 depth = depth.saturating_add(1);
-                opened(value, at)
+                opened(value, at, whole)
             }
             b')' if depth == 0 => left(value, at),
             b')' => {
@@ -125,8 +126,8 @@ fn is_item(value: &[u8], at: usize) -> bool {
     attribute(value, at).is_some_and(|(_, end)| compares(value, end))
 }
 
-/// `(&(a=…`, `(|(a=…`, `(uid=*)`.
-fn opened(value: &[u8], at: usize) -> Option<Strength> {
+/// `(&(a=…`, `(|(a=…`, `(uid=*)`. `whole`: the value begins with a bracket.
+fn opened(value: &[u8], at: usize, whole: bool) -> Option<Strength> {
     let one = at.saturating_add(1);
     if matches!(byte(value, one), b'&' | b'|') && byte(value, at.saturating_add(2)) == b'(' {
         let mut item = at.saturating_add(3);
@@ -142,7 +143,6 @@ fn opened(value: &[u8], at: usize) -> Option<Strength> {
         }
         // A whole filter is what an application of the directory's administrators sends; one that tests a constant is not.
         let constant = byte(value, item).is_ascii_digit();
-        let whole = value.trim_ascii_start().first() == Some(&b'(');
         return Some(if constant || !whole {
             Strength::Decisive
         } else {
@@ -163,6 +163,10 @@ fn left(value: &[u8], at: usize) -> Option<Strength> {
     let star = at
         .checked_sub(1)
         .is_some_and(|before| byte(value, before) == b'*');
+    let opens = bytes::part(value, at, 6).contains(&b'(');
+    if !star && !opens {
+        return None;
+    }
     let mut item = at.saturating_add(1);
     let mut marks = 0_u8;
     for _ in 0..6 {
@@ -173,7 +177,6 @@ fn left(value: &[u8], at: usize) -> Option<Strength> {
         }
         item = item.saturating_add(1);
     }
-    let opens = rest(value, at).iter().take(6).any(|&byte| byte == b'(');
     let ends = item >= value.len() || byte(value, item) == 0;
     // `)(&)`: a filter that is always true (RFC 4526).
     let filter = rest(value, at);

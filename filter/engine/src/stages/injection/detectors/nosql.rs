@@ -12,6 +12,7 @@ use super::bytes::{
     rest, skip_space,
 };
 use super::triggers::NOSQL;
+use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View};
 
 /// Words no pattern of this file can do without.
@@ -93,6 +94,19 @@ const OPERATORS: [&[u8]; 37] = [
     b"keymapmatch",
 ];
 
+static TABLE: Words<128> = {
+    let mut table = Words::empty();
+    let mut index = 0;
+    while index < OPERATORS.len() {
+        table = table.with(&[(OPERATORS[index], 1)]);
+        index += 1;
+    }
+    table
+};
+
+/// Bytes of an operator that are read.
+const LONGEST: usize = 16;
+
 /// How far an operator may be in a value that says something else before: a sentence about it is no attack.
 const NEAR: usize = 64;
 
@@ -125,28 +139,29 @@ fn operator(value: &[u8], at: usize) -> Option<usize> {
     if !byte(value, from).is_ascii_alphabetic() {
         return None;
     }
-    let length = bytes::tally(
-        rest(value, from)
-            .iter()
-            .take(16)
-            .take_while(|&&byte| is_word(byte) || byte == b'$'),
-    );
-    let name = value.get(from..from.saturating_add(length))?;
-    OPERATORS
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(name))
-        .then(|| from.saturating_add(length))
+    let mut key = Key::EMPTY;
+    let mut length = 0_usize;
+    for &letter in part(value, from, LONGEST) {
+        let letter = bytes::folded(letter);
+        if letter == 0 {
+            break;
+        }
+        key.push_folded(letter);
+        length = length.wrapping_add(1);
+    }
+    (TABLE.kind(key) != 0).then(|| from.saturating_add(length))
 }
 
 /// `$op` as a key, in brackets, or as a member of an object literal.
 fn operators(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
+    let first = byte(value, skip_space(value, 0));
     let mut at = 0_usize;
     while let Some(step) = rest(value, at).iter().position(|&byte| byte == b'$') {
         at = at.saturating_add(step);
         super::spend(steps, 4);
         if let Some(end) = operator(value, at)
-            && let Some(strength) = used(view, at, end)
+            && let Some(strength) = used(view, at, end, first)
         {
             hits.add(Class::Nosql, strength, at);
             if strength == Strength::Decisive {
@@ -157,7 +172,8 @@ fn operators(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
-fn used(view: &View<'_>, at: usize, end: usize) -> Option<Strength> {
+/// `first`: the first byte of the value that is no blank.
+fn used(view: &View<'_>, at: usize, end: usize, first: u8) -> Option<Strength> {
     let value = view.bytes;
     let before = at.checked_sub(1).map_or(0, |before| byte(value, before));
     // `user[$ne]`; `$list[$in]` is PHP.
@@ -188,7 +204,7 @@ fn used(view: &View<'_>, at: usize, end: usize) -> Option<Strength> {
             Strength::Decisive
         });
     }
-    member(value, at, end)
+    member(value, at, end, first)
 }
 
 /// Whether the operator from `at` to `end` is one that a page of results is asked for with.
@@ -200,7 +216,7 @@ fn is_bound(value: &[u8], at: usize, end: usize) -> bool {
 }
 
 /// `{ $ne: 1 }`, `', $where: '1'`. GraphQL's `($where: Filter)` declares a variable.
-fn member(value: &[u8], at: usize, end: usize) -> Option<Strength> {
+fn member(value: &[u8], at: usize, end: usize, first: u8) -> Option<Strength> {
     let quoted = matches!(byte(value, end), b'"' | b'\'');
     if quoted && has_at(value, at, b"$comment") {
         return None;
@@ -248,10 +264,7 @@ fn member(value: &[u8], at: usize, end: usize) -> Option<Strength> {
     if !joins {
         return Some(Strength::Weak);
     }
-    let object = matches!(
-        byte(value, skip_space(value, 0)),
-        b'{' | b'[' | b'\'' | b'"' | b',' | b'$'
-    );
+    let object = matches!(first, b'{' | b'[' | b'\'' | b'"' | b',' | b'$');
     // `{"age": {"$gt": 5}}`: a filter that a page of results takes.
     let bound = is_bound(value, at, end);
     let number = byte(value, operand).is_ascii_digit();

@@ -64,6 +64,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
+    let lead = first(value);
     let mut from = 0;
     while let Some(at) = next(value, from, opens_one) {
         let Some((engine, until, start)) = opening(value, at) else {
@@ -81,7 +82,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             hits.add(Class::Ssti, Strength::Decisive, at);
             return;
         }
-        let whole = at == first(value) && skip_back(value) <= end;
+        let whole = at == lead && skip_back(value) <= end;
         if soft.is_none() && shows(engine, &shape, whole) {
             soft = Some(at);
         }
@@ -151,6 +152,9 @@ fn opening(value: &[u8], at: usize) -> Option<(Engine, Until, usize)> {
             Some((Engine::Directive, Until::Directive, two))
         }
         b'#' => {
+            if !matches!(next | 0x20, b's' | b'e' | b'i' | b'p' | b'f') {
+                return None;
+            }
             let name = [&b"set"[..], b"evaluate", b"include", b"parse", b"foreach"]
                 .into_iter()
                 .find(|name| has_at(value, at.saturating_add(1), name))?;

@@ -321,12 +321,21 @@ pub(super) fn is_terse(name: &[u8]) -> bool {
 
 /// An address or a host's name and nothing else: what a tool of networks was asked for.
 pub(super) fn is_host(lead: &[u8]) -> bool {
-    let lead = lead.trim_ascii();
-    lead.len() <= CHOICE
-        && lead.contains(&b'.')
-        && lead.iter().all(|&byte| {
+    let lead = lead.trim_ascii_end();
+    let from = lead.len().saturating_sub(CHOICE.saturating_add(1));
+    let host = rest(lead, from).trim_ascii_start();
+    host.len() <= CHOICE
+        && host.contains(&b'.')
+        && host.iter().all(|&byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':')
         })
+        // Looked through from behind: up to what the last look began with.
+        && lead
+            .get(..from)
+            .unwrap_or(&[])
+            .iter()
+            .rposition(|byte| !byte.is_ascii_whitespace())
+            .is_none()
 }
 
 /// `./run`, `/tmp/run`: a file of one's own.

@@ -284,3 +284,13 @@ fn hostile_text_of_any_shape_stays_in_bounds() {
         let _ = strength(&text);
     }
 }
+
+#[test]
+fn a_host_is_one_whatever_blanks_stand_before_it() {
+    for blanks in [0, 3, 64, 65, 66, 300] {
+        let value = format!("{}10.0.0.1 & id", " ".repeat(blanks));
+        assert_eq!(strength(&value), Some(Strength::Decisive), "{blanks}");
+        let value = format!("see{}10.0.0.1 & id", " ".repeat(blanks.max(1)));
+        assert_ne!(strength(&value), Some(Strength::Decisive), "{blanks}");
+    }
+}

@@ -262,14 +262,17 @@ struct Stream<'a> {
     value: &'a [u8],
     tokens: &'a [Token],
     tail: Tail,
+    /// Ends with a procedure's name that keeps a statement out of SQL Server's log.
+    hides: bool,
 }
 
 impl<'a> Stream<'a> {
-    const fn new(value: &'a [u8], tokens: &'a [Token], tail: Tail) -> Self {
+    fn new(value: &'a [u8], tokens: &'a [Token], tail: Tail) -> Self {
         Self {
             value,
             tokens,
             tail,
+            hides: value.trim_ascii_end().ends_with(b"sp_password"),
         }
     }
 

@@ -370,9 +370,7 @@ pub(super) fn nulls(stream: &Stream<'_>, at: usize) -> Option<Strength> {
 /// A comment that cuts off what follows a value.
 pub(super) fn comment(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     // SQL Server keeps a statement that names this procedure out of its log.
-    let hides =
-        stream.has(at, Flags::DASHES) && stream.value.trim_ascii_end().ends_with(b"sp_password");
-    if hides {
+    if stream.hides && stream.has(at, Flags::DASHES) {
         return Some(Strength::Decisive);
     }
     if at == 0 || !stream.has(at, Flags::EMPTY) {
