@@ -94,6 +94,10 @@ const OPERATORS: [&[u8]; 37] = [
     b"keymapmatch",
 ];
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs while compiling: a fault is a build error"
+)]
 static TABLE: Words<128> = {
     let mut table = Words::empty();
     let mut index = 0;
