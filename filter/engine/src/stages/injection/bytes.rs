@@ -190,6 +190,23 @@ pub(super) fn contains(bytes: &[u8], word: &[u8]) -> bool {
     false
 }
 
+/// Whether `bytes` contains any of `words` (lower case), ASCII case ignored, in one pass. The words are short and constant.
+pub(super) fn contains_any(bytes: &[u8], words: &[&[u8]]) -> bool {
+    // A bit for what a word begins with; two bytes that share one differ in the comparison.
+    let bit = |byte: u8| 1_u64.wrapping_shl(u32::from(byte | 0x20));
+    let firsts = words.iter().fold(0, |all, word| {
+        all | word.first().map_or(0, |&first| bit(first))
+    });
+    let mut left = bytes;
+    while let Some((&head, after)) = left.split_first() {
+        if firsts & bit(head) != 0 && words.iter().any(|word| has_at(left, 0, word)) {
+            return true;
+        }
+        left = after;
+    }
+    false
+}
+
 /// How many items there are (`Iterator::count` can overflow in the compiler's eyes).
 pub(super) fn tally(items: impl Iterator) -> usize {
     items.fold(0_usize, |count, _| count.saturating_add(1))
@@ -239,6 +256,17 @@ pub(super) fn skip_space(bytes: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_of_several_words_is_found() {
+        let words = [&b"@import"[..], b"-o-link", b"/**/"];
+        for text in [&b"a @IMPORT"[..], b"-O-Link", b"x/**/", b"@-/-o-link"] {
+            assert!(contains_any(text, &words), "{}", text.escape_ascii());
+        }
+        for text in [&b"`import"[..], b"-o-lin", b"", b"/ ** /", b"@@@"] {
+            assert!(!contains_any(text, &words), "{}", text.escape_ascii());
+        }
+    }
 
     #[test]
     fn many_at_once_are_as_one_by_one() {

@@ -6,8 +6,11 @@
 //! **Cost:** a constant number of passes over the value.
 
 use super::Strength;
-use super::bytes::{byte, contains, has_at, is_space, part, rest};
-use super::xss_html::{FORM, LINK, RUNS};
+use super::bytes::{
+    ANGLE, PAREN, QUOTE, byte, classes, contains, contains_any, has_at, is_space, part, rest,
+};
+use super::words::{Key, Words};
+use super::xss_html::{FOREIGN, FORM, LINK, RUNS};
 use super::xss_script::{idle, is_handler, runs};
 
 /// One attribute.
@@ -34,21 +37,84 @@ pub(super) struct Attribute {
     pub(super) edge: bool,
 }
 
+/// Loads from an address.
+const LOADS: u8 = 1;
+/// Runs what it holds.
+const RUNNER: u8 = 2;
+const STYLE: u8 = 3;
+/// Says what an animation sets.
+const ANIMATED: u8 = 4;
+/// Names a member of the document.
+const NAMED: u8 = 5;
+const XLINK: u8 = 6;
+/// Where a form goes to; loads from an address, too.
+const ACTION: u8 = 7;
+const HREF: u8 = 8;
+const REL: u8 = 9;
+/// An address that is loaded from at once.
+const SRC: u8 = 10;
+/// Only draws.
+const DRAWS: u8 = 11;
+/// Names a member, and only draws.
+const ID: u8 = 12;
+
+static NAMES: Words<128> = Words::new(&[
+    (b"srcset", LOADS),
+    (b"background", LOADS),
+    (b"poster", LOADS),
+    (b"content", LOADS),
+    (b"data", LOADS),
+    (b"cite", LOADS),
+    (b"srcdoc", RUNNER),
+    (b"formaction", RUNNER),
+    (b"datasrc", RUNNER),
+    (b"dataformatas", RUNNER),
+    (b"style", STYLE),
+    (b"attributename", ANIMATED),
+    (b"name", NAMED),
+    (b"id", ID),
+    (b"xlink:href", XLINK),
+    (b"action", ACTION),
+    (b"href", HREF),
+    (b"rel", REL),
+    (b"src", SRC),
+    (b"viewbox", DRAWS),
+    (b"width", DRAWS),
+    (b"height", DRAWS),
+    (b"class", DRAWS),
+    (b"role", DRAWS),
+    (b"focusable", DRAWS),
+    (b"version", DRAWS),
+    (b"x", DRAWS),
+    (b"y", DRAWS),
+    (b"display", DRAWS),
+    (b"preserveaspectratio", DRAWS),
+    (b"xml:space", DRAWS),
+    (b"enable-background", DRAWS),
+    (b"shape-rendering", DRAWS),
+    (b"overflow", DRAWS),
+]);
+
 /// Reads `name [= value]`.
 pub(super) fn attribute(value: &[u8], at: usize, tag: u8) -> Attribute {
+    let mut key = Key::EMPTY;
     let mut end = at;
-    while let Some(&head) = value.get(end) {
+    for &head in rest(value, at) {
         if is_space(head) || matches!(head, b'=' | b'>' | b'/' | b'"' | b'\'' | b'<') {
             break;
         }
+        key.push(head);
         end = end.saturating_add(1);
     }
     let name = value.get(at..end).unwrap_or(&[]);
+    let kind = NAMES.kind(key);
+    // Only what stands in a drawing's own tag can be odd in it.
+    let odd = tag == FOREIGN && !draws(name, kind);
     let mut next = skip_blank(value, end);
     if byte(value, next) != b'=' {
         return Attribute {
             after: end,
-            odd: !draws(name),
+            odd,
             ..Attribute::default()
         };
     }
@@ -69,118 +135,81 @@ pub(super) fn attribute(value: &[u8], at: usize, tag: u8) -> Attribute {
         (next, to, to)
     };
     let content = value.get(from..to).unwrap_or(&[]);
-    let mut read = judge(name, content, tag);
-    read.odd = !draws(name);
-    read.links = contains(content, b"url(") && !contains(content, b"url(#");
+    let signs = classes(content);
+    let mut read = judge(name, kind, content, signs, tag);
+    read.odd = odd;
+    read.links = signs & PAREN != 0 && contains(content, b"url(") && !contains(content, b"url(#");
     // `<img src='//a.example/?`: takes what the page goes on with along.
-    if quoted && to == value.len() && loads(name) && foreign(content) {
+    if quoted && to == value.len() && matches!(kind, LOADS | SRC | ACTION) && foreign(content) {
         read.worst = Some(Strength::Decisive);
     }
     read.after = after;
     read.content = (from, to);
-    read.nested = content.contains(&b'<');
+    read.nested = signs & ANGLE != 0 && content.contains(&b'<');
     read
 }
 
-/// Attributes that load from an address.
-fn loads(name: &[u8]) -> bool {
-    [
-        &b"src"[..],
-        b"srcset",
-        b"action",
-        b"background",
-        b"poster",
-        b"content",
-        b"data",
-        b"cite",
-    ]
-    .iter()
-    .any(|load| is(name, load))
-}
-
 /// Attributes of a drawing that only draw.
-fn draws(name: &[u8]) -> bool {
-    [
-        &b"aria-"[..],
-        b"stroke",
-        b"fill",
-        b"data-",
-        b"xmlns",
-        b"font",
-    ]
-    .iter()
-    .any(|start| has_at(name, 0, start))
+fn draws(name: &[u8], kind: u8) -> bool {
+    matches!(kind, DRAWS | STYLE | ID)
         || [
-            &b"viewbox"[..],
-            b"width",
-            b"height",
-            b"class",
-            b"id",
-            b"role",
-            b"focusable",
-            b"version",
-            b"x",
-            b"y",
-            b"style",
-            b"display",
-            b"preserveaspectratio",
-            b"xml:space",
-            b"enable-background",
-            b"shape-rendering",
-            b"overflow",
+            &b"aria-"[..],
+            b"stroke",
+            b"fill",
+            b"data-",
+            b"xmlns",
+            b"font",
         ]
         .iter()
-        .any(|word| is(name, word))
+        .any(|start| has_at(name, 0, start))
 }
 
 fn is(name: &[u8], word: &[u8]) -> bool {
     name.eq_ignore_ascii_case(word)
 }
 
-/// What an attribute does.
-fn judge(name: &[u8], content: &[u8], tag: u8) -> Attribute {
+/// What an attribute of the `kind` does that holds `content`, of the classes `signs`.
+fn judge(name: &[u8], kind: u8, content: &[u8], signs: u32, tag: u8) -> Attribute {
     let mut read = Attribute::default();
     let lead = name
         .iter()
         .position(|byte| byte.is_ascii_alphabetic())
         .unwrap_or(0);
-    let bare = rest(name, lead);
-    let decisive = is_handler(bare)
+    let decisive = is_handler(rest(name, lead))
         || tag == RUNS
-        || is(name, b"srcdoc")
-        || is(name, b"formaction")
-        || is(name, b"datasrc")
-        || is(name, b"dataformatas")
-        || (is(name, b"style") && styles(content))
-        || (is(name, b"attributename") && animates(content.trim_ascii()))
-        || ((is(name, b"name") || is(name, b"id")) && clobbers(content))
-        || (is(name, b"xlink:href") && !matches!(byte(content.trim_ascii_start(), 0), b'#' | 0))
-        || (is(name, b"action") && tag == FORM && foreign(content))
-        || (tag == LINK && is(name, b"href") && has_at(content.trim_ascii_start(), 0, b"data:"));
+        || match kind {
+            RUNNER => true,
+            STYLE => styles(content),
+            ANIMATED => animates(content.trim_ascii()),
+            NAMED | ID => clobbers(content),
+            XLINK => !matches!(byte(content.trim_ascii_start(), 0), b'#' | 0),
+            ACTION => tag == FORM && foreign(content),
+            HREF => tag == LINK && has_at(content.trim_ascii_start(), 0, b"data:"),
+            _ => false,
+        };
     let start = content
         .iter()
         .position(|&byte| byte > b' ' && byte < 0x80)
         .unwrap_or(0);
-    let nowhere = idle(content) == Some(content.len());
-    if decisive
-        || (runs(content, start).is_some() && !nowhere)
-        || (spelled(rest(content, start)) && !nowhere)
-    {
+    let runs = || runs(content, start).is_some() || spelled(rest(content, start));
+    if decisive || (runs() && idle(content) != Some(content.len())) {
         read.worst = Some(Strength::Decisive);
     }
-    read.soft = directive(name)
-        && (content.iter().any(|byte| matches!(byte, b'(' | b'`')) || has_at(name, 0, b"v-html"));
-    read.rel = is(name, b"rel")
-        && [
-            &b"stylesheet"[..],
-            b"import",
-            b"prefetch",
-            b"preload",
-            b"manifest",
-        ]
-        .iter()
-        .any(|word| contains(content, word));
-    read.target = is(name, b"href") || is(name, b"src");
+    let called =
+        signs & (PAREN | QUOTE) != 0 && content.iter().any(|byte| matches!(byte, b'(' | b'`'));
+    read.soft = (called || has_at(name, 0, b"v-html")) && directive(name);
+    read.rel = kind == REL
+        && contains_any(
+            content,
+            &[
+                &b"stylesheet"[..],
+                b"import",
+                b"prefetch",
+                b"preload",
+                b"manifest",
+            ],
+        );
+    read.target = matches!(kind, HREF | SRC);
     read
 }
 
@@ -259,19 +288,20 @@ fn foreign(content: &[u8]) -> bool {
 
 /// A style that runs, loads code, or is written so that two parsers read it differently.
 fn styles(content: &[u8]) -> bool {
-    let harmful = [
-        &b"expression"[..],
-        b"behavio",
-        b"javascript",
-        b"-moz-binding",
-        b"-o-link",
-        b"@import",
-        b"vbscript",
-        b"data:text/html",
-        b"/**/",
-    ]
-    .iter()
-    .any(|word| contains(content, word));
+    let harmful = contains_any(
+        content,
+        &[
+            &b"expression"[..],
+            b"behavio",
+            b"javascript",
+            b"-moz-binding",
+            b"-o-link",
+            b"@import",
+            b"vbscript",
+            b"data:text/html",
+            b"/**/",
+        ],
+    );
     let hidden = super::bytes::pair(content, |a, b| a == b'\\' && b.is_ascii_hexdigit()).is_some();
     let control = content
         .iter()

@@ -92,7 +92,7 @@ const IMPORT: u8 = 18;
 /// An attribute that runs its value.
 const ATTRIBUTE: u8 = 17;
 
-static NAMES: Words<256> = Words::new(&[
+const LIST: &[(&[u8], u8)] = &[
     (b"document", IS_DOCUMENT),
     (b"window", IS_WINDOW),
     (b"self", IS_WINDOW),
@@ -131,10 +131,63 @@ static NAMES: Words<256> = Words::new(&[
     (b"adw", UTF7),
     (b"formaction", ATTRIBUTE),
     (b"srcdoc", ATTRIBUTE),
+];
+
+static NAMES: Words<256> = Words::new(LIST);
+
+/// The first two letters of the names: a bit for each second one, by the first.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "runs while compiling: a fault is a build error"
+)]
+static STARTS: [u32; 32] = {
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < LIST.len() {
+        let name = LIST[index].0;
+        table[(name[0] & 31) as usize] |= 1 << (name[1] & 31);
+        index += 1;
+    }
+    table
+};
+
+/// Whether a name may start at `at`, by its first two letters.
+fn may_start(value: &[u8], at: usize) -> bool {
+    let first = usize::from(byte(value, at) & 31);
+    let second = u32::from(byte(value, at.saturating_add(1)) & 31);
+    let seconds = STARTS.get(first).copied().unwrap_or(0);
+    seconds.wrapping_shr(second) & 1 != 0
+}
+
+/// Words of a page that an argument begins with.
+const PAGE: u8 = 1;
+
+static ARGUMENTS: Words<64> = Words::new(&[
+    (b"document", PAGE),
+    (b"window", PAGE),
+    (b"this", PAGE),
+    (b"location", PAGE),
+    (b"self", PAGE),
+    (b"atob", PAGE),
+    (b"string", PAGE),
+    (b"top", PAGE),
+    (b"name", PAGE),
+    (b"eval", PAGE),
+    (b"xss", PAGE),
+    (b"origin", PAGE),
+    (b"null", PAGE),
+    (b"undefined", PAGE),
 ]);
+
+/// Bytes in which a listed word ends.
+const LONGEST: usize = 10;
 
 /// What starts with a word at `at`: a chain of members, a call, an assignment.
 pub(super) fn code(value: &[u8], at: usize, context: Context) -> Option<Found> {
+    if !may_start(value, at) {
+        return None;
+    }
     let mut key = Key::EMPTY;
     let mut end = at;
     for &letter in part(value, at, 24) {
@@ -200,7 +253,10 @@ fn chain(value: &[u8], at: usize, end: usize, members: &[&[u8]]) -> Option<Found
             let spaced = start > next.saturating_add(1)
                 && next == end
                 && byte(value, start.saturating_sub(1)) != b'/';
-            let member = members.iter().find(|member| has_at(value, start, member))?;
+            let first = byte(value, start).to_ascii_lowercase();
+            let member = members
+                .iter()
+                .find(|member| byte(member, 0) == first && has_at(value, start, member))?;
             let mut after = start.saturating_add(member.len());
             while byte(value, after).is_ascii_alphabetic() {
                 after = after.saturating_add(1).min(start.saturating_add(32));
@@ -291,10 +347,12 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
     let mut open = skip_gap(value, end);
     let mut dodged = false;
     // `(alert)(1)`, `alert?.(1)`, `alert.call(…)`.
-    for dodge in [&b"?."[..], b".call", b".apply", b".bind", b")"] {
-        if has_at(value, open, dodge) {
-            open = skip_gap(value, open.saturating_add(dodge.len()));
-            dodged = true;
+    if matches!(byte(value, open), b'?' | b'.' | b')') {
+        for dodge in [&b"?."[..], b".call", b".apply", b".bind", b")"] {
+            if has_at(value, open, dodge) {
+                open = skip_gap(value, open.saturating_add(dodge.len()));
+                dodged = true;
+            }
         }
     }
     let bracket = byte(value, open);
@@ -340,6 +398,9 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
             | b'('
             | b')'
     );
+    if !led {
+        return None;
+    }
     let close = part(value, open, 96)
         .iter()
         .position(|&byte| byte == b')')
@@ -351,7 +412,7 @@ fn call(value: &[u8], at: usize, end: usize, sure: Found) -> Option<Found> {
             b';' | b'-' | b'+' | b'"' | b'\'' | b'`' | b'}' | b')'
         )
         || has_at(value, after, b"//");
-    (led && over).then_some(Found::Likely)
+    over.then_some(Found::Likely)
 }
 
 /// Whether the backtick at `end` closes a span of Markdown that holds nothing but names: `` `fetch` ``, `` `--no-fetch`: ``.
@@ -406,24 +467,19 @@ fn is_code(value: &[u8], at: usize) -> bool {
                 | b'~'
                 | b'%'
         )
-        || [
-            &b"document"[..],
-            b"window",
-            b"this",
-            b"location",
-            b"self",
-            b"atob",
-            b"string",
-            b"top",
-            b"name",
-            b"eval",
-            b"xss",
-            b"origin",
-            b"null",
-            b"undefined",
-        ]
-        .iter()
-        .any(|word| has_at(value, at, word) && !is_word(byte(value, at.saturating_add(word.len()))))
+        || is_page(value, at)
+}
+
+/// Whether the word at `at` is one of a page.
+fn is_page(value: &[u8], at: usize) -> bool {
+    let mut key = Key::EMPTY;
+    for &letter in part(value, at, LONGEST) {
+        if !is_word(letter) {
+            break;
+        }
+        key.push(letter);
+    }
+    ARGUMENTS.kind(key) == PAGE
 }
 
 /// `location='//…'`, `location=name`.
@@ -545,9 +601,16 @@ pub(super) fn member(value: &[u8], at: usize) -> Option<Found> {
 
 /// `call`, `apply`, `bind` or `from` with a template behind it.
 fn tagged(value: &[u8], start: usize) -> Option<Found> {
-    let name = [&b"call"[..], b"apply", b"bind", b"from"]
-        .into_iter()
-        .find(|name| has_at(value, start, name))?;
+    let name: &[u8] = match byte(value, start) | 0x20 {
+        b'c' => b"call",
+        b'a' => b"apply",
+        b'b' => b"bind",
+        b'f' => b"from",
+        _ => return None,
+    };
+    if !has_at(value, start, name) {
+        return None;
+    }
     let next = skip_gap(value, start.saturating_add(name.len()));
     (byte(value, next) == b'`').then_some(Found::Likely)
 }

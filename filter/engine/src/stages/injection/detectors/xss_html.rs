@@ -5,7 +5,7 @@
 //! **Source:** WHATWG HTML tokenisation (§13.2.5), foreign content (§13.2.6.5), SVG 2, CSS Syntax 3 (escapes).
 //! **Cost:** two passes at most; harmless mark-up forms no hit.
 
-use super::bytes::{byte, contains, has_at, is_space, is_word, part, rest};
+use super::bytes::{byte, contains, contains_any, has_at, is_space, is_word, part, rest};
 use super::words::{Key, Words};
 use super::xss_attribute::{Attribute, attribute};
 use super::{Class, Hits, Strength};
@@ -19,7 +19,7 @@ const PART: u8 = 3;
 const STYLE: u8 = 4;
 pub(super) const LINK: u8 = 5;
 /// Opens another namespace.
-const FOREIGN: u8 = 6;
+pub(super) const FOREIGN: u8 = 6;
 /// Leaves another namespace again, or is read differently in it.
 const BORDER: u8 = 7;
 /// Its content is text.
@@ -428,16 +428,17 @@ impl Tag<'_> {
             rest(self.value, at)
         };
         seen.styled = true;
-        let loads = [
-            &b"@import"[..],
-            b"expression",
-            b"behavior",
-            b"javascript",
-            b"binding",
-            b"keyframes",
-        ]
-        .iter()
-        .any(|word| contains(tail, word));
+        let loads = contains_any(
+            tail,
+            &[
+                &b"@import"[..],
+                b"expression",
+                b"behavior",
+                b"javascript",
+                b"binding",
+                b"keyframes",
+            ],
+        );
         let strength = if loads || attributes > 0 {
             Strength::Decisive
         } else {

@@ -157,8 +157,15 @@ fn letters(value: &[u8], at: usize) -> ([u8; HANDLER], usize, usize) {
 
 /// A function that attacks end in, named without being called.
 pub(super) fn sink(value: &[u8], at: usize) -> Option<usize> {
-    [&b"alert"[..], b"prompt", b"confirm", b"eval", b"print"]
-        .into_iter()
+    let names: &[&[u8]] = match byte(value, at) | 0x20 {
+        b'a' => &[b"alert"],
+        b'p' => &[b"prompt", b"print"],
+        b'c' => &[b"confirm"],
+        b'e' => &[b"eval"],
+        _ => return None,
+    };
+    names
+        .iter()
         .find(|name| has_at(value, at, name))
         .map(|name| at.saturating_add(name.len()))
         .filter(|&end| !is_word(byte(value, end)))
@@ -190,18 +197,26 @@ fn spells(value: &[u8], at: usize, word: &[u8]) -> Option<bool> {
 
 /// A URL whose scheme runs what follows; whether its letters were torn apart.
 pub(super) fn runs(value: &[u8], at: usize) -> Option<bool> {
-    [
-        &b"javascript:"[..],
-        b"vbscript:",
-        b"livescript:",
-        b"mocha:",
-        b"data:text/html",
-        b"data:image/svg",
-        b"data:text/xml",
-        b"data:application/x",
-    ]
-    .iter()
-    .find_map(|scheme| spells(value, at, scheme))
+    let scheme = match byte(value, at) | 0x20 {
+        b'j' => &b"javascript:"[..],
+        b'v' => b"vbscript:",
+        b'l' => b"livescript:",
+        b'm' => b"mocha:",
+        b'd' => {
+            // Nothing of it is read twice that is not there.
+            spells(value, at, b"data:")?;
+            return [
+                &b"data:text/html"[..],
+                b"data:image/svg",
+                b"data:text/xml",
+                b"data:application/x",
+            ]
+            .iter()
+            .find_map(|scheme| spells(value, at, scheme));
+        }
+        _ => return None,
+    };
+    spells(value, at, scheme)
 }
 
 /// Where a link that goes nowhere ends: `javascript:void(0)`, `javascript:;`.
@@ -379,6 +394,9 @@ pub(super) fn severs(value: &[u8]) -> Option<usize> {
             .iter()
             .position(|&byte| !(is_word(byte) || matches!(byte, b'.' | b'$')))
             .is_some_and(|end| byte(tail, end) == b'(');
+        if !called {
+            continue;
+        }
         let Some(close) = tail.iter().rposition(|&byte| byte == b')') else {
             continue;
         };
@@ -389,7 +407,7 @@ pub(super) fn severs(value: &[u8]) -> Option<usize> {
         let cut = has_at(tail, after, b"//")
             || matches!(byte(tail, after), b'-' | b'+')
                 && byte(tail, after.saturating_add(1)) == byte(value, quote);
-        if called && cut {
+        if cut {
             return Some(quote);
         }
     }
