@@ -7,14 +7,15 @@
 //! **Cost:** one pass over values with a word of PHP, a `$` or `<?`; every look around is bounded by a constant.
 
 use super::bytes::{
-    self, ANGLE, DOLLAR, LINE, LOUD, OPERATOR, PAREN, QUOTE, SHELL, byte, has_at, is_space,
-    is_word, part, rest, skip_space,
+    self, DOLLAR, LINE, LOUD, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, part, rest,
+    skip_space,
 };
 use super::code::{self, Arguments, Call, Gap};
 use super::php_words::{
     self, COMMON, GLOBALS, GLUE, MAYBE, SETTING, SETTINGS, SURE, TAG, TORN, WRAPPER,
 };
-use super::triggers::{EXTENSION, PHP};
+use super::triggers::{CALLEE, EXTENSION, PHP, QUERY};
+use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View, upload};
 
 /// Bytes of a name or an index that are read.
@@ -38,15 +39,17 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         hits.add(Class::Php, Strength::Decisive, 0);
         return;
     }
-    let torn = classes & QUOTE != 0 && classes & PAREN != 0;
-    let tag = classes & ANGLE != 0 && classes & OPERATOR != 0;
+    let torn = classes & PAREN != 0 && (classes & QUOTE != 0 || view.marks & CALLEE != 0);
+    let tag = view.marks & QUERY != 0;
     let named = view.marks & EXTENSION != 0;
     if classes & LOUD == 0 || (words & PHP == 0 && classes & DOLLAR == 0 && !torn && !tag && !named)
     {
         return;
     }
     super::spend(steps, value.len());
-    let document = classes & LINE != 0 && code::is_document(value);
+    // Without a word of it no word of the value is one.
+    let worded = words & PHP != 0 || named;
+    let document = worded && classes & LINE != 0 && code::is_document(value);
     let mut at = 0;
     while let Some(&here) = value.get(at) {
         let mut next = at.saturating_add(1);
@@ -61,6 +64,11 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b'"' | b'\'' => string(value, at),
             b'-' | 0xAD if matches!(byte(value, next), b'd' | b'D') => option(value, at),
             _ if is_word(here) && code::starts(value, at) => {
+                if !worded {
+                    at = bytes::next(value, next, |byte| bytes::folded(byte) == 0)
+                        .unwrap_or(value.len());
+                    continue;
+                }
                 let (end, key) = code::word(value, at);
                 next = end.max(next);
                 let kind = php_words::kind(key);
@@ -379,8 +387,10 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
     if !matches!(before, b')' | b']' | b'}' | b'"' | b'\'') && !commented {
         return None;
     }
-    let mut letters = [0_u8; 24];
+    let mut reversed = Key::EMPTY;
     let mut length = 0_usize;
+    // What was read since is no letter.
+    let mut same = true;
     let mut at = open;
     let mut boundary = false;
     let mut sigil = false;
@@ -403,11 +413,12 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
                 if length == 0 && letter.is_ascii_digit() {
                     continue;
                 }
-                let Some(slot) = letters.get_mut(length) else {
+                if length >= 24 {
                     break;
-                };
-                *slot = letter.to_ascii_lowercase();
+                }
+                reversed.push(letter);
                 length = length.saturating_add(1);
+                same = false;
             }
             b'.' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'' | b'@' => {}
             b'$' => {
@@ -420,12 +431,12 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
                 break;
             }
         }
-        if length > 3
-            && !is_word(byte(value, at.saturating_sub(1)))
-            && is_torn(letters.get(..length)?)
-        {
-            boundary = true;
-            break;
+        if !same && length > 3 && !is_word(byte(value, at.saturating_sub(1))) {
+            if TORN_BACK.kind(reversed) != 0 {
+                boundary = true;
+                break;
+            }
+            same = true;
         }
     }
     let quoted = matches!(
@@ -436,7 +447,7 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
     if sigil && matches!(before, b')' | b'/') && length > 0 && !gap {
         return Some(Strength::Decisive);
     }
-    let torn = boundary && is_torn(letters.get(..length)?);
+    let torn = boundary && TORN_BACK.kind(reversed) != 0;
     if !torn || (gap && !quoted && before != b']' && before != b'}') || code::in_sentence(value, at)
     {
         return None;
@@ -444,11 +455,8 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
     Some(Strength::Decisive)
 }
 
-/// Whether `reversed` spells a function that runs something, from behind.
-fn is_torn(reversed: &[u8]) -> bool {
-    TORN.iter()
-        .any(|name| name.len() == reversed.len() && name.iter().rev().eq(reversed))
-}
+/// Functions that run something, as they read from behind.
+static TORN_BACK: Words<64> = Words::empty().backwards(&TORN, 1);
 
 /// Serialised objects, and names that adjacent strings spell.
 fn string(value: &[u8], at: usize) -> Option<Strength> {

@@ -92,6 +92,10 @@ pub(super) const EXTENSION: u32 = 1 << 14;
 pub(super) const GLUE: u32 = 1 << 15;
 /// `!`.
 pub(super) const BANG: u32 = 1 << 16;
+/// `<?`.
+pub(super) const QUERY: u32 = 1 << 17;
+/// A bracket that closes, and at once one that calls: `)(`.
+pub(super) const CALLEE: u32 = 1 << 18;
 
 /// Where the kind of a command stands, above all bits.
 const KIND: u32 = 29;
@@ -428,9 +432,11 @@ fn mark(head: u8, after: &[u8], seen: u32) -> u32 {
         b'\'' if after.starts_with(b"::") => CAST,
         b'"' if after.starts_with(b"&\"") => GLUE,
         b'!' => BANG,
+        b'<' if next == b'?' => QUERY,
         b'(' if next == b')' => OPENS,
         b'%' if next == b'x' => OPENS,
         b'{' if next == b',' => OPENS,
+        b')' | b']' | b'}' if next == b'(' => CALLEE,
         b'}' if next.is_ascii_lowercase() => OPENS,
         b'@' if next == b'{' => OPENS | AT,
         b'@' => AT,

@@ -87,6 +87,28 @@ impl<const S: usize> Words<S> {
         self
     }
 
+    /// Adds words as they read from behind, with the same kind. For `static` items only.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        reason = "runs while compiling: a fault is a build error"
+    )]
+    pub(super) const fn backwards(mut self, list: &[&[u8]], kind: u8) -> Self {
+        let mut index = 0;
+        while index < list.len() {
+            let mut key = Key::EMPTY;
+            let mut at = list[index].len();
+            while at > 0 {
+                at -= 1;
+                key.push(list[index][at]);
+            }
+            self = self.key(key, kind as u32);
+            index += 1;
+        }
+        self
+    }
+
     /// Adds blank-separated words with the same bits. For `static` items only.
     #[expect(
         clippy::indexing_slicing,
