@@ -146,7 +146,9 @@ fn round(input: &[u8], out: &mut Vec<u8>) -> bool {
             at = at.saturating_add(1);
             continue;
         };
-        out.extend_from_slice(input.get(from..at).unwrap_or(&[]));
+        if from < at {
+            out.extend_from_slice(input.get(from..at).unwrap_or(&[]));
+        }
         out.push(value);
         at = at.saturating_add(taken);
         from = at;
@@ -310,51 +312,43 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
             })
             .map(|(name, value)| (*value, name.len().saturating_add(1)));
     }
-    const NAMED: [(&[u8], u8); 39] = [
-        (b"lt;", b'<'),
-        (b"gt;", b'>'),
-        (b"quot;", b'"'),
-        (b"apos;", b'\''),
-        (b"amp;", b'&'),
-        (b"colon;", b':'),
-        (b"lpar;", b'('),
-        (b"rpar;", b')'),
-        (b"tab;", b'\t'),
-        (b"newline;", b'\n'),
-        (b"nbsp;", b' '),
-        (b"sol;", b'/'),
-        (b"bsol;", b'\\'),
-        (b"grave;", b'`'),
-        (b"equals;", b'='),
-        (b"period;", b'.'),
-        (b"semi;", b';'),
-        (b"num;", b'#'),
-        (b"excl;", b'!'),
-        (b"dollar;", b'$'),
-        (b"percnt;", b'%'),
-        (b"ast;", b'*'),
-        (b"plus;", b'+'),
-        (b"comma;", b','),
-        (b"lbrack;", b'['),
-        (b"lsqb;", b'['),
-        (b"rbrack;", b']'),
-        (b"rsqb;", b']'),
-        (b"lbrace;", b'{'),
-        (b"lcub;", b'{'),
-        (b"rbrace;", b'}'),
-        (b"rcub;", b'}'),
-        (b"vert;", b'|'),
-        (b"verbar;", b'|'),
-        (b"hat;", b'^'),
-        (b"lowbar;", b'_'),
-        (b"commat;", b'@'),
-        (b"quest;", b'?'),
-        (b"midast;", b'*'),
-    ];
-    let first = byte(input, after).to_ascii_lowercase();
-    NAMED
+    // By their first letter.
+    let named: &[(&[u8], u8)] = match byte(input, after) | 0x20 {
+        b'a' => &[(b"apos;", b'\''), (b"amp;", b'&'), (b"ast;", b'*')],
+        b'b' => &[(b"bsol;", b'\\')],
+        b'c' => &[(b"colon;", b':'), (b"comma;", b','), (b"commat;", b'@')],
+        b'd' => &[(b"dollar;", b'$')],
+        b'e' => &[(b"equals;", b'='), (b"excl;", b'!')],
+        b'g' => &[(b"gt;", b'>'), (b"grave;", b'`')],
+        b'h' => &[(b"hat;", b'^')],
+        b'l' => &[
+            (b"lt;", b'<'),
+            (b"lpar;", b'('),
+            (b"lbrack;", b'['),
+            (b"lsqb;", b'['),
+            (b"lbrace;", b'{'),
+            (b"lcub;", b'{'),
+            (b"lowbar;", b'_'),
+        ],
+        b'm' => &[(b"midast;", b'*')],
+        b'n' => &[(b"newline;", b'\n'), (b"nbsp;", b' '), (b"num;", b'#')],
+        b'p' => &[(b"period;", b'.'), (b"percnt;", b'%'), (b"plus;", b'+')],
+        b'q' => &[(b"quot;", b'"'), (b"quest;", b'?')],
+        b'r' => &[
+            (b"rpar;", b')'),
+            (b"rbrack;", b']'),
+            (b"rsqb;", b']'),
+            (b"rbrace;", b'}'),
+            (b"rcub;", b'}'),
+        ],
+        b's' => &[(b"sol;", b'/'), (b"semi;", b';')],
+        b't' => &[(b"tab;", b'\t')],
+        b'v' => &[(b"vert;", b'|'), (b"verbar;", b'|')],
+        _ => return None,
+    };
+    named
         .iter()
-        .find(|(name, _)| name.first() == Some(&first) && super::bytes::has_at(input, after, name))
+        .find(|(name, _)| super::bytes::has_at(input, after, name))
         .map(|(name, value)| (*value, name.len().saturating_add(1)))
 }
 

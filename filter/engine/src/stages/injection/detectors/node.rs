@@ -348,8 +348,11 @@ fn constructs(value: &[u8], end: usize) -> Option<Strength> {
 
 /// `new Function(…)`, `Function('…')()`, a function as the whole value.
 fn function(value: &[u8], start: usize, end: usize) -> Option<Strength> {
-    let call = code::call(value, start, end)?;
     let capital = byte(value, start) == b'F' && value.get(start..end) == Some(b"Function");
+    if !capital && start > 1 {
+        return None;
+    }
+    let call = code::call(value, start, end)?;
     if capital {
         let fresh = start >= 4 && has_at(value, start.saturating_sub(4), b"new ");
         let named = matches!(call.first, b'"' | b'\'' | b'`');
@@ -360,7 +363,7 @@ fn function(value: &[u8], start: usize, end: usize) -> Option<Strength> {
             Strength::Weak
         });
     }
-    if start > 1 || value.contains(&b'\n') {
+    if value.contains(&b'\n') {
         return None;
     }
     let (open, _) = code::gap(value, end);

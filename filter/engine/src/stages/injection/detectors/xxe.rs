@@ -267,6 +267,37 @@ impl Scan<'_, '_> {
     }
 
     fn attributes(&mut self, tag: &[u8], at: usize) {
+        if bytes::contains_any(tag, &[b"schemalocation", b"href"]) {
+            self.places(tag, at);
+        }
+        if !self.style_sheet {
+            return;
+        }
+        // A style sheet is a program.
+        const CALLS: [&[u8]; 14] = [
+            b"document(",
+            b"system-property(",
+            b"unparsed-text(",
+            b"php:function",
+            b"php.net/xsl",
+            b"xalan/java",
+            b"xalan.apache.org",
+            b"java-type",
+            b"xsl:result-document",
+            b"urn:schemas-microsoft-com:xslt",
+            b"extension-element-prefixes",
+            b"evaluate(",
+            b"doc(",
+            b"xsl:evaluate",
+        ];
+        if bytes::contains_any(tag, &CALLS) {
+            let strength = self.in_document();
+            self.hit(strength, at);
+        }
+    }
+
+    /// Where a tag's attributes lead to.
+    fn places(&mut self, tag: &[u8], at: usize) {
         for name in [&b"schemalocation"[..], b"nonamespaceschemalocation"] {
             let location = attribute(tag, name).and_then(|value| {
                 value
@@ -303,30 +334,6 @@ impl Scan<'_, '_> {
             {
                 self.hit(Strength::Decisive, at);
             }
-        }
-        if !self.style_sheet {
-            return;
-        }
-        // A style sheet is a program.
-        const CALLS: [&[u8]; 14] = [
-            b"document(",
-            b"system-property(",
-            b"unparsed-text(",
-            b"php:function",
-            b"php.net/xsl",
-            b"xalan/java",
-            b"xalan.apache.org",
-            b"java-type",
-            b"xsl:result-document",
-            b"urn:schemas-microsoft-com:xslt",
-            b"extension-element-prefixes",
-            b"evaluate(",
-            b"doc(",
-            b"xsl:evaluate",
-        ];
-        if CALLS.iter().any(|call| bytes::contains(tag, call)) {
-            let strength = self.in_document();
-            self.hit(strength, at);
         }
     }
 }
