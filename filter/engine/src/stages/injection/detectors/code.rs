@@ -210,7 +210,12 @@ pub(super) enum Arguments {
 /// The arguments behind the bracket at `open`, and the position behind the closing bracket when it is within reach.
 pub(super) fn arguments(value: &[u8], open: usize) -> (Arguments, Option<usize>) {
     let (start, _) = gap(value, open.saturating_add(1));
-    let kind = match byte(value, start) {
+    (kind(value, start), close(value, open))
+}
+
+/// What the arguments are that start at `start`.
+fn kind(value: &[u8], start: usize) -> Arguments {
+    match byte(value, start) {
         b')' => Arguments::None,
         0 if start >= value.len() => Arguments::Open,
         letter if letter.is_ascii_alphabetic() || letter >= 0x80 => {
@@ -230,40 +235,36 @@ pub(super) fn arguments(value: &[u8], open: usize) -> (Arguments, Option<usize>)
             }
         }
         _ => Arguments::Code,
-    };
-    (kind, close(value, open))
+    }
 }
 
 /// The position behind the bracket that closes the one at `open`.
 fn close(value: &[u8], open: usize) -> Option<usize> {
-    let mut depth = 0_usize;
+    let mut depth = 0_u8;
     let mut quote = 0_u8;
-    let mut at = open;
-    let limit = open.saturating_add(REACH);
-    while at < limit {
-        let &here = value.get(at)?;
-        at = at.saturating_add(1);
-        if quote != 0 {
-            if here == b'\\' {
-                at = at.saturating_add(1);
-            } else if here == quote {
+    let mut escaped = false;
+    let step = part(value, open, REACH).iter().position(|&here| {
+        if escaped {
+            escaped = false;
+        } else if quote != 0 {
+            escaped = here == b'\\';
+            if here == quote {
                 quote = 0;
             }
-            continue;
-        }
-        match here {
-            b'"' | b'\'' | b'`' => quote = here,
-            b'(' | b'[' | b'{' => depth = depth.saturating_add(1),
-            b')' | b']' | b'}' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return Some(at);
+        } else {
+            match here {
+                b'"' | b'\'' | b'`' => quote = here,
+                b'(' | b'[' | b'{' => depth = depth.wrapping_add(1),
+                b')' | b']' | b'}' => {
+                    depth = depth.saturating_sub(1);
+                    return depth == 0;
                 }
+                _ => {}
             }
-            _ => {}
         }
-    }
-    None
+        false
+    })?;
+    Some(open.saturating_add(step).saturating_add(1))
 }
 
 /// Whether a sentence goes on at `at`, behind a call.
@@ -316,12 +317,12 @@ pub(super) fn call(value: &[u8], start: usize, end: usize) -> Option<Call> {
     if byte(value, open) != b'(' {
         return None;
     }
-    let (arguments, end) = arguments(value, open);
     let (first, _) = gap(value, open.saturating_add(1));
-    let mention = in_sentence(value, start) || end.is_some_and(|end| goes_on(value, end));
+    let mention =
+        in_sentence(value, start) || close(value, open).is_some_and(|end| goes_on(value, end));
     Some(Call {
         gap: between,
-        arguments,
+        arguments: kind(value, first),
         first: byte(value, first),
         mention,
     })

@@ -563,21 +563,17 @@ pub(super) fn member(value: &[u8], at: usize) -> Option<Found> {
             || has_at(value, next, b"+=");
         set.then_some(Found::Likely)
     };
+    let second = byte(value, start.saturating_add(1)) | 0x20;
     match byte(value, start) | 0x20 {
-        b'c' => {
-            if has_at(value, start, b"constructor`") {
-                return Some(Found::Certain);
+        b'c' if second == b'o' && has_at(value, start, b"constructor") => {
+            match byte(value, start.saturating_add(11)) {
+                b'`' => Some(Found::Certain),
+                b'(' | b'.' | b'[' => Some(Found::Likely),
+                _ => None,
             }
-            let found = named(&[
-                b"constructor(",
-                b"constructor.",
-                b"constructor[",
-                b"createcontextualfragment(",
-            ]);
-            found
-                .map(|_| Found::Likely)
-                .or_else(|| tagged(value, start))
         }
+        b'c' if second == b'r' => named(&[b"createcontextualfragment("]).map(|_| Found::Likely),
+        b'c' => tagged(value, start),
         b'f' => named(&[b"fromcharcode("])
             .map(|_| Found::Likely)
             .or_else(|| tagged(value, start)),

@@ -20,28 +20,24 @@ use super::{Class, Hits, Place, Strength, View};
 use drive::{drive, ends_with, machine};
 use names::{
     ACCOUNTS, DOT_DIR, ETC, FILE, PROC, PROCESS, SEGMENTS, SERVED, SETTINGS, SYSTEM, SYSTEM32,
-    TOOL, WINDOWS,
+    TOOL, WINDOWS, may_be_named,
 };
 
-/// Stream wrappers, and what they are worth at the start of a value.
-const WRAPPERS: [&[u8]; 16] = [
-    b"php://",
-    b"file://",
-    b"zip://",
-    b"phar://",
-    b"expect://",
-    b"data://",
-    b"glob://",
-    b"compress.zlib://",
-    b"compress.bzip2://",
-    b"ssh2.",
-    b"ogg://",
-    b"rar://",
-    b"netdoc:",
-    b"jar:",
-    b"php:",
-    b"file:/",
-];
+/// Stream wrappers whose name ends in `last`.
+const fn wrappers_of(last: u8) -> &'static [&'static [u8]] {
+    match last {
+        b'p' => &[b"php://", b"zip://", b"php:"],
+        b'e' => &[b"file://", b"file:/"],
+        b'r' => &[b"phar://", b"rar://", b"jar:"],
+        b't' => &[b"expect://"],
+        b'a' => &[b"data://"],
+        b'b' => &[b"glob://", b"compress.zlib://"],
+        b'2' => &[b"compress.bzip2://"],
+        b'g' => &[b"ogg://"],
+        b'c' => &[b"netdoc:"],
+        _ => &[],
+    }
+}
 
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
@@ -101,7 +97,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     if words & WRAPPER != 0 {
-        wrappers(value, bare, hits);
+        wrappers(value, bare, steps, hits);
     }
     if classes & BACKSLASH != 0 {
         unc(value, bare, hits);
@@ -218,15 +214,13 @@ fn is_text(value: &[u8]) -> bool {
     odd.saturating_mul(4) <= value.len()
 }
 
-fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
+fn wrappers(value: &[u8], bare: bool, steps: &mut u64, hits: &mut Hits) {
     let mut next = 0_usize;
-    for _ in 0..64 {
-        let Some(step) = rest(value, next).iter().position(|&byte| byte == b':') else {
-            return;
-        };
+    while let Some(step) = rest(value, next).iter().position(|&byte| byte == b':') {
         let at = next.saturating_add(step);
         next = at.saturating_add(1);
-        for wrapper in WRAPPERS {
+        let last = at.checked_sub(1).map_or(0, |at| byte(value, at) | 0x20);
+        for &wrapper in wrappers_of(last) {
             let Some(split) = wrapper.iter().position(|&byte| byte == b':') else {
                 continue;
             };
@@ -244,7 +238,10 @@ fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
                 start == 0 || matches!(before, b'=' | b'"' | b'\'' | b'(' | b':' | b'/' | b'|');
             let plain_file =
                 wrapper.starts_with(b"file") || wrapper == b"jar:" || wrapper == b"php:";
-            let harmless = wrapper == b"data://" && is_plain_data(rest(value, next));
+            let harmless = leads && wrapper == b"data://" && {
+                super::spend(steps, MAX_DATA);
+                is_plain_data(rest(value, next))
+            };
             let strength = match (leads, bare, plain_file) {
                 _ if harmless => Strength::Suspicious,
                 (true, true, _) => Strength::Decisive,
@@ -253,12 +250,18 @@ fn wrappers(value: &[u8], bare: bool, hits: &mut Hits) {
             };
             hits.add(Class::Traversal, strength, start);
         }
+        if hits.is_decisive(Class::Traversal) {
+            return;
+        }
     }
 }
 
+/// Bytes of a `data:` URL that are read.
+const MAX_DATA: usize = 512;
+
 /// `text/plain;base64,…` of words alone: no program is made of them.
 fn is_plain_data(content: &[u8]) -> bool {
-    let content = content.get(..512).unwrap_or(content);
+    let content = content.get(..MAX_DATA).unwrap_or(content);
     let Some(comma) = content.iter().position(|&byte| byte == b',') else {
         return false;
     };
@@ -358,7 +361,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
         if ups >= 2 {
             hits.add(Class::Traversal, Strength::Decisive, first_up);
         }
-        if hits.is_decisive(Class::Traversal) || end >= value.len() {
+        if end >= value.len() || hits.is_decisive(Class::Traversal) {
             break;
         }
         start = end.saturating_add(1);
@@ -456,7 +459,11 @@ fn segment(text: &[u8]) -> Segment {
             return Segment::Here;
         }
     }
-    Segment::Name(SEGMENTS.kind(key(text)))
+    Segment::Name(if may_be_named(text) {
+        SEGMENTS.kind(key(text))
+    } else {
+        0
+    })
 }
 
 /// The name of a segment, without parameters and streams.

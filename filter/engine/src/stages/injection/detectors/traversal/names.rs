@@ -29,7 +29,7 @@ pub(super) const SERVED: u8 = 13;
 /// Files of settings whose names programs share with pages.
 pub(super) const SETTINGS: u8 = 12;
 
-pub(super) static SEGMENTS: Words<512> = Words::new(&[
+const LIST: &[(&[u8], u8)] = &[
     (b"etc", ETC),
     (b"proc", PROC),
     (b".ssh", DOT_DIR),
@@ -250,4 +250,32 @@ pub(super) static SEGMENTS: Words<512> = Words::new(&[
     (b"kubernetes", ACCOUNTS),
     (b"cpuinfo", PROCESS),
     (b"docker.sock", FILE),
-]);
+];
+
+pub(super) static SEGMENTS: Words<512> = Words::new(LIST);
+
+/// The first two letters of the names: a bit for each second one, by the first.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "runs while compiling: a fault is a build error"
+)]
+static STARTS: [u32; 32] = {
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < LIST.len() {
+        let name = LIST[index].0;
+        table[(name[0] & 31) as usize] |= 1 << (name[1] & 31);
+        index += 1;
+    }
+    table
+};
+
+/// Whether `text` begins with the first two letters of a name, whatever their case.
+pub(super) fn may_be_named(text: &[u8]) -> bool {
+    let [first, second, ..] = text else {
+        return false;
+    };
+    let seconds = STARTS.get(usize::from(first & 31)).copied().unwrap_or(0);
+    seconds.wrapping_shr(u32::from(second & 31)) & 1 != 0
+}
