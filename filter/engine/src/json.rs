@@ -175,41 +175,54 @@ impl<'a> Reader<'a> {
         self.depth
     }
 
+    #[inline]
     fn step(&mut self) -> Result<Option<Event<'a>>, JsonError> {
         if self.expect == Expect::Failed {
             return Err(self.error());
         }
         self.skip_blanks();
+        let mut wants_key = false;
         match self.expect {
-            Expect::Value => self.read_value().map(Some),
-            Expect::ValueOrEnd if self.peek() == Some(b']') => Ok(Some(self.close())),
-            Expect::ValueOrEnd => self.read_value().map(Some),
-            Expect::KeyOrEnd if self.peek() == Some(b'}') => Ok(Some(self.close())),
-            Expect::KeyOrEnd => self.read_key().map(Some),
-            Expect::Next if self.depth == 0 => match self.peek() {
-                None => Ok(None),
-                Some(_) => Err(self.error()),
-            },
+            Expect::Value => {}
+            Expect::ValueOrEnd => {
+                if self.peek() == Some(b']') {
+                    return Ok(Some(self.close()));
+                }
+            }
+            Expect::KeyOrEnd => {
+                if self.peek() == Some(b'}') {
+                    return Ok(Some(self.close()));
+                }
+                wants_key = true;
+            }
+            Expect::Next if self.depth == 0 => {
+                return match self.peek() {
+                    None => Ok(None),
+                    Some(_) => Err(self.error()),
+                };
+            }
             Expect::Next => {
-                let object = self.stack & 1 == 1;
-                match (self.peek(), object) {
-                    (Some(b'}'), true) | (Some(b']'), false) => Ok(Some(self.close())),
+                wants_key = self.stack & 1 == 1;
+                match (self.peek(), wants_key) {
                     (Some(b','), _) => {
                         self.advance();
                         self.skip_blanks();
-                        if object {
-                            self.read_key().map(Some)
-                        } else {
-                            self.read_value().map(Some)
-                        }
                     }
-                    _ => Err(self.error()),
+                    (Some(b'}'), true) | (Some(b']'), false) => return Ok(Some(self.close())),
+                    _ => return Err(self.error()),
                 }
             }
-            Expect::Failed => Err(self.error()),
+            Expect::Failed => return Err(self.error()),
+        }
+        // Called once each, so that both become part of this.
+        if wants_key {
+            self.read_key().map(Some)
+        } else {
+            self.read_value().map(Some)
         }
     }
 
+    #[inline]
     fn read_key(&mut self) -> Result<Event<'a>, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.error());
@@ -224,6 +237,7 @@ impl<'a> Reader<'a> {
         Ok(Event::Key(text))
     }
 
+    #[inline]
     fn read_value(&mut self) -> Result<Event<'a>, JsonError> {
         self.token = self.at;
         let event = match self.peek() {
@@ -344,9 +358,9 @@ impl<'a> Reader<'a> {
         if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             return Err(self.error());
         }
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at = self.at.wrapping_add(digits);
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.advance();
+        }
         Ok(())
     }
 
