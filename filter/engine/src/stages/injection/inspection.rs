@@ -96,6 +96,8 @@ pub(crate) struct Inspection<'a> {
     best: u32,
     /// Best points of each family in the value that is looked at.
     value: [u32; FAMILIES],
+    /// One of them is above zero.
+    scored: bool,
     custom: u32,
     natural: Vec<u8>,
     deep: Vec<u8>,
@@ -148,6 +150,7 @@ impl<'a> Inspection<'a> {
             found,
             best: 0,
             value: [0; FAMILIES],
+            scored: false,
             custom: 0,
             natural: Vec::new(),
             deep: Vec::new(),
@@ -250,7 +253,7 @@ impl<'a> Inspection<'a> {
     /// Whether the value that was looked at last is suspicious and no more, so that it should be compared with its namesakes, which
     /// are `bytes` long.
     pub(super) fn compares(&mut self, bytes: usize) -> bool {
-        let suspicious = !self.is_done() && self.value.iter().any(|points| *points > 0);
+        let suspicious = self.scored && !self.is_done();
         if !suspicious || self.compared >= protocol::MAX_LOOKS {
             return false;
         }
@@ -285,8 +288,16 @@ impl<'a> Inspection<'a> {
         class: Class,
         strength: Strength,
     ) {
-        self.value = [0; FAMILIES];
+        self.forget();
         self.also(place, name, what, class, strength);
+    }
+
+    /// Begins with another value.
+    fn forget(&mut self) {
+        if self.scored {
+            self.value = [0; FAMILIES];
+            self.scored = false;
+        }
     }
 
     /// Pays for looking at `bytes` bytes.
@@ -365,7 +376,7 @@ impl<'a> Inspection<'a> {
 
     fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) -> Natural {
         spend(self.steps, raw.len());
-        self.value = [0; FAMILIES];
+        self.forget();
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();
         if seen & !HIGH == 0 && !custom && !detectors::is_worth_it(raw, seen) {
@@ -614,6 +625,7 @@ impl<'a> Inspection<'a> {
                 return;
             };
             *best = points;
+            self.scored = true;
             let sum = self
                 .value
                 .iter()

@@ -258,6 +258,7 @@ impl Strength {
 #[derive(Debug, Default)]
 pub(crate) struct Hits {
     best: [Option<(Strength, usize)>; CLASSES],
+    any: bool,
 }
 
 impl Hits {
@@ -267,12 +268,13 @@ impl Hits {
             && best.is_none_or(|(old, _)| old < strength)
         {
             *best = Some((strength, at));
+            self.any = true;
         }
     }
 
     /// Whether there is no hit.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.best.iter().all(Option::is_none)
+    pub(crate) const fn is_empty(&self) -> bool {
+        !self.any
     }
 
     fn get(&self, class: Class) -> Option<(Strength, usize)> {

@@ -529,7 +529,7 @@ fn flight(value: &[u8], start: usize) -> Option<Strength> {
 }
 
 /// `user__password__startswith`: a look-up that tries what another table's secret begins with.
-fn leaks(name: &[u8]) -> bool {
+pub(super) fn leaks(name: &[u8]) -> bool {
     let Some(last) = name.windows(2).rposition(|pair| pair == b"__") else {
         return false;
     };

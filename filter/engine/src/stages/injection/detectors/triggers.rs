@@ -99,6 +99,8 @@ pub(super) const CALLEE: u32 = 1 << 18;
 
 /// Where the kind of a command stands, above all bits.
 const KIND: u32 = 29;
+/// Bits of kinds: what `shell` says of a command is asked for again.
+pub(super) const KINDS: u32 = u32::MAX << KIND;
 
 const SCRIPTS: &[(&[u8], u32)] = &[
     (b"alert", SCRIPT),

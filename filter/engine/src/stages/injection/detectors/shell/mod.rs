@@ -73,8 +73,12 @@ fn is_worth(view: &View<'_>, start: usize) -> bool {
         )
         || marks & OPENS != 0
         || (classes & PERCENT != 0 && classes & (BACKSLASH | PAREN) != 0)
-        || has_at(value, start, b"if ")
-        || has_at(value, start, b"for ")
+        || is_statement(value, start)
+}
+
+/// `if true`, `for x in`.
+pub(super) fn is_statement(value: &[u8], start: usize) -> bool {
+    has_at(value, start, b"if ") || has_at(value, start, b"for ")
 }
 
 /// Scans one value.

@@ -73,6 +73,11 @@ pub(super) fn quiet(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, h
     spaced(view, tokens, steps, hits);
 }
 
+/// Whether a value that starts with a number may be SQL without a listed word.
+pub(super) fn follows_number(view: &View<'_>) -> bool {
+    tail::begins(view.bytes.trim_ascii_start()) || fragment::is_remark(view)
+}
+
 /// Looks at a value as a server reads it that takes all of Unicode's blanks for blanks.
 fn spaced(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
     if hits.is_decisive(Class::Sqli) {

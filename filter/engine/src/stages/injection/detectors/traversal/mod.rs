@@ -108,6 +108,19 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
+/// Whether the value ends with the name of a file that climbs end at.
+pub(super) fn is_end_of_climb(value: &[u8]) -> bool {
+    let files = [
+        &b"boot.ini"[..],
+        b"win.ini",
+        b"/passwd",
+        b"0x2fpasswd",
+        b"etc/shadow",
+    ];
+    matches!(value.last(), Some(b'i' | b'I' | b'd' | b'D' | b'w' | b'W'))
+        && files.iter().any(|file| ends_with(value, file))
+}
+
 /// `\..%c0%qfboot.ini`, `..%uEFC8boot.ini`, `0x2e0x2e0x2f`: whatever stands for the separator, it climbs, or climbs to a file that is
 /// nobody's topic.
 pub(super) fn odd_climb(view: &View<'_>, hits: &mut Hits) {
@@ -116,15 +129,7 @@ pub(super) fn odd_climb(view: &View<'_>, hits: &mut Hits) {
         return;
     }
     let has = |texts: &[&[u8]]| texts.iter().any(|text| contains(value, text));
-    let wanted = [
-        &b"boot.ini"[..],
-        b"win.ini",
-        b"/passwd",
-        b"0x2fpasswd",
-        b"etc/shadow",
-    ]
-    .iter()
-    .any(|file| ends_with(value, file));
+    let wanted = is_end_of_climb(value);
     let dots = view.marks & DOTS != 0;
     let climbs = (dots && wanted && contains(value, b".."))
         || (dots && has(&[b"..0x2f", b"..0x5c"]))

@@ -1,0 +1,110 @@
+//! Values of fields in which no detector can find anything: the words of names, numbers and sentences that no language needs.
+//!
+//! **In:** a view. **Out:** a yes or no.
+//! **Invariant:** a yes is a proof: a value has none of the bytes, words and neighbours that the detectors ask for at their starts,
+//! and does not begin or end as those of them want it that ask for no byte. Wherever assertions are compiled in (all tests, the corpora)
+//! the detectors look at it all the same, and must find nothing.
+//! **Cost:** the first and the last bytes, after the pass that every value takes; for a name with `_`, one pass.
+
+use super::bytes::{BLANK, DOT, LOUD, SCORE, byte, has_at, skip_space};
+use super::triggers::{AT, COLON, KINDS, LOGIC};
+use super::{Place, View, node, objects, shell, sqli, traversal};
+
+/// Whether no detector can find anything in the value.
+pub(super) fn is_calm(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    let is_field = matches!(view.place, Place::Query | Place::Cookie | Place::Body);
+    if !is_field
+        || view.is_file
+        || view.classes & !(BLANK | DOT | SCORE) != 0
+        || view.classes == 0
+        || view.words & !(LOGIC | KINDS) != 0
+        || objects::packed(value)
+    {
+        return false;
+    }
+    if view.classes & LOUD != 0 {
+        !view.is_name && view.marks == 0 && begins_calm(view)
+    } else {
+        is_quiet(view)
+    }
+}
+
+/// Of a value with blanks.
+fn begins_calm(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    let start = skip_space(value, 0);
+    match byte(value, start) {
+        b'i' | b'I' | b'f' | b'F' => !shell::is_statement(value, start),
+        // `xor 1`.
+        b'x' | b'X' => view.words & LOGIC == 0,
+        b'0'..=b'9' => view.words & LOGIC == 0 && !sqli::follows_number(view),
+        letter => letter.is_ascii_alphabetic(),
+    }
+}
+
+/// Of a value or a name of letters, digits, dots and underscores (and hyphens, commas, colons, at signs).
+fn is_quiet(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    // Words and neighbours of longer ones were not looked at.
+    if value.len() > super::LONG || view.marks & !(AT | COLON) != 0 {
+        return false;
+    }
+    let begins = match byte(value, 0) {
+        b'h' | b'H' => !has_at(value, 0, b"http:"),
+        b'0'..=b'9' => !sqli::follows_number(view),
+        letter => letter.is_ascii_alphabetic() || letter == b'_',
+    };
+    begins
+        && !(view.is_name && view.classes & SCORE != 0 && node::leaks(value))
+        && !traversal::is_end_of_climb(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::bytes::classes;
+    use super::super::{Place, View};
+    use super::is_calm;
+
+    fn calm(place: Place, value: &str, is_name: bool) -> bool {
+        let mut view = View::new(place, b"q", value.as_bytes(), classes(value.as_bytes()));
+        view.is_name = is_name;
+        is_calm(&view)
+    }
+
+    #[test]
+    fn what_people_write_is_calm_and_what_detectors_want_is_not() {
+        for value in [
+            "leave it at the door, thanks.",
+            "Blue widget, large",
+            "fair and square",
+            "2 pieces of 12.50",
+            "19.99",
+            "anna_b@shop.example",
+            "example.com",
+        ] {
+            assert!(calm(Place::Body, value, false), "{value}");
+            assert!(!calm(Place::Header, value, false), "{value}");
+        }
+        assert!(calm(Place::Body, "first_name", true));
+        for value in [
+            "if true then",
+            "for x in y",
+            "xor 1 and 2",
+            "1 and 1",
+            "5 limit 1",
+            "1.e.table_name",
+            "a -- b",
+            "rO0ABXNy and so on",
+            "..x boot.ini",
+            "@@version",
+            "http:1.2",
+            "x@0x2e0x2e.win.ini",
+            "it's late",
+            "union all select a",
+        ] {
+            assert!(!calm(Place::Body, value, false), "{value}");
+        }
+        assert!(!calm(Place::Body, "user__password__startswith", true));
+    }
+}
