@@ -1,4 +1,5 @@
-//! SipHash-2-4 with a secret key: where a client's counters and a message's mark stand in their tables.
+//! SipHash-2-4 with a secret key: where a client's counters and a message's mark stand in their tables. And SipHash-1-3, with half the
+//! rounds, for what nobody ever sees and a worker forgets: clean fields of heads.
 //!
 //! **In:** words and texts. **Out:** 64 bits. **Invariant:** a text goes in with its length, so that two different
 //! lists of texts never make the same input; without the secret nobody can aim at a set.
@@ -56,22 +57,7 @@ impl Sip {
     pub(crate) fn text(&mut self, bytes: &[u8]) {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.word(length.wrapping_shl(8) | TEXT);
-        self.padded(bytes);
-    }
-
-    /// The bytes alone, the last word padded with zeros: for a caller who has put their length in.
-    pub(crate) fn padded(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.word(u64::from_le_bytes(*word));
-        }
-        if !rest.is_empty() {
-            let mut last = [0_u8; 8];
-            for (to, from) in last.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            self.word(u64::from_le_bytes(last));
-        }
+        padded(bytes, |word| self.word(word));
     }
 
     pub(crate) const fn finish(mut self) -> u64 {
@@ -86,9 +72,79 @@ impl Sip {
     }
 }
 
+/// The bytes as words, the last one padded with zeros.
+fn padded(bytes: &[u8], mut take: impl FnMut(u64)) {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        take(u64::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let mut last = [0_u8; 8];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        take(u64::from_le_bytes(last));
+    }
+}
+
+/// SipHash-1-3, fed with whole words.
+pub(crate) struct QuickSip(Sip);
+
+impl QuickSip {
+    pub(crate) const fn new(secret: &[u8; 16]) -> Self {
+        Self(Sip::new(secret))
+    }
+
+    pub(crate) const fn word(&mut self, word: u64) {
+        self.0.v3 ^= word;
+        self.0.round();
+        self.0.v0 ^= word;
+        self.0.words = self.0.words.wrapping_add(1);
+    }
+
+    /// The bytes alone: their length is the caller's to put in.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        padded(bytes, |word| self.word(word));
+    }
+
+    pub(crate) const fn finish(mut self) -> u64 {
+        self.word(self.0.words.wrapping_shl(59));
+        let Self(mut sip) = self;
+        sip.v2 ^= 0xff;
+        sip.round();
+        sip.round();
+        sip.round();
+        sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_quick_one_agrees_with_the_standard_library() {
+        use core::hash::Hasher;
+        // The library's own hasher is SipHash-1-3 under a key of zeros.
+        for count in 0..70_u64 {
+            let mut ours = QuickSip::new(&[0; 16]);
+            let mut theirs = std::hash::DefaultHasher::new();
+            for word in 0..count {
+                let word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                ours.word(word);
+                theirs.write(&word.to_le_bytes());
+            }
+            assert_eq!(ours.finish(), theirs.finish(), "{count} words");
+        }
+        let hash = |secret: u8, bytes: &[u8]| {
+            let mut sip = QuickSip::new(&[secret; 16]);
+            sip.bytes(bytes);
+            sip.finish()
+        };
+        assert_ne!(hash(1, b"a"), hash(2, b"a"));
+        assert_ne!(hash(1, b"12345678a"), hash(1, b"12345678b"));
+        assert_eq!(hash(1, b"a"), hash(1, b"a\0"), "the caller's to tell apart");
+    }
 
     #[test]
     #[expect(

@@ -4,16 +4,16 @@
 //! strength, in any view, scored or not, excepted or not.
 //! **Invariant:** such a field gives the same for every route, level, threshold, exception and time, because those only judge hits;
 //! its look must depend on nothing but itself ([`super::Inspection::once`]). Made for one policy and gone with it; a fixed size, whatever clients send;
-//! without a secret nothing is remembered. What is kept of a field is 64 bits of SipHash-2-4 under the worker's secret: nobody can aim at
+//! without a secret nothing is remembered. What is kept of a field is 64 bits of SipHash-1-3 under the worker's secret: nobody can aim at
 //! an entry, and a value that was not looked at passes for one that was with a chance of 2^-64 for each of the 8,192 entries, 2^-51 a guess
 //! at most. A guess is a request to this worker, and one that fails is refused as ever.
 //! Nothing but the whole value tells, so a guess at somebody's cookie learns no part of it; Basic passwords, which can be guessed whole,
 //! are left out.
-//! **Cost:** a keyed hash (two rounds for eight bytes) and [`WAYS`] comparisons.
+//! **Cost:** a keyed hash (a round for eight bytes) and [`WAYS`] comparisons.
 
 use alloc::vec::Vec;
 
-use crate::sip::Sip;
+use crate::sip::QuickSip;
 
 /// Entries of a set.
 const WAYS: usize = 4;
@@ -91,7 +91,7 @@ impl Clean {
         if self.sets.is_empty() || value.len() > MAX_VALUE || name.len() > MAX_NAME {
             return None;
         }
-        let mut sip = Sip::new(&self.secret);
+        let mut sip = QuickSip::new(&self.secret);
         // The lengths say where the name ends: no two fields make the same words.
         let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         sip.word(
@@ -100,8 +100,8 @@ impl Clean {
                 | length(name).wrapping_shl(16)
                 | length(value).wrapping_shl(32),
         );
-        sip.padded(name);
-        sip.padded(value);
+        sip.bytes(name);
+        sip.bytes(value);
         Some(Tag(sip.finish().max(1)))
     }
 

@@ -161,6 +161,10 @@ static KINDS: [Kind; 256] = {
     table
 };
 
+fn kind_of(byte: u8) -> Kind {
+    KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Other)
+}
+
 /// `text/html;q=0.9, */*`, `W/"1f-5"`, `"Chromium";v="138"`: elements of one word, or two with a slash between them, parameters with a
 /// value each, quoted strings of no more than two words; blanks only behind `,` and `;`.
 pub(super) fn is_list(value: &[u8]) -> bool {
@@ -172,10 +176,20 @@ pub(super) fn is_list(value: &[u8]) -> bool {
     let mut last = Kind::Comma;
     let mut at = 0_usize;
     while let Some(&here) = value.get(at) {
-        let kind = KINDS.get(usize::from(here)).copied().unwrap_or(Kind::Other);
+        let kind = kind_of(here);
         let parted = before == Kind::Blank && !matches!(last, Kind::Comma | Kind::Semicolon);
         match kind {
             Kind::Token if parted => return false,
+            Kind::Token => {
+                // The rest of a word is one with its first letter.
+                let end = rest(value, at)
+                    .iter()
+                    .position(|&byte| kind_of(byte) != Kind::Token);
+                before = kind;
+                last = kind;
+                at = end.map_or(value.len(), |end| at.saturating_add(end));
+                continue;
+            }
             Kind::Dot if parted || before == Kind::Dot => return false,
             Kind::Comma | Kind::Semicolon if owes => return false,
             Kind::Comma => slashes = 0,
@@ -198,7 +212,7 @@ pub(super) fn is_list(value: &[u8]) -> bool {
                 at = at.saturating_add(end).saturating_add(1);
             }
             Kind::Other => return false,
-            Kind::Token | Kind::Dot | Kind::Blank => {}
+            Kind::Dot | Kind::Blank => {}
         }
         before = kind;
         if kind != Kind::Blank {
