@@ -3,9 +3,13 @@
 //! **In:** one worker and one direct response each: the bare Envoy, the SDK's empty filter, Palisade without `injection`, with it.
 //! **Out:** for each load what `injection` adds to the same policy without it: medians over rounds of one interleaved run, in µs of
 //! CPU of the Envoy process, and on the scale where the empty filter is 1.1; for long bodies nanoseconds a byte besides.
+//! The filter does not look again at fields of heads in which it found nothing: GETs are timed once with fields that were seen before, and once with a
+//! number in path, query, user agent, referer and cookie that no request had before.
 //! Envoy's buffer filter gathers bodies before each variant; the filter's own copy of them is part of what is added. Absolute times drift with
 //! the machine: compare the columns of one run.
 //! **Invariant:** every timed answer is 200; before timing, an attack is seen to be refused. All variants get the same bytes.
+
+use std::borrow::Cow;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use palisade_tests::envoy::Envoy;
@@ -29,10 +33,85 @@ const BUFFER: &str = r#"                - name: buffer
                     max_request_bytes: 1048576
 "#;
 
+/// A GET: target and headers.
+#[derive(Clone)]
+struct Get {
+    target: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Get {
+    fn render(&self) -> Vec<u8> {
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        render("GET", &self.target, &headers, b"")
+    }
+
+    /// With a number in all that tells clients and visits apart; what a browser sends from everywhere stays.
+    fn numbered(&self, number: usize) -> Self {
+        let target = match self.target.split_once('?') {
+            Some((path, query)) => format!("{path}{number}?{query}{number}"),
+            None => format!("{}{number}", self.target),
+        };
+        let headers = self.headers.iter().map(|(name, value)| {
+            let own = ["user-agent", "referer", "cookie"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own));
+            let value = if own {
+                format!("{value}{number}")
+            } else {
+                value.clone()
+            };
+            (name.clone(), value)
+        });
+        Self {
+            target,
+            headers: headers.collect(),
+        }
+    }
+}
+
+/// What is sent in a round.
+enum Requests {
+    /// The same each time.
+    Same(Vec<Vec<u8>>),
+    /// Each with a number of its own.
+    Numbered(Vec<Get>),
+}
+
+impl Requests {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Same(requests) => requests.len(),
+            Self::Numbered(gets) => gets.len(),
+        }
+    }
+
+    /// Those of one round; `next` is the first number that nobody had.
+    fn of_round(&self, next: &mut usize) -> Cow<'_, [Vec<u8>]> {
+        match self {
+            Self::Same(requests) => Cow::Borrowed(requests),
+            Self::Numbered(gets) => gets
+                .iter()
+                .map(|get| {
+                    *next += 1;
+                    get.numbered(*next).render()
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The first number; all have as many digits.
+const FIRST: usize = 1_000_000;
+
 /// Requests of one kind.
 struct Load {
     name: String,
-    requests: Vec<Vec<u8>>,
+    requests: Requests,
     /// Bytes of each body, when that is what is measured.
     bytes: Option<usize>,
     /// What a request may add (µs, on the scale), or a byte (ns).
@@ -64,10 +143,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     refuses(inspecting)?;
     let loads = loads(bare, inspecting)?;
     let mut times: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); envoys.len()]; loads.len()];
+    let mut next = FIRST;
     for round in 0..=ROUNDS {
         for (load, columns) in loads.iter().zip(&mut times) {
+            let requests = load.requests.of_round(&mut next);
             for (envoy, column) in envoys.iter().zip(columns) {
-                let us = time(envoy, &load.requests)?;
+                let us = time(envoy, &requests)?;
                 // The first round is a warm-up: V8 optimises what it has run often.
                 if round > 0 {
                     column.push(us);
@@ -166,23 +247,35 @@ fn loads(bare: &Envoy, inspecting: &Envoy) -> Result<Vec<Load>> {
     let text = [("content-type", "text/plain")];
     let post =
         |headers: &[(&str, &str)], body: &str| render("POST", "/orders", headers, body.as_bytes());
-    let target = "/catalogue/shoes?page=2&sort=price&q=red+shoes";
+    let browser = Get {
+        target: "/catalogue/shoes?page=2&sort=price&q=red+shoes".to_owned(),
+        headers: BROWSER
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
     let mut loads = vec![
         Load {
-            name: "browser GET, 3 parameters".to_owned(),
-            requests: vec![render("GET", target, &BROWSER, b""); 2000],
+            name: "browser GET, 3 parameters, seen before".to_owned(),
+            requests: Requests::Same(vec![browser.render(); 2000]),
+            bytes: None,
+            target: Some(1.0),
+        },
+        Load {
+            name: "browser GET, 3 parameters, never seen before".to_owned(),
+            requests: Requests::Numbered(vec![browser; 2000]),
             bytes: None,
             target: Some(1.0),
         },
         Load {
             name: "POST, 1 KB JSON".to_owned(),
-            requests: vec![post(&json, &order()); 1000],
+            requests: Requests::Same(vec![post(&json, &order()); 1000]),
             bytes: None,
             target: Some(6.0),
         },
         Load {
             name: "POST, 100 KiB of plain text".to_owned(),
-            requests: vec![post(&text, &"a".repeat(LONG)); 40],
+            requests: Requests::Same(vec![post(&text, &"a".repeat(LONG)); 40]),
             bytes: Some(LONG),
             target: Some(1.0),
         },
@@ -214,21 +307,28 @@ fn loads(bare: &Envoy, inspecting: &Envoy) -> Result<Vec<Load>> {
         };
         loads.push(Load {
             name: format!("POST, {bytes} B of {name}"),
-            requests: vec![request; 20],
+            requests: Requests::Same(vec![request; 20]),
             bytes: Some(bytes),
             target: Some(20.0),
         });
     }
-    if let Some(requests) = real(bare, inspecting)? {
-        loads.insert(
-            1,
-            Load {
-                name: format!("{} real GETs of the corpora", requests.len()),
-                requests,
-                bytes: None,
-                target: Some(1.0),
-            },
-        );
+    if let Some(gets) = real(bare, inspecting)? {
+        let count = gets.len();
+        let seen = gets.iter().map(Get::render).collect();
+        for (name, requests) in [
+            ("never seen before", Requests::Numbered(gets)),
+            ("seen before", Requests::Same(seen)),
+        ] {
+            loads.insert(
+                2,
+                Load {
+                    name: format!("{count} real GETs of the corpora, {name}"),
+                    requests,
+                    bytes: None,
+                    target: Some(1.0),
+                },
+            );
+        }
     }
     Ok(loads)
 }
@@ -245,12 +345,12 @@ fn order() -> String {
 }
 
 /// The real tier of the corpora, as far as Envoy takes the requests; none without `PALISADE_CORPORA`.
-fn real(bare: &Envoy, inspecting: &Envoy) -> Result<Option<Vec<Vec<u8>>>> {
+fn real(bare: &Envoy, inspecting: &Envoy) -> Result<Option<Vec<Get>>> {
     let Some(folder) = std::env::var_os("PALISADE_CORPORA") else {
         println!("real GETs: not run, PALISADE_CORPORA does not name the corpora");
         return Ok(None);
     };
-    let mut requests = Vec::new();
+    let mut gets = Vec::new();
     for source in ["benign_weblog", "benign_ua"] {
         let path = std::path::Path::new(&folder).join(format!("{source}.jsonl"));
         let rows =
@@ -267,20 +367,27 @@ fn real(bare: &Envoy, inspecting: &Envoy) -> Result<Option<Vec<Vec<u8>>>> {
             ) else {
                 continue;
             };
-            let headers: Vec<(&str, &str)> = headers
+            let headers = headers
                 .iter()
                 .filter_map(|pair| Some((pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)))
                 .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
-                .collect();
-            requests.push(render("GET", path, &headers, b""));
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            gets.push(Get {
+                target: path.to_owned(),
+                headers: headers.collect(),
+            });
         }
     }
-    requests.retain(|request| {
-        [bare, inspecting]
-            .into_iter()
-            .all(|envoy| status(envoy, request).is_ok_and(|status| status == 200))
+    gets.retain(|get| {
+        [get.render(), get.numbered(FIRST).render()]
+            .iter()
+            .all(|request| {
+                [bare, inspecting]
+                    .into_iter()
+                    .all(|envoy| status(envoy, request).is_ok_and(|status| status == 200))
+            })
     });
-    Ok(Some(requests))
+    Ok(Some(gets))
 }
 
 /// CPU µs per request.
