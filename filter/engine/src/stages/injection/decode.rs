@@ -13,6 +13,7 @@ use crate::budget::MAX_DECODE_ROUNDS;
 /// URL-decodes once, `+` as a blank when `plus`, as `application/x-www-form-urlencoded` says. Broken escapes stay as they are.
 pub(super) fn form(input: &[u8], plus: bool, out: &mut Vec<u8>) {
     out.clear();
+    out.reserve(input.len());
     let mut at = 0;
     while let Some(&head) = input.get(at) {
         let (value, taken) = match head {

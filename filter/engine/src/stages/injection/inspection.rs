@@ -73,9 +73,9 @@ const MAX_DATA_HEAD: usize = 128;
 fn has_letters(view: &[u8]) -> bool {
     let start = bytes::upto(view, 24);
     view.len() >= 16
+        && !start.contains(&b' ')
         && (start.starts_with(b"data:")
             || bytes::tally(start.iter().filter(|byte| byte.is_ascii_alphanumeric())) >= 12)
-        && !start.contains(&b' ')
 }
 
 /// What the application sees of a value.
