@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::super::bytes::{
     BACKSLASH, BLANK, DOLLAR, DOUBLE, HIGH, PERCENT, PLUS, QUOTE, SLASH, STAR, byte, has_at,
-    is_word, pair, part, rest, skip_space, tally,
+    is_word, next, pair, rest, skip_space, tally,
 };
 use super::super::triggers::{LIKE, LOGIC, SQL, TWINS};
 use super::super::{Place, View};
@@ -51,11 +51,41 @@ pub(super) fn removed(view: &View<'_>) -> Option<Vec<u8>> {
     if !(glue || quotes || blanks || escapes || percent || plus || doubled) {
         return None;
     }
+    // What is taken off stands behind one of few signs; the rest is copied as it is.
+    let mut special = [false; 256];
+    let signs = [
+        (quotes, b"\xCA\xE2$".as_slice()),
+        (glue, b"/"),
+        (escapes, b"\\"),
+        (blanks, b"\xA0"),
+        (percent, b"%"),
+        (plus, b"+"),
+        (doubled, b"\""),
+    ];
+    for &sign in signs
+        .iter()
+        .filter(|(on, _)| *on)
+        .flat_map(|(_, signs)| *signs)
+    {
+        if let Some(slot) = special.get_mut(usize::from(sign)) {
+            *slot = true;
+        }
+    }
+    let is_special = |byte: u8| special.get(usize::from(byte)).is_some_and(|slot| *slot);
     let mut bare = Vec::new();
+    let mut closer = Closer::default();
     let mut at = 0;
-    while let Some(&head) = value.get(at) {
-        let plain = quote(value, at).filter(|_| quotes);
-        let comment = comment(value, at).filter(|_| glue);
+    loop {
+        let sign = next(value, at, is_special).unwrap_or(value.len());
+        bare.extend_from_slice(value.get(at..sign).unwrap_or(&[]));
+        at = sign;
+        let Some(&head) = value.get(at) else { break };
+        let plain = if quotes { quote(value, at) } else { None };
+        let comment = if glue {
+            closer.comment(value, at)
+        } else {
+            None
+        };
         at = at.saturating_add(match (plain, comment) {
             (Some(length), _) => {
                 bare.push(b'\'');
@@ -150,15 +180,30 @@ fn is_marked(value: &[u8]) -> bool {
     marks >= 8 && marks.saturating_mul(5) >= value.len().saturating_mul(2)
 }
 
-/// Length of the comment at `at`.
-fn comment(value: &[u8], at: usize) -> Option<usize> {
-    if !has_at(value, at, b"/*") || byte(value, at.saturating_add(2)) == b'!' {
-        return None;
+/// Where the next comment ends.
+#[derive(Debug, Default)]
+struct Closer(usize);
+
+impl Closer {
+    /// Length of the comment at `at`.
+    fn comment(&mut self, value: &[u8], at: usize) -> Option<usize> {
+        if !has_at(value, at, b"/*") || byte(value, at.saturating_add(2)) == b'!' {
+            return None;
+        }
+        let inside = at.saturating_add(2);
+        if self.0 < inside {
+            let close = pair(rest(value, inside), |first, second| {
+                first == b'*' && second == b'/'
+            });
+            self.0 = close.map_or(usize::MAX, |step| inside.saturating_add(step));
+        }
+        let close = self.0.saturating_sub(inside);
+        (close < COMMENT.saturating_sub(1)).then_some(close.saturating_add(4))
     }
-    let inside = part(value, at.saturating_add(2), 64);
-    let close = pair(inside, |first, second| first == b'*' && second == b'/')?;
-    Some(close.saturating_add(4))
 }
+
+/// Bytes of a comment that splits a word.
+const COMMENT: usize = 64;
 
 /// Whether the first `$$` stands right behind a word: it ends one. Prices have it alone.
 fn closes_dollars(value: &[u8]) -> bool {
