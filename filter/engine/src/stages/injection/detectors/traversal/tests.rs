@@ -186,3 +186,11 @@ fn a_name_that_is_cut_or_climbs_oddly_is_caught() {
         assert!(hits_of(value).is_empty(), "{value:?}");
     }
 }
+
+#[test]
+fn colons_before_a_wrapper_hide_nothing() {
+    for decoys in [":", "a:", "jar:a,"] {
+        let value = format!("{}=expect://id", decoys.repeat(100));
+        assert_eq!(strength(&value), Some(Strength::Decisive), "{value}");
+    }
+}
