@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::addition::Addition;
-use crate::budget::MAX_STEPS;
+use crate::budget::{HEAD_SHARE, MAX_STEPS};
 use crate::env::{Connection, Env, Note, Outside, Step};
 use crate::finding::{Finding, Findings};
 use crate::inflate::{Coding, Fault, inflate};
@@ -600,7 +600,7 @@ impl Engine {
         let injection_mode = narrower(mode, modes.injection);
         if let Some(stage) = &policy.injection {
             env.enter(Step::HeadInjection);
-            let mut steps = stage.steps;
+            let mut steps = stage.steps.wrapping_shr(HEAD_SHARE);
             let before = found.as_slice().len();
             let here = Here::new(&route.name, env.wall);
             let clean = &mut memory.clean;

@@ -32,9 +32,12 @@ pub(super) fn deep(input: &[u8], out: &mut Vec<u8>, spare: &mut Vec<u8>, steps: 
     if !round(input, out) {
         return Deep::Same;
     }
+    let mut before = input.len();
     for _ in 1..MAX_DECODE_ROUNDS {
-        // An escape is looked up in several lists.
-        spend(steps, out.len().saturating_mul(2));
+        // A pass, and what was undone: an escape is looked up in several lists.
+        let undone = before.saturating_sub(out.len());
+        before = out.len();
+        spend(steps, before.saturating_add(undone));
         if *steps == 0 || !round(out, spare) {
             return Deep::Changed;
         }

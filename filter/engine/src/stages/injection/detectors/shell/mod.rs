@@ -138,9 +138,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         let head = byte(value, at);
         // A word is read behind a separator, and behind a slash through all of a path.
         let cost = match head {
-            b'|' if is_word(byte(value, at.saturating_add(1))) => 64,
-            b';' | b'|' | b'&' | b'/' => 16,
-            b'%' => 8,
+            b';' | b'|' | b'&' | b'/' | b'%' => 8,
             _ => 2,
         };
         *steps = steps.saturating_sub(cost);

@@ -143,7 +143,7 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
         for fold in [false, true] {
             super::spend(steps, value.len());
             let tail = tokenize(value, context, fold, tokens);
-            super::spend(steps, tokens.len().saturating_mul(4));
+            super::spend(steps, tokens.len().saturating_mul(2));
             judge(&Stream::new(value, tokens, tail), hits);
             if hits.is_decisive(Class::Sqli) {
                 return;
