@@ -6,7 +6,7 @@
 //! **Source:** Log4j 2 manual, "Lookups" and "Property Substitution"; Commons Text `StringSubstitutor` (CVE-2022-42889).
 //! **Cost:** one pass with the innermost [`DEPTH`] frames, [`ROOM`] bytes each; a frame that closes moves at most these.
 
-use super::bytes::{BRACE, DOLLAR, has_at, next, rest};
+use super::bytes::{BRACE, DOLLAR, contains, has_at, next, rest};
 use super::triggers::JNDI;
 use super::{Class, Hits, Strength, View};
 
@@ -29,6 +29,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     if view.classes & DOLLAR != 0 && view.classes & BRACE != 0 {
+        if is_lookup(view.bytes) {
+            hits.add(Class::Jndi, Strength::Decisive, 0);
+            return;
+        }
         super::spend(steps, view.bytes.len());
         let mut reduced = Reduced::default();
         let mut at = 0_usize;
@@ -50,6 +54,43 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             at = at.saturating_add(1);
         }
     }
+}
+
+/// Bytes of a look-up that is a whole value.
+const WHOLE: usize = 80;
+
+/// `${sys:java.version}`, `${env:AWS_SECRET_KEY}`: a look-up of Log4j and Spring as the whole value, of what the server keeps to
+/// itself. `${env:HOME}` is a setting of editors and of build tools, too.
+fn is_lookup(value: &[u8]) -> bool {
+    const KEPT: [&[u8]; 9] = [
+        b"secret",
+        b"key",
+        b"token",
+        b"pass",
+        b"pwd",
+        b"cred",
+        b"aws_",
+        b"database",
+        b"private",
+    ];
+    let text = value.trim_ascii();
+    let inside = text
+        .strip_prefix(b"${")
+        .and_then(|text| text.strip_suffix(b"}"))
+        .filter(|inside| inside.len() <= WHOLE);
+    let Some(inside) = inside else { return false };
+    let named = |prefix: &[u8]| {
+        let name = rest(inside, prefix.len());
+        has_at(inside, 0, prefix)
+            && !name.is_empty()
+            && name
+                .iter()
+                .all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    [&b"sys:"[..], b"java:", b"log4j:", b"docker:", b"k8s:"]
+        .iter()
+        .any(|prefix| named(prefix))
+        || named(b"env:") && KEPT.iter().any(|word| contains(inside, word))
 }
 
 /// `jndi:` and the scheme of a directory.
@@ -300,5 +341,28 @@ mod tests {
         assert!(!hits_of(value.as_bytes()).is_empty());
         let long = format!("${{{}:-{}}}", "a".repeat(5000), "b".repeat(5000));
         assert!(hits_of(long.as_bytes()).is_empty());
+    }
+
+    #[test]
+    fn look_ups_of_what_the_server_keeps() {
+        let caught =
+            |value: &str| hits_of(value.as_bytes()).contains(&(Class::Jndi, Strength::Decisive));
+        for value in [
+            "${sys:java.version}",
+            "${env:AWS_SECRET_ACCESS_KEY}",
+            " ${env:DB_PASSWORD}",
+            "${java:os}",
+        ] {
+            assert!(caught(value), "{value}");
+        }
+        for value in [
+            "${env:HOME}",
+            "${env:STAGE}",
+            "${sys:}",
+            "${workspaceFolder}",
+            "set ${env:API_KEY} first",
+        ] {
+            assert!(!caught(value), "{value}");
+        }
     }
 }

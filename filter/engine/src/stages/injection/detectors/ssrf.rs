@@ -160,7 +160,11 @@ fn first(view: &View<'_>, url: &Url<'_>, bare: bool) -> Option<Strength> {
         return Some(Strength::Decisive);
     }
     // The host alone says little where names are: `http://metadata.google.internal`.
-    let place = url.path.len() > 1 || host.address;
+    // A name that only a cloud's own machines know says it all, but where a header names its peer.
+    let own = view.place != Place::Header
+        && contains(view.bytes, b"://metadata.")
+        && !url.path.is_empty();
+    let place = url.path.len() > 1 || host.address || own;
     match host.reach {
         Reach::Metadata => Some(decisive_if(place)),
         Reach::Inside if protocol => Some(Strength::Decisive),

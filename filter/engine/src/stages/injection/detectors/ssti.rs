@@ -7,7 +7,8 @@
 //! **Cost:** one pass over a value with an opening delimiter; each expression is read once.
 
 use super::bytes::{
-    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, has_at, is_space, next, rest,
+    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, contains, has_at, is_space, next, part,
+    rest,
 };
 use super::prose::is_prose;
 use super::ssti_expr::{Shape, Until, opens, read};
@@ -76,6 +77,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             hits.add(Class::Ssti, Strength::Decisive, at);
             return;
         }
+        if asks(value, at) {
+            hits.add(Class::Ssti, Strength::Decisive, at);
+            return;
+        }
         let (shape, end) = read(value, start, until);
         let quoted = at > 0 && byte(value, at.saturating_sub(1)) == b'`';
         if runs(engine, &shape) || (probe(engine, &shape) && !quoted) {
@@ -89,6 +94,17 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         from = end.max(at.saturating_add(1));
     }
     finish(view, soft, steps, hits);
+}
+
+/// Bytes of a block that are looked through.
+const BLOCK: usize = 96;
+
+/// `{{#with "s" as |x|}}` (Handlebars walks from a text to its class), `{{printf "%s" .X}}` (Go), `@{ System.IO… }` (Razor).
+fn asks(value: &[u8], at: usize) -> bool {
+    let leads = at == first(value);
+    has_at(value, at, b"{{#with \"") && contains(part(value, at, BLOCK), b" as |")
+        || leads && has_at(value, at, b"{{printf \"") && contains(part(value, at, BLOCK), b" .")
+        || has_at(value, at, b"@{") && contains(part(value, at, BLOCK), b"System.")
 }
 
 fn finish(view: &View<'_>, soft: Option<usize>, steps: &mut u64, hits: &mut Hits) {
@@ -418,5 +434,26 @@ mod tests {
         let view = super::View::new(super::super::Place::Query, b"q", bytes, u32::MAX);
         super::scan(&view, &mut steps, &mut super::Hits::default());
         assert!(crate::budget::MAX_STEPS.wrapping_sub(steps) < 1_000_000);
+    }
+
+    #[test]
+    fn blocks_that_ask_for_an_object() {
+        let caught =
+            |value: &str| hits_of(value.as_bytes()).contains(&(Class::Ssti, Strength::Decisive));
+        for value in [
+            "{{#with \"s\" as |string|}}{{#with split as |c|}}{{/with}}{{/with}}",
+            "{{printf \"%s\" .Password}}",
+            "@{ var x = System.IO.File.ReadAllText(\"c:/x\"); }",
+        ] {
+            assert!(caught(value), "{value}");
+        }
+        for value in [
+            "{{#with author}}{{name}}{{/with}}",
+            "@{variable} in less",
+            "@{ Layout = \"_Layout\"; }",
+            "use {{printf \"%s\" .Name}} in Helm",
+        ] {
+            assert!(!caught(value), "{value}");
+        }
     }
 }

@@ -202,6 +202,9 @@ fn is_comment(value: &[u8], open: usize) -> bool {
         text.first() == Some(&b' ')
             && !contains(text, b"wp:")
             && !contains(text, b"{")
+            // Tools' own: `<!-- YAML\nadded: v1 -->`, `<!-- source_link=a.js -->`, `<!-- eslint-disable x -->`.
+            && !text.iter().any(|byte| matches!(byte, b':' | b'=' | b'\n'))
+            && !contains(text, b"lint")
             && !contains(text, b"-->")
     })
 }
