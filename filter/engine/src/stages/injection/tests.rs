@@ -554,67 +554,6 @@ fn hostile_bytes_get_a_verdict() {
 }
 
 #[test]
-#[ignore = "prints times: run with --release --ignored --nocapture"]
-fn times() {
-    extern crate std;
-    let pieces = [
-        "'",
-        "\"",
-        "`",
-        "<",
-        "(",
-        "--",
-        "\\",
-        "%25",
-        "/*",
-        "../",
-        ";",
-        "&",
-        "$(",
-        "{",
-        "<a ",
-        "<style>",
-        "on",
-        "or 1",
-        "\n",
-        " ",
-        "x'",
-        "<a b=\"",
-        "select ",
-        "a(",
-        "j:",
-        "&#x41",
-        ";cat ",
-        "`id ",
-        "alert ",
-        "{{",
-        "/etc",
-        "union select ",
-        "; ",
-        "| ",
-        "\r\n;",
-        "javascript:",
-        "--\r\nContent-Disposition: x\r\n",
-    ];
-    for piece in pieces {
-        let time = |size: usize| {
-            let value = piece.repeat(size / piece.len());
-            let run = |_| {
-                let start = std::time::Instant::now();
-                let _ = judge_body(BodyKind::Other, value.as_bytes());
-                start.elapsed().as_micros()
-            };
-            (0..7).map(run).min().unwrap_or(0)
-        };
-        std::println!(
-            "{piece:?}: 32K {} us, 128K {} us",
-            time(32 * 1024),
-            time(128 * 1024)
-        );
-    }
-}
-
-#[test]
 fn a_class_with_a_threshold_of_its_own_is_counted_apart() {
     let judge = |stage: &InjectionStage, route: &[u8], target: &[u8]| {
         judge_head(stage, route, &[(b":method", b"GET"), (b":path", target)])
