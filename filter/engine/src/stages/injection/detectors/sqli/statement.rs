@@ -102,7 +102,7 @@ pub(super) fn select(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         return Some(Strength::Decisive);
     }
     if nested || leading {
-        let choice = kind == Kind::Case && !matches!(after, Kind::Word | Kind::Other);
+        let choice = kind == Kind::Case && !matches!(after, Kind::Word | Kind::Other | Kind::Comma);
         let dangerous = kind == Kind::Word && stream.has(item, Flags::NATIVE);
         if is_call(kind) || choice || dangerous || kind == Kind::Var {
             return Some(Strength::Decisive);

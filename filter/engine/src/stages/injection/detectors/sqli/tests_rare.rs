@@ -227,6 +227,8 @@ fn pieces_of_conditions_alone() {
         "and @\"verbatim string\"",
         "a=1--",
         "please backup database master to disk",
+        "select case: brown or black?",
+        "select case, colour and size",
         "restore database from backup = later",
         "'and",
         "print @@",
