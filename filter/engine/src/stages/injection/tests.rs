@@ -604,3 +604,33 @@ fn a_finding_tells_its_level_and_an_expired_exception_is_none() {
     );
     assert_eq!(after.excepted, super::Used::default());
 }
+
+/// Whoever decodes a cookie reads `%2B` as a sign; whoever reads a logged URL, as a blank.
+#[test]
+fn a_plus_in_a_cookie_is_a_sign_and_a_blank() {
+    let refused = |value: &str| {
+        let cookie = format!("theme=dark; q={value}");
+        let stage = InjectionStage::new(1, 5);
+        judge_head(
+            &stage,
+            b"",
+            &[(b":path", b"/"), (b"cookie", cookie.as_bytes())],
+        )
+        .0
+        .is_some()
+    };
+    for value in [
+        "1%2BUNION%2BSELECT%2Bpassword%2BFROM%2Busers",
+        "\"%2Balert(1)%2B\"",
+        "%7B%7B7%2B7%7D%7D",
+    ] {
+        assert!(refused(value), "{value}");
+    }
+    for value in [
+        "bob%2Bshop@example.com",
+        "%2B41%2079%20123%2045%2067",
+        "a%2Bb%2Bc",
+    ] {
+        assert!(!refused(value), "{value}");
+    }
+}

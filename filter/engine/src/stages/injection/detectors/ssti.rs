@@ -349,6 +349,7 @@ mod tests {
             "Hello {{name}}, your order {{ order.id }} of {{order.date | date: \"%d.%m.%Y\"}}",
             "{{ user.first_name }} {{ user.last_name|upper }}",
             "{% for item in cart.items %}{{ item.title }}{% endfor %}",
+            "{campaign|require id}",
             "{% if customer.name != blank %}Hi {{ customer.name }}{% endif %}",
             "{{ 'cart.title' | t }} {{ product.price | money }}",
             "{{#each people}}{{firstName}}{{/each}}",
