@@ -63,7 +63,7 @@ fn is_quiet(view: &View<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::super::bytes::classes;
-    use super::super::{Place, View};
+    use super::super::{Place, View, hits_of_named};
     use super::is_calm;
 
     fn calm(place: Place, value: &str, is_name: bool) -> bool {
@@ -106,5 +106,107 @@ mod tests {
             assert!(!calm(Place::Body, value, false), "{value}");
         }
         assert!(!calm(Place::Body, "user__password__startswith", true));
+    }
+
+    /// Whatever stands beside whatever: `scan` asserts that the detectors find nothing in what is calm.
+    #[test]
+    fn the_detectors_find_nothing_in_what_is_calm() {
+        const PIECES: [&str; 72] = [
+            "if",
+            "for",
+            "xor",
+            "and",
+            "or",
+            "not",
+            "in",
+            "is",
+            "like",
+            "between",
+            "null",
+            "true",
+            "select",
+            "from",
+            "where",
+            "limit",
+            "order",
+            "by",
+            "all",
+            "as",
+            "on",
+            "table",
+            "users",
+            "set",
+            "at",
+            "cat",
+            "id",
+            "ls",
+            "ping",
+            "echo",
+            "sleep",
+            "exec",
+            "eval",
+            "alert",
+            "php",
+            "system",
+            "require",
+            "self",
+            "this",
+            "class",
+            "a",
+            "b_c",
+            "__x",
+            "x",
+            "0",
+            "1",
+            "2.5",
+            "1.e",
+            "0x2e",
+            "1e3",
+            "-1",
+            "--",
+            "-",
+            ",",
+            ":",
+            "::",
+            ".",
+            "..",
+            "...",
+            "@",
+            "@@",
+            "http:",
+            "file:",
+            "java.lang",
+            "rO0AB",
+            "etc",
+            "passwd",
+            "boot.ini",
+            ".env",
+            "div",
+            "mod",
+            "\u{a0}",
+        ];
+        let mut state = 5_u64;
+        let mut pick = |most: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % most
+        };
+        let mut seen = 0;
+        for _ in 0..60_000 {
+            let mut value = String::new();
+            for _ in 0..=pick(5) {
+                value.push_str(PIECES[pick(PIECES.len())]);
+                if pick(3) > 0 {
+                    value.push(' ');
+                }
+            }
+            let place = [Place::Query, Place::Cookie, Place::Body][pick(3)];
+            if calm(place, &value, false) {
+                seen += 1;
+                assert!(hits_of_named(place, b"q", value.as_bytes()).is_empty());
+            }
+        }
+        assert!(seen > 3_000, "{seen}");
     }
 }
