@@ -60,7 +60,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 super::spend(steps, 4);
                 dollar(value, at, view.is_name)
             }
-            b'(' => callee(value, at),
+            b'(' => {
+                if matches!(code::last(value, at), b')' | b']' | b'}' | b'"' | b'\'') {
+                    super::spend(steps, 32);
+                }
+                callee(value, at)
+            }
             b'"' | b'\'' => string(value, at),
             b'-' | 0xAD if matches!(byte(value, next), b'd' | b'D') => option(value, at),
             _ if is_word(here) && code::starts(value, at) => {
