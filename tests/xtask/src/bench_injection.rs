@@ -159,16 +159,21 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     }
     eprintln!();
     let mut report = Vec::new();
-    let mut scale = None;
+    // The empty filter does the same for every load: its rounds are one sample.
+    let empties = times.iter().flat_map(|columns| match columns.as_slice() {
+        [base, empty, ..] => differences(empty, base),
+        _ => Vec::new(),
+    });
+    let empty = median(empties.collect());
+    let scale = 1.1 / empty;
+    println!("the empty filter takes {empty:.1} µs: 1.1 on the scale");
     for (load, columns) in loads.iter().zip(&times) {
         let [base, empty, without, with] = columns.as_slice() else {
             continue;
         };
-        let empty = added(empty, base);
-        let scale = *scale.get_or_insert(1.1 / empty);
         let us = added(with, without);
         print!(
-            "{}: base {:.1} µs, without injection +{:.1}; injection adds {us:.2} µs, {:.2} on the scale where the empty filter ({empty:.1} µs) is 1.1",
+            "{}: base {:.1} µs, without injection +{:.1}; injection adds {us:.2} µs, {:.2} on the scale",
             load.name,
             median(base.clone()),
             added(without, base),
@@ -185,7 +190,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         report.push(json!({
             "load": load.name, "requests": load.requests.len(), "adds_us": us, "scaled": us * scale,
             "ns_per_byte": per_byte, "target": load.target,
-            "rounds": { "base": columns.first(), "empty": columns.get(1), "without": without, "with": with },
+            "rounds": { "base": base, "empty": empty, "without": without, "with": with },
         }));
     }
     if let Some(out) = out {
@@ -197,12 +202,14 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 
 /// Differences of each round, then their median: a slow round is slow for all.
 fn added(own: &[f64], other: &[f64]) -> f64 {
-    median(
-        own.iter()
-            .zip(other)
-            .map(|(own, other)| own - other)
-            .collect(),
-    )
+    median(differences(own, other))
+}
+
+fn differences(own: &[f64], other: &[f64]) -> Vec<f64> {
+    own.iter()
+        .zip(other)
+        .map(|(own, other)| own - other)
+        .collect()
 }
 
 /// Palisade with this `injection` section.
