@@ -147,6 +147,15 @@ fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Streng
     // A short one is a word like others: a foreclosure loses a letter easily.
     let gadget = name.length == 1 && name.first == GADGET && text.len() > 11;
     let open = byte(value, name.end) == b'(';
+    // `"java.lang.Math.abs"(1)`: HSQLDB calls a method by its quoted name.
+    if name.length > 2
+        && name.first == ROOT
+        && before == b'"'
+        && byte(value, name.end) == b'"'
+        && byte(value, skip_space(value, name.end.saturating_add(1))) == b'('
+    {
+        return Some(Strength::Decisive);
+    }
     if (dangerous || gadget) && !open {
         if stands_alone(value, name, bare) || is_chosen(value, name, before) {
             return Some(Strength::Decisive);
@@ -347,6 +356,7 @@ mod tests {
         for value in [
             "java.lang.Runtime",
             "java.lang.ProcessBuilder",
+            "\"java.lang.Math.abs\" (1)",
             "x=java.io.FileReader",
             "java.foo.runtime",
             "com.sun.rowset.JdbcRowSetImpl",

@@ -105,7 +105,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let cut = matches!(
         tail,
         [b'?' | b'#'] | [b'?', b'?' | b'&' | b'#', ..] | [0, ..]
-    );
+    ) || is_appended(tail);
     let command = matches!(tail, [b'?', ..])
         && [&b"?cmd="[..], b"?c=", b"?exec=", b"&cmd="]
             .iter()
@@ -115,6 +115,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let field = field(view.name);
     let address = url.host.address && url.host.reach == Reach::Public;
     let strength = if field == Field::Setting
+        || is_appended(tail)
         || (code && (address || cut || command || (shell && field == Field::File)))
         || (field == Field::File && (cut || ftp || (code && !ends_with(file, b".txt"))))
         || (ftp && address)
@@ -126,6 +127,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     };
     hits.add(Class::Rfi, strength, at);
+}
+
+/// `?.jpg`: the ending that a check asks for, where no file name is.
+fn is_appended(tail: &[u8]) -> bool {
+    tail.strip_prefix(b"?.")
+        .is_some_and(|end| matches!(end.len(), 2..=5) && end.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// What a field is for.
@@ -186,6 +193,7 @@ mod tests {
             ("x", "ftp://203.0.113.9"),
             ("tpl", "HTTP://a.example/y.PHP"),
             ("page", "http://a.example/x.txt\0"),
+            ("page", "http://a.example/x?.jpg"),
             ("opts.template", "http://a.example/x.inc"),
         ] {
             assert_eq!(
@@ -205,6 +213,7 @@ mod tests {
             ("avatar", "https://cdn.example.com/a/b.png"),
             ("file", "https://cdn.example.com/report.pdf"),
             ("ref", "https://example.com/?"),
+            ("ref", "https://example.com/?.x.y"),
             ("share", "https://example.com/a?utm_source=x"),
             ("profile", "https://example.com/users/7"),
             ("q", "ftp://ftp.example.org/ has it"),

@@ -73,7 +73,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             continue;
         };
         // One delimiter in another before anything else: a probe for all engines at once.
-        if probes(value, start) || has_at(value, at, b"{php}") {
+        if probes(value, start) || stacks(value, at) || has_at(value, at, b"{php}") {
             hits.add(Class::Ssti, Strength::Decisive, at);
             return;
         }
@@ -194,6 +194,23 @@ fn probes(value: &[u8], start: usize) -> bool {
             || matches!(byte(value, start.saturating_add(2)), b'[' | b'\'' | b'"'))
 }
 
+/// `{={@{#{${`: signs that open, of three engines and more, and nothing in any.
+fn stacks(value: &[u8], at: usize) -> bool {
+    let mut signs = 0_u32;
+    let mut before = 0_u8;
+    for &sign in part(value, at, 16) {
+        match sign {
+            b'{' if matches!(before, b'#'..=b'*' | b'=' | b'@' | b'~') => {
+                signs |= 1_u32.wrapping_shl(u32::from(before) & 31);
+            }
+            b'{' | b'[' | b'<' | b'%' | b'#'..=b'*' | b'=' | b'@' | b'~' => {}
+            _ => break,
+        }
+        before = sign;
+    }
+    signs.count_ones() >= 3
+}
+
 /// `{{7*7}}`: a product of two numbers is what probes ask an engine for, whatever stands around it.
 const fn probe(engine: Engine, shape: &Shape) -> bool {
     shape.closed
@@ -293,6 +310,7 @@ mod tests {
     fn expressions_that_compute_call_or_walk_are_attacks() {
         for value in [
             "{{9*9}}",
+            "a}}%>{={@{#{${b}",
             "Hi {{ 9 * '9' }}",
             "{{ 'a' ~ 'b' }}",
             "${9*9}",
@@ -350,6 +368,7 @@ mod tests {
             "{{ user.first_name }} {{ user.last_name|upper }}",
             "{% for item in cart.items %}{{ item.title }}{% endfor %}",
             "{campaign|require id}",
+            "${#{a}} and @{b}",
             "{% if customer.name != blank %}Hi {{ customer.name }}{% endif %}",
             "{{ 'cart.title' | t }} {{ product.price | money }}",
             "{{#each people}}{{firstName}}{{/each}}",

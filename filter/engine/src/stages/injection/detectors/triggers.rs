@@ -97,6 +97,9 @@ pub(super) const QUERY: u32 = 1 << 17;
 /// A bracket that closes, and at once one that calls: `)(`.
 pub(super) const CALLEE: u32 = 1 << 18;
 
+/// Blanks between a function's name and its bracket, at most.
+const BLANKS: usize = 8;
+
 /// Where the kind of a command stands, above all bits.
 const KIND: u32 = 29;
 /// Bits of kinds: what `shell` says of a command is asked for again.
@@ -499,7 +502,11 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
         if bits & CALL != 0 {
             let called = match left.split_first() {
                 Some((&(b'(' | b'/'), _)) => true,
-                Some((&blank, after)) => is_space(blank) && after.first() == Some(&b'('),
+                Some((&blank, after)) => {
+                    is_space(blank)
+                        && part(after, 0, BLANKS).iter().find(|byte| !is_space(**byte))
+                            == Some(&b'(')
+                }
                 None => false,
             };
             all |= if called { SQL } else { 0 };

@@ -231,6 +231,7 @@ mod tests {
             "data:text/html,a",
             "data:,<b>",
             "'-a(1)-'",
+            "';a(b(1));$c='",
             "\";a.b(1)//",
             "alert(1)",
             "alert`1`",

@@ -433,6 +433,8 @@ pub(super) fn breaks_out(value: &[u8]) -> Option<usize> {
         b"*\"",
         b"^'",
         b"^\"",
+        b"='",
+        b"=\"",
     ]
     .iter()
     .any(|end| text.ends_with(end));

@@ -27,6 +27,7 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"cp037",
     b"ebcdic",
     b"xlink",
+    b"xsl",
 ];
 
 /// Bytes of a quoted literal that are read.
@@ -46,7 +47,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let mut scan = Scan {
         text,
         starts: starts(text),
-        style_sheet: bytes::contains(text, b"/xsl/transform"),
+        style_sheet: bytes::contains(text, b"/xsl/transform") || bytes::contains(text, b"<xsl:"),
         published: false,
         entities: 0,
         hits,
@@ -73,7 +74,7 @@ struct Scan<'a, 'h> {
     text: &'a [u8],
     /// The value starts as XML does.
     starts: bool,
-    /// The name space of XSLT stands somewhere.
+    /// The name space of XSLT stands somewhere, or its usual prefix does.
     style_sheet: bool,
     /// The document type is a published one.
     published: bool,
@@ -498,6 +499,7 @@ mod tests {
             "<?xml version='1.0' encoding='UTF-7'?>+ADwAIQ-DOCTYPE",
             "<x:stylesheet xmlns:x=\"http://www.w3.org/1999/XSL/Transform\" version=\"1.0\"><x:value-of select=\"document('/etc/hosts')\"/></x:stylesheet>",
             "<xsl:stylesheet xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\" xmlns:php=\"http://php.net/xsl\"/>",
+            "<xsl:value-of select=\"system-property('xsl:version')\"/>",
             "<xs:schema xmlns:xs=\"http://www.w3.org/2001/XMLSchema\"><xs:import schemaLocation=\"http://evil.test/a.xsd\"/></xs:schema>",
             "<svg xmlns:xlink=\"http://www.w3.org/1999/xlink\"><image xlink:href=\"expect://include\"/></svg>",
             "<!DOCTYPE r [<![%x;[<!ENTITY a 'b'>]]>]>",

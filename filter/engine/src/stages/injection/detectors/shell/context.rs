@@ -196,14 +196,16 @@ pub(super) fn expands(value: &[u8]) -> bool {
     }
 }
 
-/// `timeout 10`, `timeout /t 10`: waits, and no more.
+/// `timeout 10`, `timeout /T 1.5`: waits, and no more; a quote that the value left may follow.
 pub(super) fn waits(value: &[u8], at: usize, end: usize) -> bool {
     let tail = rest(value, end).trim_ascii_start();
     let tail = tail.get(..16).unwrap_or(tail);
     has_at(value, at, b"timeout")
         && (has_at(tail, 0, b"/t ") || byte(tail, 0).is_ascii_digit())
         && tail.iter().all(|byte| {
-            byte.is_ascii_digit() || is_space(*byte) || matches!(byte, b'/' | b't' | b'&')
+            byte.is_ascii_digit()
+                || is_space(*byte)
+                || matches!(byte, b'/' | b't' | b'T' | b'&' | b'.' | b'|' | b'"' | b'\'')
         })
 }
 

@@ -43,6 +43,7 @@ fn a_command_behind_a_separator_is_a_command() {
         "10.0.0.1 && dir",
         "x;ps aux",
         "& timeout 10",
+        "'|timeout /T 1.5|'",
         "& reg query HKLM\\Software",
         "& waitfor x /t 5",
         "~+",

@@ -135,6 +135,8 @@ fn statements_are_stacked() {
 fn functions_of_databases_delay_leak_and_fail() {
     let attacks = [
         "sleep(5)",
+        "1 and sleep   (  5  )",
+        "iif  (  1  =  2,1,1/0  )",
         "1-sleep(5)",
         "1 and benchmark(9999999,md5(1))",
         "1||pg_sleep(5)",

@@ -196,17 +196,25 @@ fn leaves(value: &[u8]) -> Option<usize> {
     None
 }
 
-/// `view.php` and a NUL: what is appended behind it is cut off.
+/// `view.php` and a NUL: what is appended behind it is cut off; a NUL and `.jpg`: so is what a check asked for.
 fn cuts_extension(value: &[u8]) -> bool {
-    let name = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
-    let dot = name.iter().rposition(|&byte| byte == b'.');
-    dot.is_some_and(|dot| {
-        let extension = rest(name, dot.saturating_add(1));
-        dot > 0
-            && (1..=5).contains(&extension.len())
-            && extension.iter().all(u8::is_ascii_alphanumeric)
-            && extension.iter().any(u8::is_ascii_alphabetic)
-    })
+    let mut parts = value.splitn(2, |&byte| byte == 0);
+    let name = parts.next().unwrap_or(&[]);
+    let tail = parts.next().unwrap_or(&[]);
+    let ends = |name: &[u8]| {
+        let dot = name.iter().rposition(|&byte| byte == b'.');
+        dot.is_some_and(|dot| is_extension(rest(name, dot.saturating_add(1))))
+    };
+    let named = name.iter().any(|&byte| bytes::is_word(byte));
+    named
+        && (ends(name) && name.first() != Some(&b'.')
+            || tail.strip_prefix(b".").is_some_and(is_extension))
+}
+
+fn is_extension(text: &[u8]) -> bool {
+    (1..=5).contains(&text.len())
+        && text.iter().all(u8::is_ascii_alphanumeric)
+        && text.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Mostly printable: a NUL in binary data means nothing.
@@ -339,7 +347,9 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                             || is_ini(text)
                     }
                     (ETC, ACCOUNTS) => bare || ups > 0 || is_account(text),
-                    (PROC, PROCESS) => bare || ups > 0,
+                    (PROC, PROCESS) => {
+                        bare || ups > 0 || (own_path && named == 1 && text == b"self")
+                    }
                     (PROC | ETC, _) => bare && absolute && named == 1,
                     (WINDOWS, SYSTEM32) => bare || ups > 0,
                     (WINDOWS, _) => bare && drive && named == 1,

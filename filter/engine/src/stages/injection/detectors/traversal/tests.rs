@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::super::super::bytes::classes;
 use super::super::super::{Class, Hits, Place, Strength};
-use super::super::{View, hits_of, scan};
+use super::super::{View, hits_of, hits_of_named, scan};
 
 fn strength(value: &str) -> Option<Strength> {
     hits_of(value.as_bytes())
@@ -112,6 +112,17 @@ fn documents_lists_of_files_and_prose_pass() {
 }
 
 #[test]
+fn a_process_is_no_page() {
+    let own = |path: &str| {
+        let hits = hits_of_named(Place::Path, b"", path.as_bytes());
+        hits.contains(&(Class::Traversal, Strength::Decisive))
+    };
+    assert!(own("/proc/self/environ"));
+    assert!(!own("/proc/42/self"));
+    assert!(!own("/api/proc/self/status"));
+}
+
+#[test]
 fn a_page_is_no_file_of_a_tool() {
     for path in [
         "/.env",
@@ -165,6 +176,7 @@ fn a_name_that_is_cut_or_climbs_oddly_is_caught() {
     for value in [
         &b"view.php\0"[..],
         b"a.html\0.pdf",
+        b"report\0.jpg",
         b"default.aspx::$DATA",
         b"..0x2fnotes",
         b"0x2e0x2e0x5cboot.ini",
@@ -180,6 +192,9 @@ fn a_name_that_is_cut_or_climbs_oddly_is_caught() {
         &b"0x2e is a full stop"[..],
         b"v1.0..v2.0",
         b"1.5\0",
+        b"name\0",
+        b"\0.jpg",
+        b"a\0.1",
         b"std::vector",
         b"wait..0x10",
     ] {
