@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::bytes::{byte, next, rest};
+use super::places::{Places, Set};
 use super::{lanes, spend};
 use crate::budget::MAX_DECODE_ROUNDS;
 
@@ -138,14 +139,18 @@ fn url_encoded(input: &[u8]) -> bool {
         .any(|(at, &head)| head == b'%' && percent(input, at).is_some())
 }
 
+/// Bytes that an encoding may start with (`bytes::ENCODED`).
+static CODES: Set = Set::of(b"%&\\\xC0\xC1\xE0\xEF\xF0");
+
 /// One round over all encodings; whether anything changed (`out` is empty if not).
 fn round(input: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
+    let mut codes = Places::of(input, &CODES);
     let mut at = 0_usize;
     // Where what is not copied yet begins: nothing is before there is something to undo.
     let mut from = 0_usize;
-    while let Some(step) = rest(input, at).iter().position(|&head| starts(head)) {
-        at = at.saturating_add(step);
+    while let Some(start) = codes.from(at) {
+        at = start;
         let Some((value, taken)) = undo(input, at, byte(input, at)) else {
             at = at.saturating_add(1);
             continue;
@@ -162,11 +167,6 @@ fn round(input: &[u8], out: &mut Vec<u8>) -> bool {
     }
     out.extend_from_slice(rest(input, from));
     true
-}
-
-/// Whether an encoding may start with the byte.
-const fn starts(head: u8) -> bool {
-    matches!(head, b'%' | b'&' | b'\\' | 0xC0 | 0xC1 | 0xE0 | 0xEF | 0xF0)
 }
 
 /// What the encoding that starts at `at` stands for, and its length.

@@ -5,7 +5,7 @@
 //! entries (one by the low half of a byte, one by the high half) tell eight of them; a test compares every byte at every place.
 //! **Cost:** 20 vector operations for 16 bytes, whatever they are.
 
-use vector::{Lanes, equal, halves, load, or, told};
+use vector::{Lanes, equal, halves, load, or, told, tops};
 
 use super::bytes::{
     AMP, ANGLE, BACKSLASH, BLANK, BRACE, CONTROL, DOLLAR, DOT, DOUBLE, HASH, HIGH, LINE, OPERATOR,
@@ -140,6 +140,13 @@ mod vector {
         simd::u8x16_eq(left, right)
     }
 
+    /// The top bit of each, the first one lowest.
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    pub(super) fn tops(lanes: Lanes) -> u16 {
+        simd::u8x16_bitmask(lanes)
+    }
+
     #[inline]
     #[target_feature(enable = "simd128")]
     pub(super) fn halves(lanes: Lanes) -> u64 {
@@ -168,9 +175,14 @@ mod vector {
     pub(super) fn equal(left: Lanes, right: Lanes) -> Lanes {
         let mut same = [0; 16];
         for (same, (left, right)) in same.iter_mut().zip(left.iter().zip(&right)) {
-            *same = u8::from(left == right);
+            *same = if left == right { 0xFF } else { 0 };
         }
         same
+    }
+
+    pub(super) fn tops(lanes: Lanes) -> u16 {
+        let lowest_last = lanes.iter().rev();
+        lowest_last.fold(0, |all, lane| (all << 1) | u16::from(lane >> 7))
     }
 
     pub(super) fn halves(lanes: Lanes) -> u64 {
@@ -226,6 +238,29 @@ pub(super) fn has(bytes: &[u8], byte: u8) -> bool {
         all = or(all, equal(load(chunk), wanted));
     }
     halves(all) != 0 || tail.contains(&byte)
+}
+
+/// Where the bytes of `chunk` stand of which both tables say something, a bit each: `low` by the low half of a byte, `top` by its high one.
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+pub(super) fn places(chunk: &[u8; 16], low: &[u8; 16], top: &[u8; 16]) -> u16 {
+    let found = told(load(chunk), load(low), load(top));
+    !tops(equal(found, load(&[0; 16])))
+}
+
+/// The first chunk at or after `from` where [`places`] finds something, and what; `from` of the first that is not whole when none does.
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+pub(super) fn search(bytes: &[u8], from: usize, low: &[u8; 16], top: &[u8; 16]) -> (usize, u16) {
+    let (chunks, _) = bytes.get(from..).unwrap_or(&[]).as_chunks::<16>();
+    let (low, top, none) = (load(low), load(top), load(&[0; 16]));
+    let mut at = from;
+    for chunk in chunks {
+        let found = !tops(equal(told(load(chunk), low, top), none));
+        if found != 0 {
+            return (at, found);
+        }
+        at = at.saturating_add(16);
+    }
+    (at, 0)
 }
 
 /// The classes of all bytes; `None` when they are fewer than 16.

@@ -21,6 +21,7 @@ mod inspection;
 mod lanes;
 mod multipart;
 mod nested;
+mod places;
 mod protocol;
 mod repeated;
 mod rules;

@@ -5,7 +5,8 @@
 //! **Source:** RFC 9112 §2.2 and §5 (fields and bare CR), RFC 5321 §4.1.1 (SMTP), RFC 9051 §6 (IMAP), RFC 5322 §2.2 (mail headers).
 //! **Cost:** one pass over a value that has line breaks; a line is read to its 48th byte.
 
-use super::bytes::{LINE, byte, has_at, is_space, next, part, rest, tally};
+use super::super::places::{Places, Set};
+use super::bytes::{LINE, byte, has_at, is_space, part, rest, tally};
 use super::triggers::CRLF;
 use super::words::{Key, Words};
 use super::{Class, Hits, Place, Strength, View};
@@ -178,7 +179,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    let Some(first) = line_break(value, 0) else {
+    let mut breaks = Places::of(value, &BREAKS);
+    let Some(first) = line_break(value, &mut breaks, 0) else {
         return;
     };
     let lead = value.get(..first).unwrap_or(&[]);
@@ -215,7 +217,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     let mut at = first;
-    while let Some(start) = line_break(value, at) {
+    while let Some(start) = line_break(value, &mut breaks, at) {
         at = start;
         let mut ends = 0_u8;
         around.escaped = byte(value, at) == b'\\';
@@ -244,12 +246,13 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
+/// What a line break may begin with.
+static BREAKS: Set = Set::of(b"\r\n\\\xE5");
+
 /// The first line break at or after `from`.
-fn line_break(value: &[u8], from: usize) -> Option<usize> {
+fn line_break(value: &[u8], breaks: &mut Places<'_>, from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(here) = next(value, at, |byte| {
-        matches!(byte, b'\r' | b'\n' | b'\\' | 0xE5)
-    }) {
+    while let Some(here) = breaks.from(at) {
         if width(value, here) != 0 {
             return Some(here);
         }

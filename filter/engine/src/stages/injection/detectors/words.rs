@@ -32,6 +32,40 @@ const fn widen(byte: u8) -> u64 {
     byte as u64
 }
 
+/// The first two letters of listed words, whatever their case: for each first one, a bit for each second one.
+#[derive(Debug)]
+pub(super) struct Starts([u32; 32]);
+
+impl Starts {
+    /// Those of one list; for `static` items only.
+    pub(super) const fn of(list: &[(&[u8], u8)]) -> Self {
+        Self([0; 32]).and(list)
+    }
+
+    /// Those of another list, too.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        reason = "runs while compiling: a fault is a build error"
+    )]
+    pub(super) const fn and(mut self, list: &[(&[u8], u8)]) -> Self {
+        let mut index = 0;
+        while index < list.len() {
+            let name = list[index].0;
+            self.0[(name[0] & 31) as usize] |= 1 << (name[1] & 31);
+            index += 1;
+        }
+        self
+    }
+
+    /// Whether a listed word may begin with these two.
+    pub(super) fn may(&self, first: u8, second: u8) -> bool {
+        let seconds = self.0.get(usize::from(first & 31)).copied().unwrap_or(0);
+        seconds.wrapping_shr(u32::from(second & 31)) & 1 != 0
+    }
+}
+
 /// A compiled word list of `S` slots (a power of two); kinds are the caller's, 0 is "not listed".
 #[derive(Debug)]
 pub(super) struct Words<const S: usize> {

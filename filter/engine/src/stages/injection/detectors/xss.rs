@@ -5,11 +5,13 @@
 //! outside of prose: people write about code.
 //! **Cost:** one pass for mark-up, one for scripts, each only if a byte class or a word gives reason.
 
+use super::super::places::{Leads, Set};
 use super::bytes::{
-    ANGLE, BACKSLASH, CONTROL, HIGH, LINE, PAREN, QUOTE, byte, has_at, is_word, next, pair,
+    ANGLE, BACKSLASH, CONTROL, HIGH, LINE, PAREN, QUOTE, byte, has_at, is_word, pair,
 };
 use super::prose::is_prose;
 use super::triggers::{BANG, COLON, DASHES, SCRIPT};
+use super::words::Starts;
 use super::xss_calls as calls;
 use super::xss_html::tags;
 use super::xss_script::{self as script, Context};
@@ -76,15 +78,28 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
 /// Steps of a comment that a name may be followed by.
 const COMMENT: usize = 72;
 
-/// A byte inside of which no word starts.
-const fn is_inner(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
+/// Bytes inside of which no word starts.
+static INNER: Set = Set::of(b"_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+/// Signs that a script may begin with, or that say where one may.
+static SIGNS: Set = Set::of(b".[{-\"'`/");
 
-/// A byte that a script may begin with, or that says where one may.
-const fn is_telling(byte: u8) -> bool {
-    byte.is_ascii_alphabetic()
-        || matches!(byte, b'.' | b'{' | b'[' | b'-' | b'"' | b'\'' | b'`' | b'/')
+/// The first two letters of what a word may be: what `calls` lists, a handler, `url(`, a scheme that runs.
+static STARTS: Starts = Starts::of(calls::LIST).and(&[
+    (b"on", 0),
+    (b"o<", 0),
+    (b"ur", 0),
+    (b"ja", 0),
+    (b"vb", 0),
+    (b"li", 0),
+    (b"mo", 0),
+    (b"da", 0),
+]);
+
+/// Whether [`word`] may find something, by its first letter and what follows: browsers drop what stands between the letters of a scheme.
+fn may_begin(first: u8, second: u8) -> bool {
+    let torn = (second <= b' ' || second == b'\\')
+        && matches!(first | 0x20, b'j' | b'v' | b'l' | b'm' | b'd');
+    torn || STARTS.may(first, second)
 }
 
 /// Scripts without mark-up; returns where one is that an author of prose could write.
@@ -99,56 +114,65 @@ fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
         quoted: false,
         is_name: view.is_name,
     };
-    let mut at = 0;
-    while let Some(&head) = value.get(at) {
-        let previous = at.checked_sub(1).map_or(0, |at| byte(value, at));
-        if is_inner(previous) && is_inner(head) {
-            at = next(value, at, |byte| !is_inner(byte)).unwrap_or(value.len());
-            continue;
-        }
-        // What is looked at behind a name is looked for behind comments, too.
-        if head == b'/' && byte(value, at.saturating_add(1)) == b'*' {
-            super::spend(steps, COMMENT);
-        }
-        if !is_telling(head) {
-            at = next(value, at, is_telling).unwrap_or(value.len());
-            continue;
-        }
-        if !is_word(previous) || previous >= 0x80 {
-            let found = match head | 0x20 {
-                b'o' => {
-                    script::handler(value, at, context).or_else(|| calls::code(value, at, context))
+    for at in Leads::of(value, &INNER, &SIGNS) {
+        let head = byte(value, at);
+        let behind = byte(value, at.saturating_add(1));
+        let found = match head {
+            b'.' | b'[' => calls::member(value, at),
+            b'{' | b'-' => {
+                let previous = at.checked_sub(1).map_or(0, |at| byte(value, at));
+                if is_word(previous) && previous < 0x80 {
+                    None
+                } else if head == b'{' {
+                    calls::member(value, at)
+                } else {
+                    has_at(value, at, b"-moz-binding").then_some(script::Found::Certain)
                 }
-                b'u' => script::css_url(value, at),
-                b'j' | b'v' | b'd' | b'l' | b'm' => {
-                    script::scheme(value, at).or_else(|| calls::code(value, at, context))
+            }
+            b'"' | b'\'' | b'`' => {
+                context.quoted = true;
+                None
+            }
+            b'/' => {
+                // What is looked at behind a name is looked for behind comments, too.
+                if behind == b'*' {
+                    super::spend(steps, COMMENT);
                 }
-                b'a' | b'b' | b'e' | b'p' | b'c' | b'f' | b's' | b'x' | b'w' | b'n' | b't'
-                | b'i' | b'g' | b'h' => calls::code(value, at, context),
-                b'-' if has_at(value, at, b"-moz-binding") => Some(script::Found::Certain),
-                b'.' | b'{' | b'[' => calls::member(value, at),
-                _ => None,
-            };
+                None
+            }
+            _ if may_begin(head, behind) => word(value, at, context),
+            _ => None,
+        };
+        if let Some(found) = found {
             note(found, at, &mut soft, hits);
-        } else if matches!(head, b'.' | b'[') {
-            note(calls::member(value, at), at, &mut soft, hits);
         }
-        context.quoted |= matches!(head, b'"' | b'\'' | b'`');
         if hits.is_decisive(Class::Xss) || *steps == 0 {
             break;
         }
-        at = at.saturating_add(1);
     }
     soft
 }
 
-fn note(found: Option<script::Found>, at: usize, soft: &mut Option<usize>, hits: &mut Hits) {
+/// What starts with the word at `at`.
+fn word(value: &[u8], at: usize, context: Context) -> Option<script::Found> {
+    match byte(value, at) | 0x20 {
+        b'o' => script::handler(value, at, context).or_else(|| calls::code(value, at, context)),
+        b'u' => script::css_url(value, at),
+        b'j' | b'v' | b'd' | b'l' | b'm' => {
+            script::scheme(value, at).or_else(|| calls::code(value, at, context))
+        }
+        b'a' | b'b' | b'e' | b'p' | b'c' | b'f' | b's' | b'x' | b'w' | b'n' | b't' | b'i'
+        | b'g' | b'h' => calls::code(value, at, context),
+        _ => None,
+    }
+}
+
+fn note(found: script::Found, at: usize, soft: &mut Option<usize>, hits: &mut Hits) {
     match found {
-        Some(script::Found::Certain) => hits.add(Class::Xss, Strength::Decisive, at),
-        Some(script::Found::Likely) => *soft = soft.or(Some(at)),
-        Some(script::Found::Odd) => hits.add(Class::Xss, Strength::Suspicious, at),
-        Some(script::Found::Slight) => hits.add(Class::Xss, Strength::Weak, at),
-        None => {}
+        script::Found::Certain => hits.add(Class::Xss, Strength::Decisive, at),
+        script::Found::Likely => *soft = soft.or(Some(at)),
+        script::Found::Odd => hits.add(Class::Xss, Strength::Suspicious, at),
+        script::Found::Slight => hits.add(Class::Xss, Strength::Weak, at),
     }
 }
 

@@ -6,7 +6,7 @@
 //! **Cost:** constant at a position.
 
 use super::bytes::{byte, contains, has_at, is_space, is_word, pair, part};
-use super::words::{Key, Words};
+use super::words::{Key, Starts, Words};
 use super::xss_script::{Context, Found, runs, sink, skip_blank, skip_gap, utf7};
 
 /// Members of the document that attacks read or write.
@@ -92,7 +92,7 @@ const IMPORT: u8 = 18;
 /// An attribute that runs its value.
 const ATTRIBUTE: u8 = 17;
 
-const LIST: &[(&[u8], u8)] = &[
+pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"document", IS_DOCUMENT),
     (b"window", IS_WINDOW),
     (b"self", IS_WINDOW),
@@ -135,30 +135,7 @@ const LIST: &[(&[u8], u8)] = &[
 
 static NAMES: Words<256> = Words::new(LIST);
 
-/// The first two letters of the names: a bit for each second one, by the first.
-#[expect(
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "runs while compiling: a fault is a build error"
-)]
-static STARTS: [u32; 32] = {
-    let mut table = [0; 32];
-    let mut index = 0;
-    while index < LIST.len() {
-        let name = LIST[index].0;
-        table[(name[0] & 31) as usize] |= 1 << (name[1] & 31);
-        index += 1;
-    }
-    table
-};
-
-/// Whether a name may start at `at`, by its first two letters.
-fn may_start(value: &[u8], at: usize) -> bool {
-    let first = usize::from(byte(value, at) & 31);
-    let second = u32::from(byte(value, at.saturating_add(1)) & 31);
-    let seconds = STARTS.get(first).copied().unwrap_or(0);
-    seconds.wrapping_shr(second) & 1 != 0
-}
+static STARTS: Starts = Starts::of(LIST);
 
 /// Words of a page that an argument begins with.
 const PAGE: u8 = 1;
@@ -185,7 +162,7 @@ const LONGEST: usize = 10;
 
 /// What starts with a word at `at`: a chain of members, a call, an assignment.
 pub(super) fn code(value: &[u8], at: usize, context: Context) -> Option<Found> {
-    if !may_start(value, at) {
+    if !STARTS.may(byte(value, at), byte(value, at.saturating_add(1))) {
         return None;
     }
     let mut key = Key::EMPTY;

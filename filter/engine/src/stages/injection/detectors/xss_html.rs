@@ -5,6 +5,7 @@
 //! **Source:** WHATWG HTML tokenisation (§13.2.5), foreign content (§13.2.6.5), SVG 2, CSS Syntax 3 (escapes).
 //! **Cost:** two passes at most; harmless mark-up forms no hit.
 
+use super::super::places::{Places, Set};
 use super::bytes::{byte, contains, contains_any, has_at, is_space, is_word, part, rest};
 use super::words::{Key, Words};
 use super::xss_attribute::{Attribute, attribute};
@@ -112,9 +113,10 @@ pub(super) fn tags(value: &[u8], dashes: bool, steps: &mut u64, hits: &mut Hits)
 }
 
 fn scan(value: &[u8], outer: bool, seen: &mut Seen, steps: &mut u64, hits: &mut Hits) {
+    static OPEN: Set = Set::of(b"<");
+    let mut opens = Places::of(value, &OPEN);
     let mut at = 0;
-    while let Some(step) = rest(value, at).iter().position(|&byte| byte == b'<') {
-        let open = at.saturating_add(step);
+    while let Some(open) = opens.from(at) {
         at = open.saturating_add(1);
         let mut name = at;
         while matches!(byte(value, name), b'/' | b'\0')

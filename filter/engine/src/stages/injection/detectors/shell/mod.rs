@@ -18,6 +18,7 @@ use super::super::bytes::{
     AMP, ANGLE, BACKSLASH, DOLLAR, LINE, PAREN, PERCENT, QUOTE, SHELL, SLASH, byte, has_at,
     is_space, is_word, next, pair, part, rest, skip_space, tally, upto,
 };
+use super::super::places::{Places, Set};
 use super::triggers::{CARETS, COMMAND, GLUE, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
 use argument::{Shape, has_flag, is_plain, shape};
@@ -129,7 +130,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let lone = Lone::new(value, start);
     // A text of many lines is a document: its lines are no commands by themselves.
     let few_lines = classes & LINE == 0 || !super::code::is_document(value);
-    while let Some(here) = next(value, at, |byte| begins(byte) || (link && byte == b'=')) {
+    let mut places = Places::of(value, if link { &BEGINS_IN_LINKS } else { &BEGINS });
+    while let Some(here) = places.from(at) {
         text = text
             || !part(value, at, here.saturating_sub(at))
                 .iter()
@@ -233,26 +235,10 @@ impl Lone {
     }
 }
 
-/// Whether a form may begin with the byte, or a command behind it.
-const fn begins(byte: u8) -> bool {
-    matches!(
-        byte,
-        b';' | b'|'
-            | b'&'
-            | b'\n'
-            | b'\r'
-            | b'\\'
-            | b'`'
-            | b'$'
-            | b'('
-            | b'<'
-            | b'>'
-            | b'/'
-            | b'{'
-            | b'%'
-            | b'@'
-    )
-}
+/// What a form may begin with, or a command behind it.
+static BEGINS: Set = Set::of(b";|&\n\r\\`$(<>/{%@");
+/// The same where parameters are values of their own.
+static BEGINS_IN_LINKS: Set = Set::of(b";|&\n\r\\`$(<>/{%@=");
 
 /// A command with something behind it at the start of the value.
 fn leads_with_command(value: &[u8], start: usize) -> bool {

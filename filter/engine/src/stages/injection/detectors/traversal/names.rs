@@ -5,7 +5,7 @@
 //! **Source:** FHS 3.0, the manuals of the servers and tools that own the files.
 //! **Cost:** a probe a segment.
 
-use super::super::words::Words;
+use super::super::words::{Starts, Words};
 
 /// First of two adjacent segments.
 pub(super) const ETC: u8 = 1;
@@ -254,28 +254,9 @@ const LIST: &[(&[u8], u8)] = &[
 
 pub(super) static SEGMENTS: Words<512> = Words::new(LIST);
 
-/// The first two letters of the names: a bit for each second one, by the first.
-#[expect(
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "runs while compiling: a fault is a build error"
-)]
-static STARTS: [u32; 32] = {
-    let mut table = [0; 32];
-    let mut index = 0;
-    while index < LIST.len() {
-        let name = LIST[index].0;
-        table[(name[0] & 31) as usize] |= 1 << (name[1] & 31);
-        index += 1;
-    }
-    table
-};
+static STARTS: Starts = Starts::of(LIST);
 
 /// Whether `text` begins with the first two letters of a name, whatever their case.
 pub(super) fn may_be_named(text: &[u8]) -> bool {
-    let [first, second, ..] = text else {
-        return false;
-    };
-    let seconds = STARTS.get(usize::from(first & 31)).copied().unwrap_or(0);
-    seconds.wrapping_shr(u32::from(second & 31)) & 1 != 0
+    matches!(text, [first, second, ..] if STARTS.may(*first, *second))
 }
