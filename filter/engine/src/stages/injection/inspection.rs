@@ -13,7 +13,9 @@ use super::detectors::{self, Token, View};
 use super::explain::{Match, Watch};
 use super::nested::{self, MAX_NESTED};
 use super::protocol;
+use super::seen::Seen;
 use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, Strength, spend};
+use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::inflate::inflate;
 use crate::verdict::{Denial, Reason, Stage};
@@ -131,6 +133,8 @@ pub(crate) struct Inspection<'a> {
     is_joined: bool,
     /// Something was found since this was last reset, whether it counts or not.
     hit: bool,
+    /// Views of a body in which nothing was found.
+    seen: Seen,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
 }
@@ -170,6 +174,7 @@ impl<'a> Inspection<'a> {
             odd: false,
             is_joined: false,
             hit: false,
+            seen: Seen::new(),
             watch: None,
         }
     }
@@ -518,16 +523,37 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// All detectors over one view.
+    /// All detectors over one view, unless the same was looked at before and nothing was found.
     fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u32) {
-        let mut hits = Hits::default();
-        spend(self.steps, view.len().saturating_add(VIEW));
-        let mut looked_at = View::new(place, name, view, seen);
-        looked_at.is_name = self.is_name;
-        looked_at.is_file = self.is_file;
-        detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
-        self.report(place, name, view, &hits);
+        let kept = place == Place::Body && !self.is_file;
+        if kept && self.seen.knows(view, name, self.is_name) {
+            spend(self.steps, view.len() >> 3);
+            if cfg!(debug_assertions) {
+                let (mut steps, mut hits) = (MAX_STEPS, Hits::default());
+                let looked_at = self.view_of(place, name, view, seen);
+                detectors::scan(&looked_at, &mut self.tokens, &mut steps, &mut hits);
+                debug_assert!(hits.is_empty(), "{hits:?} in {}", view.escape_ascii());
+            }
+        } else {
+            spend(self.steps, view.len().saturating_add(VIEW));
+            let mut hits = Hits::default();
+            let looked_at = self.view_of(place, name, view, seen);
+            detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
+            self.report(place, name, view, &hits);
+            if kept && hits.is_empty() && *self.steps > 0 {
+                let named = self.is_name || looked_at.asks_for_name();
+                self.seen.keep(view, named.then_some(name), self.is_name);
+            }
+        }
         self.patterns(place, name, view);
+    }
+
+    fn view_of<'v>(&self, place: Place, name: &'v [u8], view: &'v [u8], seen: u32) -> View<'v> {
+        View {
+            is_name: self.is_name,
+            is_file: self.is_file,
+            ..View::new(place, name, view, seen)
+        }
     }
 
     fn patterns(&mut self, place: Place, name: &[u8], view: &[u8]) {

@@ -26,6 +26,7 @@ mod protocol;
 mod repeated;
 mod rules;
 mod scanners;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod xml;

@@ -46,7 +46,7 @@ use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
 pub(super) use sql_tokens::Token;
 pub(super) use sqli::shape;
-use triggers::Seen;
+use triggers::{RFI, Seen};
 
 /// Bytes of a quiet value whose words are looked at.
 const LONG: usize = 96;
@@ -92,6 +92,11 @@ impl<'a> View<'a> {
             is_file: false,
         }
     }
+
+    /// Whether a detector that finds nothing in the value of a body's field might under another name.
+    pub(super) const fn asks_for_name(&self) -> bool {
+        self.words & RFI != 0
+    }
 }
 
 /// Whether a value that is plain otherwise is a stream of objects in base64.
@@ -125,7 +130,7 @@ macro_rules! each {
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
     if calm::is_calm(view) {
         if cfg!(debug_assertions) {
-            scan_all(view, tokens, steps, hits);
+            scan_all(view, tokens, &mut steps.clone(), hits);
             debug_assert!(hits.is_empty(), "{hits:?} in {}", view.bytes.escape_ascii());
         }
         return;
