@@ -240,7 +240,13 @@ pub(super) fn json(
         }
         inspection.pay(0);
         match reader.next_event() {
-            Err(_) => return false,
+            Err(error) => {
+                let opens = matches!(text.get(error.offset), Some(b'{' | b'['));
+                if opens && starts.len() == MAX_JSON_DEPTH {
+                    inspection.unread(place, outer);
+                }
+                return false;
+            }
             Ok(None) => return true,
             Ok(Some(event)) => match event {
                 Event::ObjectStart | Event::ArrayStart => starts.push(path.len()),

@@ -17,7 +17,7 @@ use super::seen::Seen;
 use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, Strength, spend};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
-use crate::inflate::inflate;
+use crate::inflate::{Fault, inflate};
 use crate::verdict::{Denial, Reason, Stage};
 
 /// Where a value stands.
@@ -113,6 +113,10 @@ pub(crate) struct Inspection<'a> {
     only: u32,
     /// Values around the one that is looked at.
     depth: u8,
+    /// Documents in values are looked into elsewhere.
+    flat: bool,
+    /// It was told that something is not looked into.
+    told: bool,
     /// Suspicious values that were compared with their namesakes.
     compared: u8,
     /// Length of the outermost one's name, with which the names of those within begin.
@@ -164,6 +168,8 @@ impl<'a> Inspection<'a> {
             is_name: false,
             only: ALL_CLASSES,
             depth: 0,
+            flat: false,
+            told: false,
             compared: 0,
             outer: 0,
             blocks: false,
@@ -342,11 +348,11 @@ impl<'a> Inspection<'a> {
 
     /// Looks at the classes of `only` alone, and into no document, while `look` runs.
     pub(super) fn flat(&mut self, only: &[Class], look: impl FnOnce(&mut Self)) {
-        let before = (self.only, self.depth);
+        let before = (self.only, self.flat);
         self.only = only.iter().fold(0, |all, class| all | class.bit());
-        self.depth = MAX_NESTED;
+        self.flat = true;
         look(self);
-        (self.only, self.depth) = before;
+        (self.only, self.flat) = before;
     }
 
     /// Looks at the manifest of a package while `look` runs: the lines under its `scripts` are a shell's by design.
@@ -356,10 +362,33 @@ impl<'a> Inspection<'a> {
         self.manifest = before;
     }
 
+    /// Tells, once, that there is more in a value than is looked into. A field of the head of which this was told is no clean one.
+    pub(super) fn unread(&mut self, place: Place, name: &[u8]) {
+        self.hit = true;
+        if !core::mem::replace(&mut self.told, true) {
+            let finding = Finding::new(Stage::Injection, Reason::InspectionBudget);
+            let finding = finding.rule(b"nested").place(place.name(), name);
+            self.found.push(finding);
+        }
+    }
+
     /// Looks at the documents that the value holds.
     fn nested(&mut self, place: Place, name: &[u8], raw: &[u8], seen: u32, decoded: bool) {
         let inner = core::mem::take(&mut self.inner);
-        if self.depth < MAX_NESTED && !self.is_over() {
+        if self.flat || self.is_over() {
+            // Nothing: somebody else does, or nobody can.
+        } else if self.depth >= MAX_NESTED {
+            let view = if decoded {
+                self.natural.as_slice()
+            } else {
+                raw
+            };
+            let inside = classes(&inner);
+            spend(self.steps, view.len().saturating_add(inner.len()));
+            if nested::holds(place, view, seen) || nested::holds(place, &inner, inside) {
+                self.unread(place, name);
+            }
+        } else {
             let natural = core::mem::take(&mut self.natural);
             let outer = self.outer;
             if self.depth == 0 {
@@ -490,7 +519,10 @@ impl<'a> Inspection<'a> {
             if decode::binary(raw, &mut packed) {
                 // As far as it goes, and no bomb: what it stands for is paid for like what was sent.
                 let most = nested::MAX_UNPACKED.min(raw.len().saturating_mul(16));
-                let _ = inflate(coding, &packed, most, self.steps, &mut text);
+                let read = inflate(coding, &packed, most, self.steps, &mut text);
+                if read == Err(Fault::TooLong) {
+                    self.unread(place, name);
+                }
                 self.unwrapped(place, name, &text);
             }
             self.spare = packed;
@@ -519,7 +551,14 @@ impl<'a> Inspection<'a> {
             }
         } else if seen & !BASE64 == 0 && decode::base64(text, &mut further) {
             spend(self.steps, further.len());
-            self.view(place, name, &further, classes(&further));
+            let seen = classes(&further);
+            self.view(place, name, &further, seen);
+            if seen & !BASE64 == 0 {
+                spend(self.steps, further.len());
+                if decode::base64(&further, &mut Vec::new()) {
+                    self.unread(place, name);
+                }
+            }
         }
     }
 

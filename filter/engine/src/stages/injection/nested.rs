@@ -2,7 +2,7 @@
 //!
 //! **In:** a value as the application sees it. **Out:** calls of [`Inspection::value`] for what is in it, under the name of the
 //! value, so that an exception for the field holds for all of it.
-//! **Invariant:** at most [`MAX_NESTED`] deep. What a value is called or begins with decides nothing by itself: the value as a
+//! **Invariant:** at most [`MAX_NESTED`] deep; what is deeper is told ([`Inspection::unread`]). What a value is called or begins with decides nothing by itself: the value as a
 //! whole was looked at before.
 //! **Cost:** the value's length for each level, paid from the step budget.
 
@@ -10,10 +10,37 @@ use super::bytes::{self, AMP, ANGLE, BLANK, BRACE, LINE, OPERATOR, PAREN, QUOTE,
 use super::fields;
 use super::inspection::{Encoding, Inspection, Place};
 use super::{graphql, xml};
+use crate::budget::MAX_JSON_DEPTH;
 use crate::inflate::Coding;
+use crate::json::Reader;
 
 /// Documents in documents in a value.
 pub(super) const MAX_NESTED: u8 = 3;
+
+/// What a value may be.
+enum Kind<'a> {
+    Json,
+    Xml,
+    Graphql,
+    /// `a=1&b=2`, or what stands behind the `?` of a URL.
+    Query(&'a [u8]),
+}
+
+fn kind(place: Place, text: &[u8], seen: u32) -> Option<Kind<'_>> {
+    if seen & PAREN != 0 && seen & QUOTE != 0 && is_json(text) {
+        return Some(Kind::Json);
+    }
+    if seen & ANGLE != 0 && xml::is_document(text) {
+        return Some(Kind::Xml);
+    }
+    if seen & BRACE != 0 && graphql::is_document(text) {
+        return Some(Kind::Graphql);
+    }
+    if seen & OPERATOR != 0 && place != Place::Path {
+        return query(text, seen).map(Kind::Query);
+    }
+    None
+}
 
 /// Looks into `text`, of the byte classes `seen`.
 pub(super) fn look(
@@ -24,26 +51,34 @@ pub(super) fn look(
     inspection: &mut Inspection<'_>,
 ) {
     inspection.pay(text.len());
-    if seen & PAREN != 0 && seen & QUOTE != 0 && is_json(text) {
-        if is_manifest(text) {
-            inspection.in_manifest(|inspection| {
-                fields::json(text, place, name, inspection);
-            });
-        } else {
+    match kind(place, text, seen) {
+        Some(Kind::Json) if is_manifest(text) => inspection.in_manifest(|inspection| {
+            fields::json(text, place, name, inspection);
+        }),
+        Some(Kind::Json) => {
             fields::json(text, place, name, inspection);
         }
-        return;
+        Some(Kind::Xml) => {
+            let walk = xml::walk(text, place, name, inspection);
+            if !walk.shallow {
+                inspection.unread(place, name);
+            }
+        }
+        Some(Kind::Graphql) => graphql::strings(place, name, text, inspection),
+        Some(Kind::Query(pairs)) => values(place, name, pairs, inspection),
+        None => {}
     }
-    if seen & ANGLE != 0 && xml::is_document(text) {
-        xml::walk(text, place, name, inspection);
-        return;
-    }
-    if seen & BRACE != 0 && graphql::is_document(text) {
-        graphql::strings(place, name, text, inspection);
-        return;
-    }
-    if seen & OPERATOR != 0 && place != Place::Path {
-        query(place, name, text, seen, inspection);
+}
+
+/// Whether `text` holds a document, which nobody is going to look into. Brackets around no JSON are none.
+pub(super) fn holds(place: Place, text: &[u8], seen: u32) -> bool {
+    match kind(place, text, seen) {
+        Some(Kind::Json) => {
+            let mut reader = Reader::new(text, MAX_JSON_DEPTH);
+            let mut next = || matches!(reader.next_event(), Ok(Some(_)));
+            next() && next()
+        }
+        found => found.is_some(),
     }
 }
 
@@ -72,17 +107,20 @@ fn is_manifest(text: &[u8]) -> bool {
         .all(|key| fields::find(text, key).is_some())
 }
 
-/// `a=1&b=2`, or a URL with a query.
-fn query(place: Place, name: &[u8], text: &[u8], seen: u32, inspection: &mut Inspection<'_>) {
+/// The pairs of `a=1&b=2`, or of a URL with a query.
+fn query(text: &[u8], seen: u32) -> Option<&[u8]> {
     let question = text.iter().position(|&byte| byte == b'?');
     let (address, pairs) = match question.and_then(|at| text.split_at_checked(at)) {
         Some((address, pairs)) => (address, rest(pairs, 1)),
         None if seen & AMP != 0 => (&b""[..], text),
-        None => return,
+        None => return None,
     };
-    if bytes::classes(address) & (BLANK | LINE | QUOTE | ANGLE) != 0 || !is_pair(pairs) {
-        return;
-    }
+    let address = bytes::classes(address) & (BLANK | LINE | QUOTE | ANGLE) == 0;
+    (address && is_pair(pairs)).then_some(pairs)
+}
+
+/// Looks at the values of a query.
+fn values(place: Place, name: &[u8], pairs: &[u8], inspection: &mut Inspection<'_>) {
     for pair in pairs.split(|&byte| byte == b'&') {
         if is_pair(pair) {
             let equals = pair.iter().position(|&byte| byte == b'=');
@@ -123,6 +161,7 @@ mod tests {
     use crate::request::RequestHead;
     use crate::request::body::BodyKind;
     use crate::units::UnixTime;
+    use crate::verdict::Reason;
 
     const HERE: Here<'_> = Here::new(b"", UnixTime(0));
 
@@ -269,6 +308,73 @@ mod tests {
             "JTNDc2NyaXB0JTNFYWxlcnQoMSk=",
         ] {
             assert!(is_refused_in(value), "{value}");
+        }
+    }
+
+    /// Documents in documents beyond the bound: nobody looks into them, and a finding that is no refusal says so.
+    #[test]
+    fn what_is_not_looked_into_is_told() {
+        type Make<'a> = &'a dyn Fn(usize) -> String;
+        let told = |kind, body: &str| {
+            let (mut steps, mut found) = (MAX_STEPS, Findings::default());
+            let stage = InjectionStage::new(1, 5);
+            let judged = stage.inspect_body(kind, body.as_bytes(), HERE, &mut steps, &mut found);
+            assert!(judged.is_ok(), "{body}");
+            let told = found.as_slice().first().map(|finding| {
+                assert_eq!(finding.reason, Reason::InspectionBudget);
+                assert_eq!(finding.rule, b"nested");
+                String::from_utf8_lossy(&finding.place).into_owned()
+            });
+            assert_eq!(found.as_slice().len(), usize::from(told.is_some()));
+            told
+        };
+        let coded = |text: &str| -> String {
+            let bytes = text.bytes();
+            bytes.map(|byte| format!("%{byte:02x}")).collect()
+        };
+        let json = |depth: usize| {
+            (0..depth).fold("it's".to_owned(), |text, _| {
+                let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("{{\"a\":\"{text}\"}}")
+            })
+        };
+        let url = |depth: usize| {
+            (0..depth).fold("x".to_owned(), |text, _| {
+                format!("https://a.example/?b=1&u={}", coded(&text))
+            })
+        };
+        let xml = |depth: usize| "<a:b>".repeat(depth) + &"</a:b>".repeat(depth);
+        let array = |depth: usize| format!("{}\"a\"{}", "[".repeat(depth), "]".repeat(depth));
+        let kinds: [(&str, Make<'_>, usize); 4] = [
+            ("JSON", &json, 3),
+            ("URL", &url, 3),
+            ("XML", &xml, 256),
+            ("array", &array, 64),
+        ];
+        for (name, document, most) in kinds {
+            for (depth, place) in [(most, None), (most + 1, Some("body:f"))] {
+                let form = format!("f={}", coded(&document(depth)));
+                let told = told(BodyKind::Form, &form);
+                let at = told.as_deref().and_then(|told| told.get(..6));
+                assert_eq!(at, place, "{name} {depth} {told:?}");
+            }
+        }
+        // A body of JSON is a document, its strings hold three more.
+        assert_eq!(told(BodyKind::Json, &json(4)), None);
+        assert_eq!(
+            told(BodyKind::Json, &json(5)).as_deref(),
+            Some("body:a.a.a.a")
+        );
+        // Base64 of base64 of base64 of `it's a value, or 1`.
+        for (value, place) in [
+            ("YVhRbmN5QmhJSFpoYkhWbExDQnZjaUF4", None),
+            (
+                "WVZoUmJtTjVRbWhKU0Zwb1lraFdiRXhEUW5aamFVRjQ=",
+                Some("body:f"),
+            ),
+        ] {
+            let form = format!("f={}", coded(value));
+            assert_eq!(told(BodyKind::Form, &form).as_deref(), place, "{value}");
         }
     }
 

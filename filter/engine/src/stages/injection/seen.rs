@@ -137,7 +137,7 @@ mod tests {
             &mut steps,
             &mut found,
         );
-        (judged.is_err(), MAX_STEPS - steps)
+        (judged.is_err(), MAX_STEPS.wrapping_sub(steps))
     }
 
     #[test]
