@@ -11,33 +11,17 @@ use super::bytes::{
     self, AMP, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, next, part,
     rest, skip_space,
 };
-use super::triggers::NOSQL;
+use super::triggers::{NOSQL, STORE, STORE_CALL};
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View};
 
-/// Words no pattern of this file can do without.
+/// Words of scripts and of operators in objects.
 pub(super) const WORDS: &[&[u8]] = &[
-    b"db",
     b"this",
     b"return",
     b"var",
     b"while",
     b"mapreduce",
-    b"tojson",
-    b"tojsononeline",
-    b"printjson",
-    b"flushall",
-    b"flushdb",
-    b"slaveof",
-    b"replicaof",
-    b"dbfilename",
-    b"redis",
-    b"csv",
-    b"detach",
-    b"apoc",
-    b"dbms",
-    b"labels",
-    b"filtering",
     b"_eq",
     b"_neq",
     b"_gt",
@@ -51,6 +35,25 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"_iregex",
     b"_is_null",
     b"_similar",
+];
+
+/// Words that calls of a shell cannot do without.
+pub(super) const CALLED: &[&[u8]] = &[b"db", b"tojson", b"tojsononeline", b"printjson", b"redis"];
+
+/// Words that commands of stores cannot do without.
+pub(super) const COMMANDS: &[&[u8]] = &[
+    b"db",
+    b"flushall",
+    b"flushdb",
+    b"slaveof",
+    b"replicaof",
+    b"dbfilename",
+    b"dir",
+    b"csv",
+    b"detach",
+    b"apoc",
+    b"dbms",
+    b"filtering",
 ];
 
 /// Operators that compare, choose or compute. `$set`, `$type`, `$ref`, `$date`, `$filter` are names that others use too.
@@ -120,7 +123,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         super::spend(steps, view.bytes.len());
         operators(view, steps, hits);
     }
-    if view.words & NOSQL == 0 || hits.is_decisive(Class::Nosql) {
+    if view.words & (NOSQL | STORE_CALL | STORE) == 0 || hits.is_decisive(Class::Nosql) {
         return;
     }
     if view.classes & (SHELL | AMP) != 0
@@ -129,12 +132,17 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         hits.add(Class::Nosql, Strength::Decisive, at);
         return;
     }
-    super::spend(steps, view.bytes.len());
     if view.classes & PAREN != 0 {
-        calls(view.bytes, hits);
+        if view.words & STORE_CALL != 0 || view.classes & DOLLAR != 0 {
+            super::spend(steps, view.bytes.len());
+            calls(view.bytes, hits);
+        }
         compared(view.bytes, hits);
     }
-    commands(view, hits);
+    if view.words & STORE != 0 {
+        super::spend(steps, view.bytes.len());
+        commands(view, hits);
+    }
 }
 
 /// The end of the operator behind the `$` at `at`.
@@ -627,6 +635,20 @@ mod tests {
     fn a_comment_of_a_schema_is_no_operator() {
         let value = "{\"type\": \"object\", \"$comment\": \"why\"}";
         assert!(!hits_of(value.as_bytes()).contains(&(Class::Nosql, Strength::Decisive)));
+    }
+
+    #[test]
+    fn calls_and_commands_are_found_by_their_own_words() {
+        for value in [
+            "x;return $db.users.find({})",
+            "(printjson(db.a))",
+            "a (redis.pcall('a'))",
+            "a\r\nCONFIG SET dir /var/www",
+            "' CALL dbms.procedures()",
+            "'\nslaveof 192.0.2.1 6379",
+        ] {
+            assert!(caught(value), "{value}");
+        }
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub(super) const LDAP: u32 = 1 << 11;
 pub(super) const NODE: u32 = 1 << 12;
 /// NoSQL operators and server-side functions.
 pub(super) const NOSQL: u32 = 1 << 13;
+/// Calls of a store's shell.
+pub(super) const STORE_CALL: u32 = 1 << 22;
+/// Commands of stores.
+pub(super) const STORE: u32 = 1 << 23;
 /// PHP code and serialised PHP.
 pub(super) const PHP: u32 = 1 << 14;
 /// Remote inclusion.
@@ -317,6 +321,8 @@ static TABLE: Words<8192> = {
     table = all(table, ldap::WORDS, LDAP);
     table = reasons(table, node::LIST, NODE);
     table = all(table, nosql::WORDS, NOSQL);
+    table = all(table, nosql::CALLED, STORE_CALL);
+    table = all(table, nosql::COMMANDS, STORE);
     table = same(table, php_words::LIST, PHP);
     table = all(table, prototype::WORDS, PROTOTYPE);
     table = all(table, rfi::WORDS, RFI);
