@@ -7,7 +7,7 @@
 //! **Cost:** one pass with the innermost [`DEPTH`] frames, [`ROOM`] bytes each; a frame that closes moves at most these.
 
 use super::bytes::{BRACE, DOLLAR, contains, has_at, next, rest};
-use super::triggers::JNDI;
+use super::triggers::{COLON, JNDI};
 use super::{Class, Hits, Strength, View};
 
 /// Words no pattern of this file can do without, unless a `$` stands for it.
@@ -20,7 +20,8 @@ const ROOM: usize = 48;
 
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
-    if view.classes & DOLLAR == 0 && view.words & JNDI == 0 {
+    // Every look-up has its `:`, however the rest of it is spelled.
+    if view.marks & COLON == 0 || (view.classes & DOLLAR == 0 && view.words & JNDI == 0) {
         return;
     }
     super::spend(steps, view.bytes.len());
