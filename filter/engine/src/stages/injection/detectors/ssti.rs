@@ -66,6 +66,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     super::spend(steps, value.len());
     let lead = first(value);
+    let mut system = System::default();
     let mut from = 0;
     while let Some(at) = next(value, from, opens_one) {
         let Some((engine, until, start)) = opening(value, at) else {
@@ -73,11 +74,13 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             continue;
         };
         // One delimiter in another before anything else: a probe for all engines at once.
-        if probes(value, start) || stacks(value, at) || has_at(value, at, b"{php}") {
-            hits.add(Class::Ssti, Strength::Decisive, at);
-            return;
-        }
-        if asks(value, at) {
+        let found = match engine {
+            Engine::Single => has_at(value, at, b"{php}"),
+            Engine::Curly => asks(value, at, lead),
+            Engine::Sigil => byte(value, at) == b'@' && system.is_near(value, at),
+            _ => false,
+        };
+        if found || probes(value, start) || stacks(value, at) {
             hits.add(Class::Ssti, Strength::Decisive, at);
             return;
         }
@@ -99,12 +102,37 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
 /// Bytes of a block that are looked through.
 const BLOCK: usize = 96;
 
-/// `{{#with "s" as |x|}}` (Handlebars walks from a text to its class), `{{printf "%s" .X}}` (Go), `@{ System.IO… }` (Razor).
-fn asks(value: &[u8], at: usize) -> bool {
-    let leads = at == first(value);
-    has_at(value, at, b"{{#with \"") && contains(part(value, at, BLOCK), b" as |")
-        || leads && has_at(value, at, b"{{printf \"") && contains(part(value, at, BLOCK), b" .")
-        || has_at(value, at, b"@{") && contains(part(value, at, BLOCK), b"System.")
+/// `{{#with "s" as |x|}}` (Handlebars walks from a text to its class), `{{printf "%s" .X}}` (Go). `lead`: where the value begins.
+fn asks(value: &[u8], at: usize, lead: usize) -> bool {
+    match byte(value, at.saturating_add(2)) {
+        b'#' => has_at(value, at, b"{{#with \"") && contains(part(value, at, BLOCK), b" as |"),
+        b'p' | b'P' => {
+            at == lead
+                && has_at(value, at, b"{{printf \"")
+                && contains(part(value, at, BLOCK), b" .")
+        }
+        _ => false,
+    }
+}
+
+/// `@{ System.IO… }` (Razor): no place is looked at twice, however many blocks open before it.
+#[derive(Default)]
+struct System {
+    /// Where it was not looked for yet.
+    from: usize,
+}
+
+impl System {
+    const WORD: &[u8] = b"system.";
+
+    /// Whether it stands in the block that opens at `at`; asked from left to right, until the first yes.
+    fn is_near(&mut self, value: &[u8], at: usize) -> bool {
+        let limit = at.saturating_add(BLOCK).min(value.len());
+        let block = value.get(self.from.max(at)..limit).unwrap_or_default();
+        // A word that reaches over the end is looked for again.
+        self.from = limit.saturating_sub(Self::WORD.len()).max(self.from);
+        contains(block, Self::WORD)
+    }
 }
 
 fn finish(view: &View<'_>, soft: Option<usize>, steps: &mut u64, hits: &mut Hits) {
@@ -337,6 +365,7 @@ mod tests {
             "${'freemarker.template.utility.ObjectConstructor'?new()('x')}",
             "#set($a=$b.getClass().forName('java.lang.Runtime'))",
             "#set( $a = 9*9 )",
+            "@{ @{a} @{ b } System.IO.File.ReadAllText(\"/etc/hosts\") }",
             "${T(java.lang.Runtime).getRuntime().exec('w')}",
             "*{T(java.lang.System).getenv('PATH')}",
             "${new java.lang.ProcessBuilder('w').start()}",

@@ -6,7 +6,8 @@
 //! **Cost:** one pass over the expression; a look-up a word.
 
 use super::bytes::{byte, contains, has_at, is_space, part, rest};
-use super::words::{Key, Words};
+use super::code;
+use super::words::Words;
 
 /// Longest expression that is read.
 const REACH: usize = 1024;
@@ -546,15 +547,7 @@ fn string(value: &[u8], at: usize) -> Option<usize> {
 
 /// Reads a word; its kind, and where it ends.
 fn word(value: &[u8], at: usize) -> (u8, usize) {
-    let mut key = Key::EMPTY;
-    let mut next = at;
-    while let Some(&letter) = value.get(next) {
-        if !letter.is_ascii_alphanumeric() && !matches!(letter, b'_' | b'$') && letter < 0x80 {
-            break;
-        }
-        key.push(letter);
-        next = next.saturating_add(1);
-    }
+    let (next, key) = code::word(value, at);
     (NAMES.kind(key), next)
 }
 
