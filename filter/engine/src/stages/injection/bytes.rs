@@ -168,7 +168,19 @@ pub(super) fn upto(bytes: &[u8], length: usize) -> &[u8] {
 }
 
 /// Whether `bytes` has `word` (lower case) at `at`, ASCII case ignored.
+#[inline]
 pub(super) fn has_at(bytes: &[u8], at: usize, word: &[u8]) -> bool {
+    // Most places differ in the first byte: told where the word is known, without a call.
+    let begins = match (bytes.get(at), word.first()) {
+        (Some(here), Some(first)) => here.eq_ignore_ascii_case(first),
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    begins && has_all(bytes, at, word)
+}
+
+#[inline(never)]
+fn has_all(bytes: &[u8], at: usize, word: &[u8]) -> bool {
     bytes
         .get(at..at.saturating_add(word.len()))
         .is_some_and(|part| part.eq_ignore_ascii_case(word))

@@ -22,7 +22,18 @@ pub(super) enum Gap {
 }
 
 /// Skips blanks and comments from `at` on.
+#[inline]
 pub(super) fn gap(value: &[u8], at: usize) -> (usize, Gap) {
+    let here = byte(value, at);
+    if here == b'#' || here == b'/' || is_space(here) {
+        skip(value, at)
+    } else {
+        (at, Gap::None)
+    }
+}
+
+#[inline(never)]
+fn skip(value: &[u8], at: usize) -> (usize, Gap) {
     let limit = at.saturating_add(REACH);
     let mut next = at;
     while next < limit {
@@ -238,33 +249,65 @@ fn kind(value: &[u8], start: usize) -> Arguments {
     }
 }
 
+/// What a byte means for a closer: 0 nothing, else [`OPENS`], [`CLOSES`] or [`QUOTES`].
+#[expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "runs while compiling: a fault is a build error"
+)]
+static PAIRS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'(' | b'[' | b'{' => OPENS,
+            b')' | b']' | b'}' => CLOSES,
+            b'"' | b'\'' | b'`' => QUOTES,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
+const OPENS: u8 = 1;
+const CLOSES: u8 = 2;
+const QUOTES: u8 = 3;
+
 /// The position behind the bracket that closes the one at `open`.
 fn close(value: &[u8], open: usize) -> Option<usize> {
+    let text = part(value, open, REACH);
+    let mut left = text;
     let mut depth = 0_u8;
-    let mut quote = 0_u8;
-    let mut escaped = false;
-    let step = part(value, open, REACH).iter().position(|&here| {
-        if escaped {
-            escaped = false;
-        } else if quote != 0 {
-            escaped = here == b'\\';
-            if here == quote {
-                quote = 0;
-            }
-        } else {
-            match here {
-                b'"' | b'\'' | b'`' => quote = here,
-                b'(' | b'[' | b'{' => depth = depth.wrapping_add(1),
-                b')' | b']' | b'}' => {
-                    depth = depth.saturating_sub(1);
-                    return depth == 0;
+    while let Some((&here, after)) = left.split_first() {
+        left = after;
+        match PAIRS.get(usize::from(here)).copied().unwrap_or(0) {
+            0 => {}
+            OPENS => depth = depth.wrapping_add(1),
+            CLOSES => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    let length = text.len().saturating_sub(left.len());
+                    return Some(open.saturating_add(length));
                 }
-                _ => {}
             }
+            _ => left = behind_string(left, here)?,
         }
-        false
-    })?;
-    Some(open.saturating_add(step).saturating_add(1))
+    }
+    None
+}
+
+/// What follows the string whose first quote stands before `text`.
+fn behind_string(text: &[u8], quote: u8) -> Option<&[u8]> {
+    let mut left = text;
+    loop {
+        let step = left
+            .iter()
+            .position(|&byte| byte == quote || byte == b'\\')?;
+        if byte(left, step) == quote {
+            return left.get(step.saturating_add(1)..);
+        }
+        left = left.get(step.saturating_add(2)..)?;
+    }
 }
 
 /// Whether a sentence goes on at `at`, behind a call.
@@ -300,31 +343,41 @@ pub(super) fn goes_on(value: &[u8], at: usize) -> bool {
     KEYWORDS.kind(key) == 0 && !has_at(value, start, b"as ")
 }
 
-/// A call: what stands between name and bracket, and in the brackets; nothing when no bracket follows.
+/// A call: what stands between name and bracket, and in the brackets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
     pub(super) gap: Gap,
     pub(super) arguments: Arguments,
     /// First byte in the brackets.
     pub(super) first: u8,
-    /// A sentence tells of it.
-    pub(super) mention: bool,
+    /// Where the first argument starts.
+    pub(super) inside: usize,
+    start: usize,
+    open: usize,
 }
 
-/// The call whose name stands from `start` to `end`.
+impl Call {
+    /// Whether a sentence tells of it. Asked last, and only where the answer decides: it is what a call costs most for.
+    pub(super) fn is_mention(&self, value: &[u8]) -> bool {
+        in_sentence(value, self.start)
+            || close(value, self.open).is_some_and(|end| goes_on(value, end))
+    }
+}
+
+/// The call whose name stands from `start` to `end`; nothing when no bracket follows.
 pub(super) fn call(value: &[u8], start: usize, end: usize) -> Option<Call> {
     let (open, between) = gap(value, end);
     if byte(value, open) != b'(' {
         return None;
     }
-    let (first, _) = gap(value, open.saturating_add(1));
-    let mention =
-        in_sentence(value, start) || close(value, open).is_some_and(|end| goes_on(value, end));
+    let (inside, _) = gap(value, open.saturating_add(1));
     Some(Call {
         gap: between,
-        arguments: kind(value, first),
-        first: byte(value, first),
-        mention,
+        arguments: kind(value, inside),
+        first: byte(value, inside),
+        inside,
+        start,
+        open,
     })
 }
 
@@ -379,6 +432,11 @@ pub(super) fn joined(value: &[u8], at: usize) -> Option<Key> {
 pub(super) fn last(value: &[u8], at: usize) -> u8 {
     let start = at.saturating_sub(REACH);
     let before = value.get(start..at).unwrap_or_default();
+    if let Some(&last) = before.last()
+        && !is_space(last)
+    {
+        return last;
+    }
     let end = before.iter().rposition(|&byte| !is_space(byte));
     end.map_or(0, |at| byte(before, at))
 }
@@ -433,8 +491,10 @@ mod tests {
         assert!(goes_on(b") returns null", 1));
         assert!(!goes_on(b"); return", 1));
         assert!(!goes_on(b") or die", 1));
-        assert!(call(b"f('x') is slow", 0, 1).is_some_and(|call| call.mention));
-        assert!(call(b"f('x');", 0, 1).is_some_and(|call| !call.mention));
+        assert!(
+            call(b"f('x') is slow", 0, 1).is_some_and(|call| call.is_mention(b"f('x') is slow"))
+        );
+        assert!(call(b"f('x');", 0, 1).is_some_and(|call| !call.is_mention(b"f('x');")));
     }
 
     #[test]
@@ -447,6 +507,10 @@ mod tests {
             (b"($x)", Arguments::Code, Some(4)),
             (b"(a(b))", Arguments::Code, Some(6)),
             (b"(two words)", Arguments::Text, Some(11)),
+            (b"('a\\')', [{\"(\"}])", Arguments::Code, Some(17)),
+            (b"('a\\')", Arguments::Code, None),
+            (b"('a\\", Arguments::Code, None),
+            (b"(`)`", Arguments::Code, None),
         ] {
             assert_eq!(arguments(text, 0), (kind, end), "{}", text.escape_ascii());
         }

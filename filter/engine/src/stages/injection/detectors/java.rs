@@ -126,6 +126,11 @@ impl Name {
 fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Strength> {
     let text = value.get(name.start..name.end)?;
     let before = name.start.checked_sub(1).map_or(0, |at| byte(value, at));
+    // No segment is listed, no package begins so, and nothing makes it a tag.
+    let begins = byte(text, 0) | 0x20;
+    if name.kinds == 1 && before != b'!' && !matches!(begins, b'c' | b'j' | b'o' | b's') {
+        return None;
+    }
     if tagged(value, name, text, before) {
         return Some(Strength::Decisive);
     }
@@ -187,18 +192,25 @@ fn called(value: &[u8], name: &Name, dangerous: bool, seen: &mut u32) -> Option<
         return (!code::in_sentence(value, name.start)).then_some(Strength::Decisive);
     }
     let call = code::call(value, name.start, name.end)?;
-    if call.mention {
+    let strength = weighed(value, name, dangerous, &call)?;
+    if call.is_mention(value) {
         return Some(Strength::Weak);
     }
+    if name.last == CALL && !dangerous {
+        let letter = byte(value, name.last_start.saturating_add(3));
+        *seen |= 1_u32.wrapping_shl(u32::from(letter) & 31);
+    }
+    Some(strength)
+}
+
+/// What the call is worth where no sentence tells of it; of a name that has no meaning here, nothing.
+fn weighed(value: &[u8], name: &Name, dangerous: bool, call: &code::Call) -> Option<Strength> {
     let quoted = matches!(call.first, b'"' | b'\'' | b'$' | b'#' | b'\\');
     let code = call.arguments == Arguments::Code;
     if dangerous || matches!(name.last, RUNNER | MAPPED | LAUNCHER) {
         return Some(Strength::Decisive);
     }
     if name.last == CALL {
-        let bit =
-            1_u32.wrapping_shl(u32::from(byte(value, name.last_start.saturating_add(3))) & 31);
-        *seen |= bit;
         return Some(if quoted {
             Strength::Decisive
         } else {
@@ -213,11 +225,12 @@ fn called(value: &[u8], name: &Name, dangerous: bool, seen: &mut u32) -> Option<
     }
     // Groovy: `'id'.execute()`.
     let text = value.get(name.last_start..name.end)?;
-    let string = before == b'.'
-        && name
-            .start
-            .checked_sub(2)
-            .is_some_and(|at| matches!(byte(value, at), b'"' | b'\'' | b']'));
+    let back = |steps: usize| {
+        name.start
+            .checked_sub(steps)
+            .map_or(0, |at| byte(value, at))
+    };
+    let string = back(1) == b'.' && matches!(back(2), b'"' | b'\'' | b']');
     (text == b"execute" && string && call.arguments == Arguments::None)
         .then_some(Strength::Decisive)
 }

@@ -10,7 +10,7 @@
 use super::bytes::{
     DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_word, part, rest, skip_space,
 };
-use super::code::{self, Arguments, Call};
+use super::code::{self, Arguments};
 use super::triggers::NODE;
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View};
@@ -191,7 +191,7 @@ fn word(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<Strength> 
         RUNNER => {
             let call = code::call(value, start, end)?;
             let named = matches!(call.first, b'"' | b'\'' | b'`');
-            if call.mention || !named {
+            if !named || call.is_mention(value) {
                 Strength::Weak
             } else {
                 Strength::Decisive
@@ -263,30 +263,30 @@ fn loads(text: Text<'_>, start: usize, end: usize) -> Option<Strength> {
     if byte(value, end) == b'[' && is_word(byte(value, end.saturating_add(1))) {
         return Some(Strength::Decisive);
     }
-    let Call { first, mention, .. } = code::call(value, start, end)?;
-    if !matches!(first, b'"' | b'\'' | b'`') {
+    let call = code::call(value, start, end)?;
+    if !matches!(call.first, b'"' | b'\'' | b'`') {
         return None;
     }
-    if mention {
-        return Some(Strength::Weak);
-    }
-    let (open, _) = code::gap(value, end);
-    let (quote, _) = code::gap(value, open.saturating_add(1));
-    let key = if let Some(key) = code::joined(value, quote) {
+    let key = if let Some(key) = code::joined(value, call.inside) {
         key
     } else {
-        let mut name = quote.saturating_add(1);
+        let mut name = call.inside.saturating_add(1);
         if has_at(value, name, b"node:") {
             name = name.saturating_add(5);
         }
         code::word(value, name).1
     };
     let assigned = code::last(value, start) == b'=';
-    match TABLE.kind(key) {
-        RUNS if !(assigned && text.document) => Some(Strength::Decisive),
-        MODULE | PROCESS if !assigned => Some(Strength::Decisive),
-        _ => Some(Strength::Weak),
-    }
+    let runs = match TABLE.kind(key) {
+        RUNS => !(assigned && text.document),
+        MODULE | PROCESS => !assigned,
+        _ => false,
+    };
+    Some(if runs && !call.is_mention(value) {
+        Strength::Decisive
+    } else {
+        Strength::Weak
+    })
 }
 
 /// `process.mainModule`, `process["env"]`, `process.exit()`.

@@ -51,7 +51,21 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let worded = words & PHP != 0 || named;
     let document = worded && classes & LINE != 0 && code::is_document(value);
     let mut at = 0;
-    while let Some(&here) = value.get(at) {
+    loop {
+        if !worded {
+            let Some(sign) = bytes::next(value, at, is_sign) else {
+                return;
+            };
+            if is_in_word(value, at, sign) {
+                at = bytes::next(value, sign, |byte| bytes::folded(byte) == 0)
+                    .unwrap_or(value.len());
+                continue;
+            }
+            at = sign;
+        }
+        let Some(&here) = value.get(at) else {
+            return;
+        };
         let mut next = at.saturating_add(1);
         let hit = match here {
             b'<' if byte(value, next) == b'?' => tag_at(value, at),
@@ -61,23 +75,19 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 dollar(value, at, view.is_name)
             }
             b'(' => {
-                if matches!(code::last(value, at), b')' | b']' | b'}' | b'"' | b'\'') {
+                let before = code::last(value, at);
+                if matches!(before, b')' | b']' | b'}' | b'"' | b'\'') {
                     super::spend(steps, 32);
                 }
-                callee(value, at)
+                callee(value, at, before, classes & DOLLAR != 0)
             }
             b'"' | b'\'' => string(value, at),
             b'-' | 0xAD if matches!(byte(value, next), b'd' | b'D') => option(value, at),
             _ if is_word(here) && code::starts(value, at) => {
-                if !worded {
-                    at = bytes::next(value, next, |byte| bytes::folded(byte) == 0)
-                        .unwrap_or(value.len());
-                    continue;
-                }
                 let (end, key) = code::word(value, at);
                 next = end.max(next);
-                let kind = php_words::kind(key);
-                word(value, at, next, kind, document)
+                let have = hits.get(Class::Php).map(|(strength, _)| strength);
+                word(value, at, next, php_words::kind(key), document, have)
             }
             _ => None,
         };
@@ -90,6 +100,24 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         }
         at = next;
     }
+}
+
+/// Whether something of PHP can begin with the byte that no word of it tells of.
+const fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'<' | b'$' | b'(' | b'"' | b'\'' | b'-' | 0xAD)
+}
+
+/// Whether the sign is a byte of a word that starts at `from` or later: the `$` of `a$b`.
+fn is_in_word(value: &[u8], from: usize, sign: usize) -> bool {
+    if bytes::folded(byte(value, sign)) == 0 {
+        return false;
+    }
+    let before = value.get(from..sign).unwrap_or_default();
+    let start = before
+        .iter()
+        .rposition(|&byte| bytes::folded(byte) == 0)
+        .map_or(from, |last| from.saturating_add(last).saturating_add(1));
+    start < sign && code::starts(value, start)
 }
 
 /// `';exit(f('x'));//`: a statement right behind what it leaves, its call the last thing before an empty comment.
@@ -111,16 +139,24 @@ fn ends_program(value: &[u8]) -> bool {
 }
 
 /// What a word of PHP is worth where it stands; in a document, programs are quoted.
-fn word(value: &[u8], start: usize, end: usize, kind: u8, document: bool) -> Option<Strength> {
+fn word(
+    value: &[u8],
+    start: usize,
+    end: usize,
+    kind: u8,
+    document: bool,
+    have: Option<Strength>,
+) -> Option<Strength> {
     match kind {
-        COMMON if document => function(value, start, end, kind).map(|_| Strength::Weak),
-        SURE | COMMON | MAYBE | GLUE => function(value, start, end, kind),
+        COMMON if document && have.is_some() => None,
+        COMMON if document => function(value, start, end, kind, have).map(|_| Strength::Weak),
+        SURE | COMMON | MAYBE | GLUE => function(value, start, end, kind, have),
         SETTING | SETTINGS => setting(value, start, end, kind),
         TAG | WRAPPER => wrapper(value, start, end),
         _ => {
             let name = value.get(start..end)?;
             if php_words::is_of_extension(name) {
-                function(value, start, end, SURE)
+                function(value, start, end, SURE, have)
             } else {
                 None
             }
@@ -128,21 +164,37 @@ fn word(value: &[u8], start: usize, end: usize, kind: u8, document: bool) -> Opt
     }
 }
 
-/// A call of a function.
-fn function(value: &[u8], start: usize, end: usize, kind: u8) -> Option<Strength> {
-    let Call {
+/// A call of a function. `have`: what was found before; no more than that is no news.
+fn function(
+    value: &[u8],
+    start: usize,
+    end: usize,
+    kind: u8,
+    have: Option<Strength>,
+) -> Option<Strength> {
+    let call = code::call(value, start, end)?;
+    let hit = weighed(value, start, end, kind, &call);
+    // A mention is weak, whatever it is of.
+    if have.is_some() && hit <= have {
+        return None;
+    }
+    // A comment between a name and its bracket hides it: no sentence has one.
+    let hidden = call.gap == Gap::Odd && !is_space(byte(value, end));
+    if !hidden && call.is_mention(value) {
+        return Some(Strength::Weak);
+    }
+    hit
+}
+
+/// What a call of the function is worth where no sentence tells of it.
+fn weighed(value: &[u8], start: usize, end: usize, kind: u8, call: &Call) -> Option<Strength> {
+    let &Call {
         gap,
         arguments,
         first,
-        mention,
         ..
-    } = code::call(value, start, end)?;
+    } = call;
     let quoted = matches!(first, b'$' | b'"' | b'\'' | b'`' | b'@' | b'\\');
-    // A comment between a name and its bracket hides it: no sentence has one.
-    let hidden = gap == Gap::Odd && !is_space(byte(value, end));
-    if mention && !hidden {
-        return Some(Strength::Weak);
-    }
     if matches!(kind, SURE | COMMON) {
         return match (gap, arguments) {
             (Gap::Blank, Arguments::Name | Arguments::Text) => Some(Strength::Weak),
@@ -411,19 +463,23 @@ fn braces(value: &[u8], at: usize, sigil: usize, open: usize) -> Option<Strength
 }
 
 /// `("system")(…)`, `(sy.(st).em)(…)`, `[system][0](…)`, `($f)(…)`: the bracket at `open` calls what stands before it.
-fn callee(value: &[u8], open: usize) -> Option<Strength> {
-    let before = code::last(value, open);
+/// `before`: the last byte before it that is no blank; `dollars`: the value has a `$`.
+fn callee(value: &[u8], open: usize, before: u8, dollars: bool) -> Option<Strength> {
     let commented = before == b'/' && has_at(value, open.saturating_sub(2), b"*/");
     if !matches!(before, b')' | b']' | b'}' | b'"' | b'\'') && !commented {
         return None;
     }
+    let gap = byte(value, open.saturating_sub(1)) == b' ';
+    // What a variable in brackets needs, however its name goes on.
+    let variable = dollars && matches!(before, b')' | b'/') && !gap;
     let mut reversed = Key::EMPTY;
     let mut length = 0_usize;
+    // The letters so far may be the end of a listed name.
+    let mut piece = Some(Piece::EMPTY);
     // What was read since is no letter.
     let mut same = true;
     let mut at = open;
     let mut boundary = false;
-    let mut sigil = false;
     let mut comment = false;
     for _ in 0..64_u8 {
         let Some(previous) = at.checked_sub(1) else {
@@ -437,6 +493,7 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
             continue;
         }
         match letter {
+            b'.' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'' | b'@' => {}
             b'/' if at > 0 && byte(value, at.saturating_sub(1)) == b'*' => comment = true,
             _ if is_word(letter) => {
                 // Behind the name there may be an index.
@@ -446,13 +503,18 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
                 if length >= 24 {
                     break;
                 }
-                reversed.push(letter);
                 length = length.saturating_add(1);
+                reversed.push(letter);
+                piece = piece.and_then(|piece| piece.before(letter));
+                if piece.is_none() && !variable {
+                    return None;
+                }
                 same = false;
             }
-            b'.' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'"' | b'\'' | b'@' => {}
             b'$' => {
-                sigil = true;
+                if variable && length > 0 {
+                    return Some(Strength::Decisive);
+                }
                 break;
             }
             _ if is_space(letter) => {}
@@ -462,24 +524,21 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
             }
         }
         if !same && length > 3 && !is_word(byte(value, at.saturating_sub(1))) {
-            if TORN_BACK.kind(reversed) != 0 {
+            if piece.is_some() && TORN_BACK.kind(reversed) != 0 {
                 boundary = true;
                 break;
             }
             same = true;
         }
     }
+    if !boundary || piece.is_none() || TORN_BACK.kind(reversed) == 0 {
+        return None;
+    }
     let quoted = matches!(
         byte(value, code::gap(value, open.saturating_add(1)).0),
         b'"' | b'\'' | b'$' | b'@'
     );
-    let gap = byte(value, open.saturating_sub(1)) == b' ';
-    if sigil && matches!(before, b')' | b'/') && length > 0 && !gap {
-        return Some(Strength::Decisive);
-    }
-    let torn = boundary && TORN_BACK.kind(reversed) != 0;
-    if !torn || (gap && !quoted && before != b']' && before != b'}') || code::in_sentence(value, at)
-    {
+    if (gap && !quoted && before != b']' && before != b'}') || code::in_sentence(value, at) {
         return None;
     }
     Some(Strength::Decisive)
@@ -487,6 +546,56 @@ fn callee(value: &[u8], open: usize) -> Option<Strength> {
 
 /// Functions that run something, as they read from behind.
 static TORN_BACK: Words<64> = Words::empty().backwards(&TORN, 1);
+
+/// The end of a name of [`TORN`]: a hash of its letters, read from behind.
+#[derive(Clone, Copy)]
+struct Piece(u32);
+
+impl Piece {
+    const EMPTY: Self = Self(0x811c_9dc5);
+
+    /// The piece with the letter that stands before it; nothing when no listed name ends so. (Another text may seem to be one: it
+    /// is read further, and is none as a whole.)
+    fn before(self, letter: u8) -> Option<Self> {
+        let longer = self.with(letter.to_ascii_lowercase());
+        let (slot, bit) = longer.place();
+        let known = PIECES.get(slot).is_some_and(|bits| bits & bit != 0);
+        known.then_some(longer)
+    }
+
+    #[expect(clippy::as_conversions, reason = "widening in a const fn")]
+    const fn with(self, letter: u8) -> Self {
+        Self((self.0 ^ letter as u32).wrapping_mul(0x0100_0193))
+    }
+
+    /// Its slot of [`PIECES`], and its bit there.
+    #[expect(clippy::as_conversions, reason = "seven bits, in a const fn")]
+    const fn place(self) -> (usize, u32) {
+        ((self.0 >> 25) as usize, 1_u32.wrapping_shl(self.0 >> 20))
+    }
+}
+
+/// The ends of all names of [`TORN`], a bit each.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs while compiling: a fault is a build error"
+)]
+static PIECES: [u32; 128] = {
+    let mut table = [0; 128];
+    let mut index = 0;
+    while index < TORN.len() {
+        let mut piece = Piece::EMPTY;
+        let mut from = TORN[index].len();
+        while from > 0 {
+            from -= 1;
+            piece = piece.with(TORN[index][from]);
+            let (slot, bit) = piece.place();
+            table[slot] |= bit;
+        }
+        index += 1;
+    }
+    table
+};
 
 /// Serialised objects, and names that adjacent strings spell.
 fn string(value: &[u8], at: usize) -> Option<Strength> {
