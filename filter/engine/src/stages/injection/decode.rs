@@ -294,6 +294,15 @@ fn printable(value: u32) -> Option<u8> {
     u8::try_from(value).ok().filter(u8::is_ascii_graphic)
 }
 
+/// Names of brackets behind their first letter, `l` or `r`.
+const BRACKETS: [(&[u8], [u8; 2]); 5] = [
+    (b"par;", *b"()"),
+    (b"brack;", *b"[]"),
+    (b"sqb;", *b"[]"),
+    (b"brace;", *b"{}"),
+    (b"cub;", *b"{}"),
+];
+
 /// Numeric character references (with or without `;`) and the named ones that matter.
 fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
     if byte(input, at.saturating_add(1)) == b'#' {
@@ -316,8 +325,17 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
             })
             .map(|(name, value)| (*value, name.len().saturating_add(1)));
     }
+    let first = byte(input, after) | 0x20;
+    if matches!(first, b'l' | b'r')
+        && let Some((name, [left, right])) = BRACKETS
+            .iter()
+            .find(|(name, _)| super::bytes::has_at(input, after.saturating_add(1), name))
+    {
+        let value = if first == b'l' { left } else { right };
+        return Some((*value, name.len().saturating_add(2)));
+    }
     // By their first letter.
-    let named: &[(&[u8], u8)] = match byte(input, after) | 0x20 {
+    let named: &[(&[u8], u8)] = match first {
         b'a' => &[(b"apos;", b'\''), (b"amp;", b'&'), (b"ast;", b'*')],
         b'b' => &[(b"bsol;", b'\\')],
         b'c' => &[(b"colon;", b':'), (b"comma;", b','), (b"commat;", b'@')],
@@ -325,26 +343,11 @@ fn entity(input: &[u8], at: usize) -> Option<(u8, usize)> {
         b'e' => &[(b"equals;", b'='), (b"excl;", b'!')],
         b'g' => &[(b"gt;", b'>'), (b"grave;", b'`')],
         b'h' => &[(b"hat;", b'^')],
-        b'l' => &[
-            (b"lt;", b'<'),
-            (b"lpar;", b'('),
-            (b"lbrack;", b'['),
-            (b"lsqb;", b'['),
-            (b"lbrace;", b'{'),
-            (b"lcub;", b'{'),
-            (b"lowbar;", b'_'),
-        ],
+        b'l' => &[(b"lt;", b'<'), (b"lowbar;", b'_')],
         b'm' => &[(b"midast;", b'*')],
         b'n' => &[(b"newline;", b'\n'), (b"nbsp;", b' '), (b"num;", b'#')],
         b'p' => &[(b"period;", b'.'), (b"percnt;", b'%'), (b"plus;", b'+')],
         b'q' => &[(b"quot;", b'"'), (b"quest;", b'?')],
-        b'r' => &[
-            (b"rpar;", b')'),
-            (b"rbrack;", b']'),
-            (b"rsqb;", b']'),
-            (b"rbrace;", b'}'),
-            (b"rcub;", b'}'),
-        ],
         b's' => &[(b"sol;", b'/'), (b"semi;", b';')],
         b't' => &[(b"tab;", b'\t')],
         b'v' => &[(b"vert;", b'|'), (b"verbar;", b'|')],
@@ -642,3 +645,32 @@ fn unpadded(input: &[u8]) -> &[u8] {
 
 /// Letters below which base64 is not looked for: shorter texts are words by chance.
 pub(super) const MIN_BASE64: usize = 11;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{Deep, deep};
+
+    #[test]
+    fn brackets_have_names_on_both_sides() {
+        let undone = |text: &str| {
+            let (mut out, mut spare) = (Vec::new(), Vec::new());
+            let found = deep(text.as_bytes(), &mut out, &mut spare, &mut 1000);
+            (found, String::from_utf8_lossy(&out).into_owned())
+        };
+        for (name, left, right) in [
+            ("par", '(', ')'),
+            ("brack", '[', ']'),
+            ("sqb", '[', ']'),
+            ("brace", '{', '}'),
+            ("cub", '{', '}'),
+        ] {
+            let text = format!("a&l{name};1&R{name};&LT;");
+            assert_eq!(undone(&text), (Deep::Changed, format!("a{left}1{right}<")));
+        }
+        for text in ["&xpar;", "&lpar", "&rt;", "&l;", "&r"] {
+            assert_eq!(undone(text).0, Deep::Same, "{text}");
+        }
+    }
+}

@@ -5,9 +5,9 @@
 //! outside of prose: people write about code.
 //! **Cost:** one pass for mark-up, one for scripts, each only if a byte class or a word gives reason.
 
-use super::super::places::{Leads, Set};
+use super::super::places::{Leads, Places, Set};
 use super::bytes::{
-    ANGLE, BACKSLASH, CONTROL, HIGH, LINE, PAREN, QUOTE, byte, has_at, is_word, pair,
+    ANGLE, BACKSLASH, CONTROL, HIGH, LINE, PAREN, QUOTE, STAR, byte, has_at, is_word, pair,
 };
 use super::prose::is_prose;
 use super::triggers::{BANG, COLON, DASHES, SCRIPT};
@@ -27,7 +27,6 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     } = *view;
     let mut soft = None;
     if classes & ANGLE != 0 {
-        super::spend(steps, value.len());
         soft = tags(value, view.marks & DASHES != 0, steps, hits);
     }
     if hits.is_decisive(Class::Xss) {
@@ -80,8 +79,11 @@ const COMMENT: usize = 72;
 
 /// Bytes inside of which no word starts.
 static INNER: Set = Set::of(b"_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-/// Signs that a script may begin with, or that say where one may.
-static SIGNS: Set = Set::of(b".[{-\"'`/");
+/// Signs that a script may begin with.
+static SIGNS: Set = Set::of(b".[{-");
+/// The same, and where a comment may begin.
+static SIGNS_AND_SLASH: Set = Set::of(b".[{-/");
+static QUOTES: Set = Set::of(b"\"'`");
 
 /// The first two letters of what a word may be: what `calls` lists, a handler, `url(`, a scheme that runs.
 static STARTS: Starts = Starts::of(calls::LIST).and(&[
@@ -110,11 +112,17 @@ fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
         hits.add(Class::Xss, Strength::Decisive, 0);
     }
     let mut soft = None;
-    let mut context = Context {
-        quoted: false,
-        is_name: view.is_name,
+    let quote = if view.classes & QUOTE == 0 {
+        None
+    } else {
+        Places::of(value, &QUOTES).from(0)
     };
-    for at in Leads::of(value, &INNER, &SIGNS) {
+    let signs = if view.classes & STAR == 0 {
+        &SIGNS
+    } else {
+        &SIGNS_AND_SLASH
+    };
+    for at in Leads::of(value, &INNER, signs) {
         let head = byte(value, at);
         let behind = byte(value, at.saturating_add(1));
         let found = match head {
@@ -129,24 +137,30 @@ fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
                     has_at(value, at, b"-moz-binding").then_some(script::Found::Certain)
                 }
             }
-            b'"' | b'\'' | b'`' => {
-                context.quoted = true;
-                None
-            }
             b'/' => {
                 // What is looked at behind a name is looked for behind comments, too.
                 if behind == b'*' {
                     super::spend(steps, COMMENT);
+                    if *steps == 0 {
+                        break;
+                    }
                 }
                 None
             }
-            _ if may_begin(head, behind) => word(value, at, context),
+            _ if may_begin(head, behind) => {
+                let context = Context {
+                    quoted: quote.is_some_and(|quote| quote < at),
+                    is_name: view.is_name,
+                };
+                word(value, at, context)
+            }
             _ => None,
         };
-        if let Some(found) = found {
-            note(found, at, &mut soft, hits);
-        }
-        if hits.is_decisive(Class::Xss) || *steps == 0 {
+        let Some(found) = found else {
+            continue;
+        };
+        note(found, at, &mut soft, hits);
+        if hits.is_decisive(Class::Xss) {
             break;
         }
     }

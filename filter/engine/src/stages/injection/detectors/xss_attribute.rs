@@ -113,7 +113,7 @@ pub(super) fn attribute(value: &[u8], at: usize, tag: u8) -> Attribute {
     let mut next = skip_blank(value, end);
     if byte(value, next) != b'=' {
         return Attribute {
-            after: end,
+            after: next,
             odd,
             ..Attribute::default()
         };

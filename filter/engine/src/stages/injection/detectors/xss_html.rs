@@ -79,6 +79,9 @@ static TAGS: Words<128> = Words::new(&[
     (b"maction", BORDER),
 ]);
 
+/// Letters of a tag's name that are read.
+const LONGEST: u8 = 24;
+
 /// What was seen in the tags so far.
 #[derive(Default)]
 struct Seen {
@@ -103,11 +106,11 @@ pub(super) fn tags(value: &[u8], dashes: bool, steps: &mut u64, hits: &mut Hits)
         ..Seen::default()
     };
     scan(value, true, &mut seen, steps, hits);
-    if dashes
-        && !hits.is_decisive(Class::Xss)
-        && let Some(at) = leaves(value)
-    {
-        hits.add(Class::Xss, Strength::Decisive, at);
+    if dashes && !hits.is_decisive(Class::Xss) {
+        super::spend(steps, value.len());
+        if let Some(at) = leaves(value) {
+            hits.add(Class::Xss, Strength::Decisive, at);
+        }
     }
     seen.soft
 }
@@ -309,22 +312,25 @@ impl Tag<'_> {
         let mut end = self.name;
         let mut length = 0_u8;
         let mut prefix = 0;
-        while let Some(&letter) = self.value.get(end) {
-            if letter == b':' && TAGS.kind(key) == FOREIGN {
-                prefix = FOREIGN;
-            }
-            let letter = if letter == b':' { b'_' } else { letter };
-            if letter != 0 && !is_word(letter) && letter != b'-' {
-                break;
-            }
-            // NUL inside a name was dropped by old browsers.
-            if letter != 0 && length < 24 {
-                key.push(letter);
-                length = length.saturating_add(1);
-            }
-            // A prefix (`svg:script`) does not change what a tag does.
-            if letter == b'_' {
-                key = Key::EMPTY;
+        for &letter in rest(self.value, self.name) {
+            match letter {
+                // A prefix (`svg:script`) does not change what a tag does.
+                b':' | b'_' => {
+                    if letter == b':' && TAGS.kind(key) == FOREIGN {
+                        prefix = FOREIGN;
+                    }
+                    key = Key::EMPTY;
+                    length = length.saturating_add(1);
+                }
+                // NUL inside a name was dropped by old browsers.
+                0 => {}
+                _ if is_word(letter) || letter == b'-' => {
+                    if length < LONGEST {
+                        key.push(letter);
+                        length = length.saturating_add(1);
+                    }
+                }
+                _ => break,
             }
             end = end.saturating_add(1);
         }

@@ -205,6 +205,14 @@ pub(super) fn runs(value: &[u8], at: usize) -> Option<bool> {
         b'd' => {
             // Nothing of it is read twice that is not there.
             spells(value, at, b"data:")?;
+            let behind = byte(value, at.saturating_add(5));
+            let goes_on = matches!(
+                behind,
+                0..=b' ' | b'\\' | b't' | b'T' | b'i' | b'I' | b'a' | b'A'
+            );
+            if !goes_on && has_at(value, at, b"data:") {
+                return None;
+            }
             return [
                 &b"data:text/html"[..],
                 b"data:image/svg",

@@ -290,6 +290,11 @@ pub(super) fn opened(value: &[u8], at: usize, leads: bool) -> Option<Strength> {
 /// `>/dev/null`, `2>&1`, `> /tmp/x`, `<?php`, `<!--#exec`.
 pub(super) fn redirection(value: &[u8], at: usize) -> Option<Strength> {
     let one = at.saturating_add(1);
+    let next = byte(value, one);
+    // Most of them are mark-up's.
+    if !is_space(next) && !matches!(next, b'!' | b'>' | b'&' | b'/' | b'c' | b'C') {
+        return None;
+    }
     if has_at(value, at, b"<!--#") {
         let word = skip_space(value, at.saturating_add(5));
         let known = [&b"exec"[..], b"include", b"echo", b"printenv", b"config"]
