@@ -8,8 +8,9 @@
 //! SnakeYAML refuse; Python and Ruby manuals.
 //! **Cost:** one pass over values with a word of it; a dotted name is read once, at most [`REACH`] bytes of it.
 
+use super::super::places::{Places, Set};
 use super::bytes::{
-    self, BLANK, LINE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
+    BLANK, LINE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
 };
 use super::code::{self, Arguments};
 use super::java_words::{
@@ -296,6 +297,9 @@ fn tagged(value: &[u8], name: &Name, text: &[u8], before: u8) -> bool {
     (language && byte(value, name.end) == b'/') || (double && root && name.length > 2)
 }
 
+/// What expressions and pages begin with.
+static SIGNS: Set = Set::of(b"%$<");
+
 /// What starts an expression of OGNL or a page of Java: `%{(#a=…`, `${#context…`, `<%@ page`.
 pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     use super::bytes::{ANGLE, HASH, PAREN, PERCENT};
@@ -306,8 +310,9 @@ pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
+    let mut signs = Places::of(value, &SIGNS);
     let mut from = 0;
-    while let Some(at) = bytes::next(value, from, |byte| matches!(byte, b'%' | b'$' | b'<')) {
+    while let Some(at) = signs.from(from) {
         from = at.saturating_add(1);
         let found = match (byte(value, at), byte(value, from)) {
             (b'%' | b'$', b'{') => {

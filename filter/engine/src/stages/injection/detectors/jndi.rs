@@ -6,7 +6,8 @@
 //! **Source:** Log4j 2 manual, "Lookups" and "Property Substitution"; Commons Text `StringSubstitutor` (CVE-2022-42889).
 //! **Cost:** one pass with the innermost [`DEPTH`] frames, [`ROOM`] bytes each; a frame that closes moves at most these.
 
-use super::bytes::{BRACE, DOLLAR, contains, has_at, next, rest};
+use super::super::places::{Places, Set};
+use super::bytes::{BRACE, DOLLAR, contains, has_at, rest};
 use super::triggers::{COLON, JNDI};
 use super::{Class, Hits, Strength, View};
 
@@ -17,6 +18,8 @@ pub(super) const WORDS: &[&[u8]] = &[b"jndi"];
 const DEPTH: usize = 16;
 /// Bytes that are kept of how a frame begins.
 const ROOM: usize = 48;
+
+static DOLLARS: Set = Set::of(b"$");
 
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
@@ -36,11 +39,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         }
         super::spend(steps, view.bytes.len());
         let mut reduced = Reduced::default();
+        let mut dollars = Places::of(view.bytes, &DOLLARS);
         let mut at = 0_usize;
         loop {
             // Outside of look-ups only `$` means something.
             if reduced.open == 0 && !reduced.dollar {
-                let Some(dollar) = next(view.bytes, at, |byte| byte == b'$') else {
+                let Some(dollar) = dollars.from(at) else {
                     return;
                 };
                 at = dollar;

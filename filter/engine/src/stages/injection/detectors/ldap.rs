@@ -5,6 +5,7 @@
 //! **Source:** RFC 4515 (string representation of filters), RFC 4517 (matching rules).
 //! **Cost:** a pass over values that have brackets and an operator of filters.
 
+use super::super::places::{Places, Set};
 use super::bytes::{self, AMP, CONTROL, OPERATOR, PAREN, PIPE, STAR, byte, is_space, rest};
 use super::triggers::RULE;
 use super::{Class, Hits, Strength, View};
@@ -41,6 +42,8 @@ const ATTRIBUTES: [&[u8]; 22] = [
     b"uidnumber",
 ];
 
+static BRACKETS: Set = Set::of(b"()");
+
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
@@ -73,8 +76,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     let whole = value.trim_ascii_start().first() == Some(&b'(');
     let mut depth = 0_u32;
+    let mut brackets = Places::of(value, &BRACKETS);
     let mut from = 0_usize;
-    while let Some(at) = bytes::next(value, from, |byte| matches!(byte, b'(' | b')')) {
+    while let Some(at) = brackets.from(from) {
         from = at.saturating_add(1);
         let head = byte(value, at);
         let strength = match head {

@@ -7,6 +7,7 @@
 //! **Cost:** a pass over the marks (`$`, `.`, line ends) of values that have them and a word of these languages.
 
 use super::super::inspection::Place;
+use super::super::places::{Places, Set};
 use super::bytes::{
     self, AMP, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, next, part,
     rest, skip_space,
@@ -164,13 +165,16 @@ fn operator(value: &[u8], at: usize) -> Option<usize> {
     (TABLE.kind(key) != 0).then(|| from.saturating_add(length))
 }
 
+static DOLLARS: Set = Set::of(b"$");
+
 /// `$op` as a key, in brackets, or as a member of an object literal.
 fn operators(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
     let first = byte(value, skip_space(value, 0));
     let mut at = 0_usize;
-    while let Some(step) = rest(value, at).iter().position(|&byte| byte == b'$') {
-        at = at.saturating_add(step);
+    let mut dollars = Places::of(value, &DOLLARS);
+    while let Some(dollar) = dollars.from(at) {
+        at = dollar;
         super::spend(steps, 4);
         if let Some(end) = operator(value, at)
             && let Some(strength) = used(view, at, end, first)

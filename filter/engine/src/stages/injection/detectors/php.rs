@@ -6,6 +6,7 @@
 //! **Source:** PHP manual: basic syntax, variable functions, variable variables, list of directives, supported wrappers.
 //! **Cost:** one pass over values with a word of PHP, a `$` or `<?`; every look around is bounded by a constant.
 
+use super::super::places::{Places, Set};
 use super::bytes::{
     self, DOLLAR, LINE, LOUD, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, part, rest,
     skip_space,
@@ -50,10 +51,11 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     // Without a word of it no word of the value is one.
     let worded = words & PHP != 0 || named;
     let document = worded && classes & LINE != 0 && code::is_document(value);
+    let mut signs = Places::of(value, &SIGNS);
     let mut at = 0;
     loop {
         if !worded {
-            let Some(sign) = bytes::next(value, at, is_sign) else {
+            let Some(sign) = signs.from(at) else {
                 return;
             };
             if is_in_word(value, at, sign) {
@@ -102,10 +104,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
-/// Whether something of PHP can begin with the byte that no word of it tells of.
-const fn is_sign(byte: u8) -> bool {
-    matches!(byte, b'<' | b'$' | b'(' | b'"' | b'\'' | b'-' | 0xAD)
-}
+/// What something of PHP can begin with that no word of it tells of.
+static SIGNS: Set = Set::of(b"<$(\"'-\xAD");
 
 /// Whether the sign is a byte of a word that starts at `from` or later: the `$` of `a$b`.
 fn is_in_word(value: &[u8], from: usize, sign: usize) -> bool {

@@ -6,9 +6,9 @@
 //! show too (`{{ 1 + 1 }}`) is so outside of prose.
 //! **Cost:** one pass over a value with an opening delimiter; each expression is read once.
 
+use super::super::places::{Places, Set};
 use super::bytes::{
-    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, contains, has_at, is_space, next, part,
-    rest,
+    ANGLE, BRACE, DOLLAR, HASH, PAREN, PERCENT, STAR, byte, contains, has_at, is_space, part, rest,
 };
 use super::prose::is_prose;
 use super::ssti_expr::{Shape, Until, opens, read};
@@ -67,8 +67,9 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     super::spend(steps, value.len());
     let lead = first(value);
     let mut system = System::default();
+    let mut signs = Places::of(value, &SIGNS);
     let mut from = 0;
-    while let Some(at) = next(value, from, opens_one) {
+    while let Some(at) = signs.from(from) {
         let Some((engine, until, start)) = opening(value, at) else {
             from = at.saturating_add(1);
             continue;
@@ -160,13 +161,8 @@ fn skip_back(value: &[u8]) -> usize {
         .map_or(0, |last| last.saturating_add(1))
 }
 
-/// Whether a delimiter may begin with the byte.
-const fn opens_one(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'{' | b'$' | b'#' | b'*' | b'@' | b'~' | b'%' | b'<' | b'['
-    )
-}
+/// What delimiters begin with.
+static SIGNS: Set = Set::of(b"{$#*@~%<[");
 
 /// The delimiter that opens at `at`: whose it is, what ends it, where its content starts.
 fn opening(value: &[u8], at: usize) -> Option<(Engine, Until, usize)> {
@@ -224,6 +220,10 @@ fn probes(value: &[u8], start: usize) -> bool {
 
 /// `{={@{#{${`: signs that open, of three engines and more, and nothing in any.
 fn stacks(value: &[u8], at: usize) -> bool {
+    // Six signs at least, so that the third is one.
+    if !is_sign(byte(value, at.saturating_add(2))) {
+        return false;
+    }
     let mut signs = 0_u32;
     let mut before = 0_u8;
     for &sign in part(value, at, 16) {
@@ -231,12 +231,20 @@ fn stacks(value: &[u8], at: usize) -> bool {
             b'{' if matches!(before, b'#'..=b'*' | b'=' | b'@' | b'~') => {
                 signs |= 1_u32.wrapping_shl(u32::from(before) & 31);
             }
-            b'{' | b'[' | b'<' | b'%' | b'#'..=b'*' | b'=' | b'@' | b'~' => {}
+            _ if is_sign(sign) => {}
             _ => break,
         }
         before = sign;
     }
     signs.count_ones() >= 3
+}
+
+/// Whether the byte may stand in a row of openers.
+const fn is_sign(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'{' | b'[' | b'<' | b'%' | b'#'..=b'*' | b'=' | b'@' | b'~'
+    )
 }
 
 /// `{{7*7}}`: a product of two numbers is what probes ask an engine for, whatever stands around it.

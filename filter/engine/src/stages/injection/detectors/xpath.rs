@@ -5,6 +5,7 @@
 //! **Source:** XPath 1.0 and 3.1, the function libraries of both.
 //! **Cost:** a pass over values that have a word of XPath beside `/`, `(` or `:`.
 
+use super::super::places::{Places, Set};
 use super::bytes::{self, PAREN, SLASH, STAR, byte, has_at, is_word, rest, skip_space};
 use super::triggers::XPATH;
 use super::{Class, Hits, Strength, View};
@@ -77,6 +78,10 @@ const AXES: [&[u8]; 9] = [
 /// Bytes of a name that are read backwards.
 const NAME: usize = 24;
 
+/// What calls and axes have, and joined paths.
+static SIGNS: Set = Set::of(b"(:");
+static UNITED: Set = Set::of(b"(:|");
+
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
@@ -86,9 +91,11 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     super::spend(steps, value.len());
-    for at in 0..value.len() {
-        let head = byte(value, at);
-        let strength = match head {
+    let mut signs = Places::of(value, if united { &UNITED } else { &SIGNS });
+    let mut from = 0;
+    while let Some(at) = signs.from(from) {
+        from = at.saturating_add(1);
+        let strength = match byte(value, at) {
             b'(' if named => call(value, at),
             b':' if named && byte(value, at.saturating_add(1)) == b':' => axis(value, at),
             b'|' if united => union(value, at),
