@@ -7,10 +7,9 @@
 //! (CVE-2017-5941), React Flight (CVE-2025-55182), Django's field look-ups.
 //! **Cost:** one pass over values with a word of it; every look around is bounded by a constant.
 
-use super::bytes::{
-    DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_word, part, rest, skip_space,
-};
-use super::code::{self, Arguments};
+use super::bytes::{DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_word, rest, skip_space};
+use super::code;
+use super::node_forms::{console, endless, function};
 use super::triggers::NODE;
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View};
@@ -156,12 +155,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
 
 /// A value and what is told of it as a whole, once.
 #[derive(Clone, Copy)]
-struct Text<'a> {
-    value: &'a [u8],
+pub(super) struct Text<'a> {
+    pub(super) value: &'a [u8],
     /// It has many lines (`code::is_document`).
     document: bool,
     /// It has a line behind the first.
-    lines: bool,
+    pub(super) lines: bool,
 }
 
 impl<'a> Text<'a> {
@@ -225,7 +224,7 @@ fn word(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<Strength> 
 }
 
 /// The member of what ends at `end`: `.name`, `?.name`, `["name"]`, `:name`; the position behind it, and its key.
-fn member(value: &[u8], end: usize) -> Option<(usize, Key)> {
+pub(super) fn member(value: &[u8], end: usize) -> Option<(usize, Key)> {
     let at = if byte(value, end) == b'?' {
         end.saturating_add(1)
     } else {
@@ -344,175 +343,6 @@ fn constructs(value: &[u8], end: usize) -> Option<Strength> {
     let called = byte(value, open) == b'(' && matches!(first, b'"' | b'\'' | b'`');
     let member = indexed || byte(value, end.saturating_sub(12)) == b'.';
     (called && member).then_some(Strength::Decisive)
-}
-
-/// `new Function(…)`, `Function('…')()`, a function as the whole value.
-fn function(value: &[u8], start: usize, end: usize) -> Option<Strength> {
-    let capital = byte(value, start) == b'F' && value.get(start..end) == Some(b"Function");
-    if !capital && start > 1 {
-        return None;
-    }
-    let call = code::call(value, start, end)?;
-    if capital {
-        let fresh = start >= 4 && has_at(value, start.saturating_sub(4), b"new ");
-        let named = matches!(call.first, b'"' | b'\'' | b'`');
-        let made = fresh && matches!(call.arguments, Arguments::Open | Arguments::Code);
-        return Some(if (named || made) && !code::in_sentence(value, start) {
-            Strength::Decisive
-        } else {
-            Strength::Weak
-        });
-    }
-    if value.contains(&b'\n') {
-        return None;
-    }
-    let (open, _) = code::gap(value, end);
-    let close = part(value, open, REACH)
-        .iter()
-        .position(|&byte| byte == b')')?;
-    let body = skip_space(value, open.saturating_add(close).saturating_add(1));
-    if byte(value, body) != b'{' || is_harmless(rest(value, body.saturating_add(1))) {
-        return None;
-    }
-    Some(Strength::Decisive)
-}
-
-/// `return a || b; }`: names, numbers and operators alone, without a call, a member, an index or a string, do nothing.
-fn is_harmless(body: &[u8]) -> bool {
-    let body = body.trim_ascii();
-    let Some(inner) = body.strip_suffix(b"}") else {
-        return false;
-    };
-    let tells = inner
-        .trim_ascii_start()
-        .strip_prefix(b"return ")
-        .is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_alphabetic));
-    tells
-        && inner.len() < REACH
-        && inner.iter().all(|&letter| {
-            is_word(letter)
-                || matches!(
-                    letter,
-                    b' ' | b'|' | b'&' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b';'
-                )
-        })
-        && ![&b"this"[..], b"process", b"true", b"global", b"require"]
-            .iter()
-            .any(|word| contains(inner, word))
-}
-
-/// `for (let i = 0; i < 10; i++) { console.log(i); }`: counts, and shows a name.
-fn counts(value: &[u8], arguments: usize, close: usize) -> bool {
-    // First: of all calls only the last has nothing behind it, so that the rest is asked once.
-    let ends = rest(value, close)
-        .iter()
-        .all(|&byte| matches!(byte, b' ' | b';' | b'}'));
-    if !ends {
-        return false;
-    }
-    let head = value.trim_ascii_start();
-    let loops = head
-        .strip_prefix(b"for")
-        .map(<[u8]>::trim_ascii_start)
-        .and_then(|head| head.strip_prefix(b"("))
-        .is_some_and(|head| {
-            [&b"let "[..], b"const ", b"var "]
-                .iter()
-                .any(|word| head.starts_with(word))
-        });
-    let named = value
-        .get(arguments.saturating_add(1)..close.saturating_sub(1))
-        .is_some_and(|names| {
-            !names.is_empty()
-                && names.iter().all(|&letter| is_word(letter))
-                && names.first().is_some_and(u8::is_ascii_alphabetic)
-        });
-    let before = value.get(..arguments).unwrap_or(&[]);
-    let once = super::bytes::tally(before.iter().filter(|&&byte| byte == b'(').take(2)) == 1;
-    let ever = contains(value, b";;") || contains(value, b"; ;");
-    loops && named && once && !ever
-}
-
-/// `console.log(…)`, `console["info"](…)`, `console.info.call(…)` in a single line.
-fn console(text: Text<'_>, end: usize) -> Option<Strength> {
-    let value = text.value;
-    let (after, _) = member(value, end)?;
-    let after = if has_at(value, after, b".call(") || has_at(value, after, b".apply(") {
-        rest(value, after)
-            .iter()
-            .position(|&byte| byte == b'(')
-            .map_or(after, |step| after.saturating_add(step))
-    } else {
-        after
-    };
-    if byte(value, after) != b'(' {
-        return None;
-    }
-    let (_, close) = code::arguments(value, after);
-    let sentence = close.is_some_and(|close| code::goes_on(value, close));
-    let counts = close.is_some_and(|close| counts(value, after, close));
-    Some(if sentence || counts || text.lines {
-        Strength::Weak
-    } else {
-        Strength::Decisive
-    })
-}
-
-/// `while(true)` and what else is always true, in brackets.
-fn endless(value: &[u8], end: usize) -> Option<Strength> {
-    let (open, _) = code::gap(value, end);
-    if byte(value, open) != b'(' {
-        return None;
-    }
-    let mut at = open.saturating_add(1);
-    let mut negations = 0_u8;
-    for _ in 0..16 {
-        match byte(value, at) {
-            b'!' => negations = negations.wrapping_add(1),
-            b'+' | b'-' | b'(' | b' ' => {}
-            _ => break,
-        }
-        at = at.saturating_add(1);
-    }
-    let text = part(value, at, REACH);
-    let length = text
-        .iter()
-        .position(|&letter| !(is_word(letter)))
-        .unwrap_or(text.len());
-    let name = text.get(..length)?;
-    let empty = matches!(
-        text,
-        [b'"', b'"', ..]
-            | [b'\'', b'\'', ..]
-            | [b'`', b'`', ..]
-            | [b'{', b'}', ..]
-            | [b'[', b']', ..]
-    );
-    let number = !name.is_empty() && name.iter().all(u8::is_ascii_digit);
-    let constant = [
-        &b"true"[..],
-        b"false",
-        b"null",
-        b"undefined",
-        b"NaN",
-        b"Infinity",
-        b"this",
-        b"String",
-        b"Object",
-        b"Math",
-        b"Date",
-    ]
-    .contains(&name)
-        || name == b"new";
-    let odd = negations & 1 == 1;
-    let never = match name {
-        b"true" => odd,
-        b"false" | b"0" => !odd,
-        _ => false,
-    };
-    let tail = rest(text, length);
-    let closes = empty || name == b"new" || tail.first() == Some(&b')');
-    ((empty || number || constant) && closes && !never).then_some(Strength::Decisive)
 }
 
 /// `$7:Module:prototype`: a path through the chunks of a Flight message.

@@ -9,9 +9,9 @@
 use super::super::inspection::Place;
 use super::super::places::{Places, Set};
 use super::bytes::{
-    self, AMP, DOLLAR, LINE, PAREN, QUOTE, SHELL, byte, has_at, is_space, is_word, next, part,
-    rest, skip_space,
+    self, AMP, DOLLAR, PAREN, SHELL, byte, has_at, is_space, is_word, part, rest, skip_space,
 };
+use super::nosql_stores::{calls, commands};
 use super::triggers::{NOSQL, STORE, STORE_CALL};
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View};
@@ -36,25 +36,6 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"_iregex",
     b"_is_null",
     b"_similar",
-];
-
-/// Words that calls of a shell cannot do without.
-pub(super) const CALLED: &[&[u8]] = &[b"db", b"tojson", b"tojsononeline", b"printjson", b"redis"];
-
-/// Words that commands of stores cannot do without.
-pub(super) const COMMANDS: &[&[u8]] = &[
-    b"db",
-    b"flushall",
-    b"flushdb",
-    b"slaveof",
-    b"replicaof",
-    b"dbfilename",
-    b"dir",
-    b"csv",
-    b"detach",
-    b"apoc",
-    b"dbms",
-    b"filtering",
 ];
 
 /// Operators that compare, choose or compute. `$set`, `$type`, `$ref`, `$date`, `$filter` are names that others use too.
@@ -378,105 +359,6 @@ fn statement(value: &[u8], at: usize) -> bool {
     .any(|word| text.starts_with(word))
 }
 
-const METHODS: [&[u8]; 16] = [
-    b"find",
-    b"findone",
-    b"insert",
-    b"insertone",
-    b"insertmany",
-    b"update",
-    b"updateone",
-    b"updatemany",
-    b"remove",
-    b"deleteone",
-    b"deletemany",
-    b"drop",
-    b"aggregate",
-    b"mapreduce",
-    b"count",
-    b"dropindexes",
-];
-
-/// `db.users.find(`, `db.eval(`, `tojson(this)`, `redis.call(`.
-fn calls(value: &[u8], hits: &mut Hits) {
-    let mut from = 0_usize;
-    while let Some(at) = next(value, from, |byte| {
-        matches!(byte, b'b' | b't' | b'p' | b'r')
-    }) {
-        from = at.saturating_add(1);
-        let pair = part(value, at, 2);
-        if pair == b"b." {
-            let start = at.saturating_sub(1);
-            let bound = start == 0 || !is_word(byte(value, start.saturating_sub(1)));
-            if at > 0
-                && byte(value, start) == b'd'
-                && bound
-                && is_query(value, at.saturating_add(2))
-            {
-                let near = start < NEAR;
-                hits.add(
-                    Class::Nosql,
-                    if near {
-                        Strength::Decisive
-                    } else {
-                        Strength::Suspicious
-                    },
-                    start,
-                );
-            }
-        } else if (pair == b"to" || pair == b"pr" || pair == b"re")
-            && [
-                &b"tojson(this"[..],
-                b"tojson(db",
-                b"tojsononeline(",
-                b"printjson(db",
-                b"redis.call(",
-                b"redis.pcall(",
-            ]
-            .iter()
-            .any(|call| has_at(value, at, call))
-        {
-            hits.add(Class::Nosql, Strength::Decisive, at);
-            return;
-        }
-    }
-}
-
-/// What stands behind `db.`: a collection and a method, or a command.
-fn is_query(value: &[u8], at: usize) -> bool {
-    let word = |from: usize| {
-        let length = bytes::tally(
-            rest(value, from)
-                .iter()
-                .take(40)
-                .take_while(|&&byte| is_word(byte)),
-        );
-        (
-            value.get(from..from.saturating_add(length)).unwrap_or(&[]),
-            from.saturating_add(length),
-        )
-    };
-    let (first, end) = word(at);
-    let commands: [&[u8]; 6] = [
-        b"eval",
-        b"runcommand",
-        b"admincommand",
-        b"dropdatabase",
-        b"getcollectionnames",
-        b"getcollection",
-    ];
-    match byte(value, end) {
-        b'(' => commands.iter().any(|name| name.eq_ignore_ascii_case(first)),
-        b'.' => {
-            let (method, end) = word(end.saturating_add(1));
-            byte(value, end) == b'('
-                && !first.is_empty()
-                && METHODS.iter().any(|name| name.eq_ignore_ascii_case(method))
-        }
-        _ => false,
-    }
-}
-
 /// `{"_neq": ""}` where a plain value belongs.
 fn compared(value: &[u8], hits: &mut Hits) {
     let start = skip_space(value, 0);
@@ -500,83 +382,6 @@ fn compared(value: &[u8], hits: &mut Hits) {
     let colon = skip_space(window, end.saturating_add(usize::from(quoted)));
     if known && byte(value, colon) == b':' {
         hits.add(Class::Nosql, Strength::Decisive, name);
-    }
-}
-
-/// `CALL db.labels()`, `CALL apoc.load.json(…)`.
-fn procedure(value: &[u8], at: usize) -> bool {
-    let packages = [&b"call db."[..], b"call dbms.", b"call apoc."];
-    let Some(package) = packages.iter().find(|name| has_at(value, at, name)) else {
-        return false;
-    };
-    let name = at.saturating_add(package.len());
-    let end = bytes::tally(
-        rest(value, name)
-            .iter()
-            .take(NEAR)
-            .take_while(|&&byte| is_word(byte) || byte == b'.'),
-    );
-    byte(value, name.saturating_add(end)) == b'('
-}
-
-/// Commands of stores that take text: Redis behind a line end, Cypher and CQL behind a quote.
-fn commands(view: &View<'_>, hits: &mut Hits) {
-    let value = view.bytes;
-    let quote = view.classes & QUOTE != 0;
-    let line = view.classes & LINE != 0;
-    let mut blank = true;
-    let mut broken = false;
-    for at in 0..value.len() {
-        let head = byte(value, at);
-        let starts = blank;
-        blank = !is_word(head);
-        broken |= matches!(head, b'\n' | b'\r');
-        if !starts || blank {
-            continue;
-        }
-        let strength = match head | 0x20 {
-            b'f' if line
-                && broken
-                && (has_at(value, at, b"flushall") || has_at(value, at, b"flushdb")) =>
-            {
-                Some(Strength::Decisive)
-            }
-            b's' | b'r'
-                if line
-                    && broken
-                    && (has_at(value, at, b"slaveof ") || has_at(value, at, b"replicaof ")) =>
-            {
-                Some(Strength::Decisive)
-            }
-            b'c' if has_at(value, at, b"config set dbfilename")
-                || has_at(value, at, b"config set dir ") =>
-            {
-                Some(Strength::Decisive)
-            }
-            b'c' if procedure(value, at) => Some(Strength::Decisive),
-            b'l' if has_at(value, at, b"load csv from ")
-                || has_at(value, at, b"load csv with headers from ") =>
-            {
-                Some(Strength::Decisive)
-            }
-            b'd' if has_at(value, at, b"detach delete ") => Some(if quote {
-                Strength::Decisive
-            } else {
-                Strength::Suspicious
-            }),
-            b'a' if has_at(value, at, b"allow filtering") => Some(if quote {
-                Strength::Decisive
-            } else {
-                Strength::Weak
-            }),
-            _ => None,
-        };
-        if let Some(strength) = strength {
-            hits.add(Class::Nosql, strength, at);
-            if strength == Strength::Decisive {
-                return;
-            }
-        }
     }
 }
 

@@ -8,8 +8,8 @@
 use super::bytes::{PAREN, SCORE, folded, is_space, part};
 use super::words::{Key, Words};
 use super::{
-    crlf, java_words, jndi, ldap, node, nosql, php_words, prototype, rfi, shell, sql_tokens, ssrf,
-    ssti, xpath, xxe,
+    crlf, java_words, jndi, ldap, node, nosql, nosql_stores, php_words, prototype, rfi, shell,
+    sql_tokens, ssrf, ssti, xpath, xxe,
 };
 
 /// A statement, a call or a name that SQL patterns are made of.
@@ -321,8 +321,8 @@ static TABLE: Words<8192> = {
     table = all(table, ldap::WORDS, LDAP);
     table = reasons(table, node::LIST, NODE);
     table = all(table, nosql::WORDS, NOSQL);
-    table = all(table, nosql::CALLED, STORE_CALL);
-    table = all(table, nosql::COMMANDS, STORE);
+    table = all(table, nosql_stores::CALLED, STORE_CALL);
+    table = all(table, nosql_stores::COMMANDS, STORE);
     table = same(table, php_words::LIST, PHP);
     table = all(table, prototype::WORDS, PROTOTYPE);
     table = all(table, rfi::WORDS, RFI);
