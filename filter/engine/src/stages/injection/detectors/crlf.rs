@@ -60,6 +60,23 @@ static FIELDS: Words<128> = Words::new(&[
     (b"etag", FIELD),
     (b"referrer-policy", FIELD),
     (b"authorization", FIELD),
+    (b"access-control-allow-origin", FIELD),
+    (b"access-control-allow-credentials", FIELD),
+    (b"access-control-allow-headers", FIELD),
+    (b"access-control-allow-methods", FIELD),
+    (b"x-xss-protection", FIELD),
+    (b"x-frame-options", FIELD),
+    (b"x-content-type-options", FIELD),
+    (b"x-forwarded-for", FIELD),
+    (b"x-forwarded-host", FIELD),
+    (b"x-forwarded-proto", FIELD),
+    (b"x-original-url", FIELD),
+    (b"x-rewrite-url", FIELD),
+    (b"x-accel-redirect", FIELD),
+    (b"x-sendfile", FIELD),
+    (b"x-real-ip", FIELD),
+    (b"x-powered-by", FIELD),
+    (b"mime-version", FIELD),
     (b"location", LINKING),
     (b"refresh", LINKING),
     (b"link", LINKING),
@@ -75,7 +92,6 @@ static FIELDS: Words<128> = Words::new(&[
     (b"sender", MAIL),
     (b"reply-to", MAIL),
     (b"return-path", MAIL),
-    (b"mime-version", MAIL),
     (b"content-transfer-encoding", MAIL),
     (b"x-mailer", MAIL),
 ]);
@@ -278,6 +294,9 @@ fn width(value: &[u8], at: usize) -> usize {
 
 /// Reads the start of a line.
 fn read(line: &[u8]) -> Line {
+    if requests(line) {
+        return Line::Status;
+    }
     if has_at(line, 0, b"http/") && byte(line, 5).is_ascii_digit() {
         return Line::Status;
     }
@@ -313,6 +332,8 @@ fn read(line: &[u8]) -> Line {
         }
         return match FIELDS.kind(key) {
             FIELD => Line::Field,
+            // Who gets a copy: an address, and no list of lines has it.
+            MAIL if is_copied(line, content) => Line::Field,
             MAIL => Line::Mail,
             LINKING if links(content) => Line::Linking,
             _ if end < 3 || has_at(content, 0, b"//") => Line::Text,
@@ -359,12 +380,60 @@ fn read(line: &[u8]) -> Line {
     Line::Text
 }
 
+/// `GET /admin HTTP/1.1`: a request of its own.
+fn requests(line: &[u8]) -> bool {
+    const VERBS: [&[u8]; 9] = [
+        b"GET ",
+        b"POST ",
+        b"PUT ",
+        b"DELETE ",
+        b"HEAD ",
+        b"OPTIONS ",
+        b"PATCH ",
+        b"CONNECT ",
+        b"TRACE ",
+    ];
+    let verb = VERBS.iter().find(|verb| line.starts_with(verb));
+    let Some(verb) = verb else { return false };
+    let line = part(line, verb.len(), 256);
+    let target = line.iter().position(|&byte| is_space(byte));
+    target.is_some_and(|end| end > 0 && rest(line, end).starts_with(b" HTTP/"))
+}
+
+/// `Bcc: x@y.example`; of the other names, only where nothing but the address is on the line.
+fn is_copied(line: &[u8], content: &[u8]) -> bool {
+    let content = part(content, 0, 128);
+    let end = content
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n'));
+    let content = content
+        .get(..end.unwrap_or(content.len()))
+        .unwrap_or(content);
+    let copies = has_at(line, 0, b"bcc") || has_at(line, 0, b"cc");
+    copies && content.contains(&b'@')
+}
+
+/// `set a 0 60 5`: memcached's storage, a name and three numbers.
+fn stores(verb: &[u8], line: &[u8]) -> bool {
+    let known = [&b"set"[..], b"add", b"replace", b"append", b"prepend"];
+    let numbers = line
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty())
+        .skip(2)
+        .take(3)
+        .filter(|word| word.iter().all(u8::is_ascii_digit));
+    known.contains(&verb) && tally(numbers) == 3
+}
+
 /// `RETR 3`, `TOP 1 2`, `APOP name digest`, `AUTH way answer`: the whole line.
 fn posts(line: &[u8], end: usize) -> bool {
     let line = part(line, 0, 160);
     let length = line.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
     let line = line.get(..length.unwrap_or(line.len())).unwrap_or(line);
     let verb = line.get(..end).unwrap_or(line);
+    if stores(verb, line) {
+        return true;
+    }
     let mut words = rest(line, end)
         .split(|&byte| byte == b' ')
         .filter(|word| !word.is_empty());
@@ -502,6 +571,10 @@ mod tests {
             "\r\nAPOP bob 0123456789abcdef0123456789abcdef",
             "\r\nAUTH PLAIN AGJvYgBwdw==",
             "\r\na001 uid store 2:4",
+            "x\r\nGET /a HTTP/1.1",
+            "x\nBcc: a@b.example",
+            "x\r\nAccess-Control-Allow-Origin: *",
+            "\r\nset a 0 60 5",
         ] {
             for place in PLACES {
                 assert_eq!(
@@ -569,6 +642,9 @@ mod tests {
             "QUIT smoking\nDATA is nice",
             "\nList 3 things that you like",
             "songs\nTop 10 of the year",
+            "hello there\nGET well soon",
+            "hello all\ncc: the team",
+            "\nset the table for 5",
             "\n2nd list of names",
         ] {
             let strength = seen(Place::Body, value);

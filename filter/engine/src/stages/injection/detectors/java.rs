@@ -132,7 +132,10 @@ fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Streng
     if name.kinds == 1 && before != b'!' && !matches!(begins, b'c' | b'j' | b'o' | b's') {
         return None;
     }
-    if tagged(value, name, text, before) {
+    if tagged(value, name, text, before)
+        || (name.first == ROOT && name.length > 2 && is_typed(value, name.start))
+        || (has_at(text, 0, b"jdbc") && text.len() == 4 && connects(value, name.end))
+    {
         return Some(Strength::Decisive);
     }
     // `class.module.classLoader.…`, as the name of a property.
@@ -176,6 +179,40 @@ fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Streng
         });
     }
     called(value, name, dangerous || gadget, seen)
+}
+
+/// `"@type":"java.net.Inet4Address"`: fastjson makes what it is told to, and a class of the platform is none of an application.
+fn is_typed(value: &[u8], start: usize) -> bool {
+    let lead = value.get(start.saturating_sub(24)..start).unwrap_or(&[]);
+    let Some(colon) = lead.iter().rposition(|&byte| byte == b':') else {
+        return false;
+    };
+    let (key, after) = lead.split_at_checked(colon).unwrap_or((lead, &[]));
+    let quotes = |text: &[u8]| {
+        text.trim_ascii()
+            .iter()
+            .all(|byte| matches!(byte, b':' | b' ' | b'"' | b'\''))
+    };
+    let key = key.trim_ascii_end();
+    let key = key.strip_suffix(b"\"").or_else(|| key.strip_suffix(b"'"));
+    quotes(after) && key.is_some_and(|key| key.ends_with(b"@type"))
+}
+
+/// `jdbc:h2:mem:x;INIT=RUNSCRIPT FROM …`: settings of drivers that run, load or read something.
+fn connects(value: &[u8], at: usize) -> bool {
+    const SETTINGS: [&[u8]; 9] = [
+        b"init=",
+        b"runscript",
+        b"autodeserialize",
+        b"socketfactory=",
+        b"sslfactory=",
+        b"allowloadlocalinfile",
+        b"allowurlinlocalinfile",
+        b"queryinterceptors=",
+        b"clientrerouteserverlistjndiname",
+    ];
+    let url = part(value, at, REACH.saturating_mul(2));
+    byte(url, 0) == b':' && SETTINGS.iter().any(|setting| contains(url, setting))
 }
 
 /// What a call of the name is worth.

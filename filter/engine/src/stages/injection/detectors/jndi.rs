@@ -92,7 +92,31 @@ fn is_lookup(value: &[u8]) -> bool {
                 .iter()
                 .all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     };
-    [&b"sys:"[..], b"java:", b"log4j:", b"docker:", b"k8s:"]
+    // Commons Text decodes, fetches and reads.
+    let fetched = [
+        &b"dns:address|"[..],
+        b"dns:canonical|",
+        b"base64decoder:",
+        b"base64encoder:",
+        b"urldecoder:",
+        b"const:java.",
+        b"file:utf-8:",
+        b"localhost:canonical",
+    ]
+    .iter()
+    .any(|prefix| has_at(inside, 0, prefix));
+    fetched
+        || [
+            &b"sys:"[..],
+            b"java:",
+            b"log4j:",
+            b"docker:",
+            b"k8s:",
+            b"ctx:",
+            b"spring:",
+            b"web:",
+            b"main:",
+        ]
         .iter()
         .any(|prefix| named(prefix))
         || named(b"env:") && KEPT.iter().any(|word| contains(inside, word))
@@ -357,11 +381,16 @@ mod tests {
             "${env:AWS_SECRET_ACCESS_KEY}",
             " ${env:DB_PASSWORD}",
             "${java:os}",
+            "${ctx:loginId}",
+            "${dns:address|x.example}",
+            "${base64Decoder:eA==}",
         ] {
             assert!(caught(value), "{value}");
         }
         for value in [
             "${env:HOME}",
+            "${date:yyyy}",
+            "${const}",
             "${env:STAGE}",
             "${sys:}",
             "${workspaceFolder}",

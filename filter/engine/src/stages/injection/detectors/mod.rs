@@ -145,6 +145,7 @@ fn scan_all(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mu
     each!(view, steps, hits: java::scan, java::expressions, node::scan, objects::scan, php::scan, prototype::scan);
     if view.classes & LOUD == 0 {
         sqli::quiet(view, tokens, steps, hits);
+        traversal::asked(view, hits);
         traversal::odd_climb(view, hits);
         if view.place == Place::Header {
             traversal::sent(view, hits);

@@ -11,7 +11,7 @@ use super::super::places::{Places, Set};
 use super::bytes::{
     self, AMP, DOLLAR, PAREN, SHELL, byte, has_at, is_space, is_word, part, rest, skip_space,
 };
-use super::nosql_stores::{calls, commands};
+use super::nosql_stores::{calls, commands, graph, stored};
 use super::triggers::{NOSQL, STORE, STORE_CALL};
 use super::words::{Key, Words};
 use super::{Class, Hits, Strength, View};
@@ -20,6 +20,9 @@ use super::{Class, Hits, Strength, View};
 pub(super) const WORDS: &[&[u8]] = &[
     b"this",
     b"return",
+    b"unwind",
+    b"_source",
+    b"_all_docs",
     b"var",
     b"while",
     b"mapreduce",
@@ -120,6 +123,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             calls(view.bytes, hits);
         }
         compared(view.bytes, hits);
+    }
+    if let Some((strength, at)) = graph(view, steps) {
+        hits.add(Class::Nosql, strength, at);
+    }
+    if stored(view) {
+        hits.add(Class::Nosql, Strength::Decisive, 0);
     }
     if view.words & STORE != 0 {
         super::spend(steps, view.bytes.len());
@@ -492,6 +501,11 @@ mod tests {
             "bob' ALLOW FILTERING; --",
             "{_neq: \"\"}",
             "{\"_is_null\": false}",
+            "' RETURN 1 UNION MATCH (n) RETURN n//",
+            "x'}) RETURN n //",
+            "' UNWIND [1] AS x CREATE (:A)//",
+            "ctx._source.role='admin'",
+            "_all_docs?limit=9",
         ] {
             assert!(caught(value), "{value}");
         }
@@ -523,6 +537,10 @@ mod tests {
             "flushall the toilets",
             "Tom && this",
             "{ _id: 5 }",
+            "don't return http://",
+            "MATCH (n) RETURN n",
+            "what does ctx._source.x hold?",
+            "it is _all_docs",
             "{\"status\":\"open\",\"qty\":{\"$gt\":5}}",
         ] {
             assert!(!caught(value), "{value}");

@@ -5,8 +5,8 @@
 //! **Source:** the manuals of MongoDB's shell, Redis, Neo4j and Cassandra.
 //! **Cost:** one pass each over values that have a word of it.
 
-use super::bytes::{self, LINE, QUOTE, byte, has_at, is_word, next, part, rest};
-use super::{Class, Hits, Strength, View};
+use super::bytes::{self, LINE, PAREN, QUOTE, byte, has_at, is_word, next, part, rest, skip_space};
+use super::{Class, Hits, Place, Strength, View};
 
 /// Words that calls of a shell cannot do without.
 pub(super) const CALLED: &[&[u8]] = &[b"db", b"tojson", b"tojsononeline", b"printjson", b"redis"];
@@ -143,6 +143,73 @@ fn procedure(value: &[u8], at: usize) -> bool {
             .take_while(|&&byte| is_word(byte) || byte == b'.'),
     );
     byte(value, name.saturating_add(end)) == b'('
+}
+
+/// `' RETURN 1 UNION MATCH (n) RETURN n//`: clauses of Cypher behind a quote, and a comment that takes what follows; a query that
+/// begins with its pattern is one, too, whoever writes it.
+pub(super) fn graph(view: &View<'_>, steps: &mut u64) -> Option<(Strength, usize)> {
+    const CLAUSES: [&[u8]; 9] = [
+        b"return ",
+        b"unwind ",
+        b"match (",
+        b"match(",
+        b"create (",
+        b"merge (",
+        b"with ",
+        b"detach ",
+        b"call ",
+    ];
+    let value = view.bytes;
+    let text = value.trim_ascii_end();
+    if view.classes & QUOTE != 0 && text.ends_with(b"//") && !text.ends_with(b"://") {
+        super::spend(steps, text.len());
+        let quote = text
+            .iter()
+            .position(|&byte| matches!(byte, b'\'' | b'"' | b'`'))?;
+        let mut at = quote;
+        while let Some(here) = next(text, at, |byte| {
+            matches!(byte | 0x20, b'r' | b'u' | b'm' | b'c' | b'w' | b'd')
+        }) {
+            at = here.saturating_add(1);
+            let starts = here > 0 && !is_word(byte(text, here.saturating_sub(1)));
+            if starts && CLAUSES.iter().any(|clause| has_at(text, here, clause)) {
+                return Some((Strength::Decisive, here));
+            }
+        }
+        return None;
+    }
+    let start = skip_space(value, 0);
+    if has_at(value, start, b"match (") && view.classes & PAREN != 0 {
+        let pattern = part(value, start.saturating_add(7), NEAR);
+        let close = pattern.iter().position(|&byte| byte == b')')?;
+        let node = pattern.get(..close)?.iter().all(|&byte| {
+            is_word(byte) || matches!(byte, b':' | b'{' | b'}' | b'\'' | b'"' | b' ' | b',' | b'.')
+        });
+        let after = byte(pattern, skip_space(pattern, close.saturating_add(1)));
+        if node
+            && matches!(
+                after | 0x20,
+                b'-' | b'<' | b'r' | b'w' | b'd' | b's' | b'o' | b','
+            )
+        {
+            return Some((Strength::Suspicious, start));
+        }
+    }
+    None
+}
+
+/// `ctx._source.role = 'admin'` (painless), `x/_all_docs?` (CouchDB) where a plain value belongs.
+pub(super) fn stored(view: &View<'_>) -> bool {
+    if view.place == Place::Path || view.is_name {
+        return false;
+    }
+    let value = view.bytes;
+    let start = skip_space(value, 0);
+    if has_at(value, start, b"ctx._source") {
+        return matches!(byte(value, start.saturating_add(11)), b'.' | b'[');
+    }
+    let docs = [&b"/_all_docs"[..], b"_all_docs?", b"../_all_docs"];
+    view.classes & (LINE | bytes::BLANK) == 0 && docs.iter().any(|name| has_at(value, start, name))
 }
 
 /// Commands of stores that take text: Redis behind a line end, Cypher and CQL behind a quote.

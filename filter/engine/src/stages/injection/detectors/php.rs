@@ -13,7 +13,9 @@ use super::bytes::{
 };
 use super::code::{self, Arguments, Call, Gap};
 use super::php_variables::{callee, dollar};
-use super::php_words::{self, COMMON, GLUE, MAYBE, SETTING, SETTINGS, SURE, TAG, WRAPPER};
+use super::php_words::{
+    self, COMMON, GLOBALS, GLUE, MAYBE, PROBE, SETTING, SETTINGS, SURE, TAG, WRAPPER,
+};
 use super::triggers::{CALLEE, EXTENSION, PHP, QUERY};
 use super::{Class, Hits, Strength, View, upload};
 
@@ -32,6 +34,11 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         && let Some(at) = upload::php(value)
     {
         hits.add(Class::Php, Strength::Decisive, at);
+        return;
+    }
+    // `GLOBALS[x]=`, `_SESSION[admin]=`: variables that only PHP names so.
+    if view.is_name && classes & PAREN != 0 && is_global(value) {
+        hits.add(Class::Php, Strength::Decisive, 0);
         return;
     }
     if classes & PAREN != 0 && classes & SHELL != 0 && ends_program(value) {
@@ -118,6 +125,16 @@ fn is_in_word(value: &[u8], from: usize, sign: usize) -> bool {
     start < sign && code::starts(value, start)
 }
 
+/// `GLOBALS[`, `_SESSION[` at the start of a name, as PHP writes them.
+fn is_global(name: &[u8]) -> bool {
+    let open = part(name, 0, 16).iter().position(|&byte| byte == b'[');
+    let name = open.and_then(|open| name.get(..open)).unwrap_or(&[]);
+    !name.iter().any(u8::is_ascii_lowercase)
+        && GLOBALS
+            .iter()
+            .any(|global| name.eq_ignore_ascii_case(global))
+}
+
 /// `';exit(f('x'));//`: a statement right behind what it leaves, its call the last thing before an empty comment.
 fn ends_program(value: &[u8]) -> bool {
     let text = value.trim_ascii_end();
@@ -148,7 +165,7 @@ fn word(
     match kind {
         COMMON if document && have.is_some() => None,
         COMMON if document => function(value, start, end, kind, have).map(|_| Strength::Weak),
-        SURE | COMMON | MAYBE | GLUE => function(value, start, end, kind, have),
+        SURE | COMMON | MAYBE | GLUE | PROBE => function(value, start, end, kind, have),
         SETTING | SETTINGS => setting(value, start, end, kind),
         TAG | WRAPPER => wrapper(value, start, end),
         _ => {
@@ -203,6 +220,12 @@ fn weighed(value: &[u8], start: usize, end: usize, kind: u8, call: &Call) -> Opt
     if code::is_member(value, start) {
         return Some(Strength::Weak);
     }
+    if kind == PROBE {
+        // `print(md5(1))`, `die(sha1('x'))`: a probe asks for what it knows.
+        let constant = first.is_ascii_digit() || quoted && first != b'$';
+        return (gap == Gap::None && constant && is_printed(value, start))
+            .then_some(Strength::Decisive);
+    }
     if kind == GLUE {
         return match arguments {
             Arguments::None => Some(Strength::Decisive),
@@ -229,6 +252,31 @@ fn weighed(value: &[u8], start: usize, end: usize, kind: u8, call: &Call) -> Opt
         (Gap::None, Arguments::None) => Some(Strength::Suspicious),
         _ => None,
     }
+}
+
+/// `echo `, `print(`, `die(` right before.
+fn is_printed(value: &[u8], start: usize) -> bool {
+    let lead = value.get(start.saturating_sub(16)..start).unwrap_or(&[]);
+    let lead = lead.trim_ascii_end();
+    let lead = lead.strip_suffix(b"(").unwrap_or(lead).trim_ascii_end();
+    [
+        &b"echo"[..],
+        b"print",
+        b"printf",
+        b"print_r",
+        b"var_dump",
+        b"die",
+        b"exit",
+    ]
+    .iter()
+    .any(|word| {
+        lead.len().checked_sub(word.len()).is_some_and(|at| {
+            has_at(lead, at, word)
+                && at
+                    .checked_sub(1)
+                    .is_none_or(|before| !is_word(byte(lead, before)) && byte(lead, before) != b'.')
+        })
+    })
 }
 
 /// `('http://`, ` "php://`: what is included comes from elsewhere.
@@ -419,6 +467,8 @@ mod tests {
             "';exit(md5('a1'));//",
             "\".exit(md5('a1'));#",
             "a;die(strrev('ba'));//",
+            "print(md5(31))",
+            "echo sha1('x');",
             // Tags.
             "$ {phpinfo()}",
             "$ {\"a\"}",
@@ -488,6 +538,28 @@ mod tests {
                 hits_of(value.as_bytes())
             );
         }
+    }
+
+    #[test]
+    fn a_name_is_none_of_a_global() {
+        use super::super::{Hits, Place, View, bytes};
+        for (name, global) in [
+            ("GLOBALS[x]", true),
+            ("_SESSION[admin]", true),
+            ("_get[x]", false),
+            ("globals[x]", false),
+            ("_SESSION", false),
+            ("USER[x]", false),
+        ] {
+            let text = name.as_bytes();
+            let mut view = View::new(Place::Query, text, text, bytes::classes(text));
+            view.is_name = true;
+            let mut hits = Hits::default();
+            super::scan(&view, &mut crate::budget::MAX_STEPS.clone(), &mut hits);
+            assert_eq!(hits.is_decisive(Class::Php), global, "{name}");
+        }
+        assert!(!is_decisive("md5(1)"));
+        assert!(!is_decisive("the print(md5(x)) call"));
     }
 
     #[test]

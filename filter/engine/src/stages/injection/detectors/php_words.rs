@@ -14,6 +14,8 @@ pub(super) const MAYBE: u8 = 2;
 pub(super) const GLUE: u8 = 3;
 /// A function of C's library, too.
 pub(super) const COMMON: u8 = 8;
+/// A harmless function whose result a probe knows beforehand.
+pub(super) const PROBE: u8 = 9;
 /// A setting of `php.ini` that somebody else must not choose.
 pub(super) const SETTING: u8 = 4;
 /// First part of the name of such settings.
@@ -40,6 +42,9 @@ pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"glob", WRAPPER),
     (b"zlib", WRAPPER),
     (b"bzip2", WRAPPER),
+    (b"md5", PROBE),
+    (b"sha1", PROBE),
+    (b"crc32", PROBE),
     // Commands and code.
     (b"system", MAYBE),
     (b"exec", MAYBE),

@@ -60,6 +60,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if classes & (DOLLAR | HASH | STAR | PERCENT | ANGLE) == 0
         && classes & BRACE == 0
         && view.marks & AT == 0
+        && !rest(value, first(value)).starts_with(b"[=")
     {
         finish(view, soft, steps, hits);
         return;
@@ -78,7 +79,13 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         let found = match engine {
             Engine::Single => has_at(value, at, b"{php}"),
             Engine::Curly => asks(value, at, lead),
+            Engine::Sigil if byte(value, at) == b'#' => shell_of_ruby(value, at, steps),
             Engine::Sigil => byte(value, at) == b'@' && system.is_near(value, at),
+            Engine::Directive => {
+                at == lead
+                    && has_at(value, at, b"#evaluate(")
+                    && matches!(byte(value, at.saturating_add(10)), b'"' | b'\'' | b'$')
+            }
             _ => false,
         };
         if found || probes(value, start) || stacks(value, at) {
@@ -134,6 +141,23 @@ impl System {
         self.from = limit.saturating_sub(Self::WORD.len()).max(self.from);
         contains(block, Self::WORD)
     }
+}
+
+/// ``#{ `id` }``, ``#{%x(id)}``: Ruby's command inside of Ruby's text. In JavaScript the sign is a dollar.
+fn shell_of_ruby(value: &[u8], at: usize, steps: &mut u64) -> bool {
+    let from = at.saturating_add(2);
+    let start = from.saturating_add(usize::from(byte(value, from) == b' '));
+    if !matches!(byte(value, start), b'`' | b'%') {
+        return false;
+    }
+    super::spend(steps, BLOCK);
+    let tail = part(value, start, BLOCK);
+    let Some(end) = tail.iter().position(|&byte| byte == b'}') else {
+        return false;
+    };
+    let inside = tail.get(..end).unwrap_or(tail).trim_ascii_end();
+    inside.len() > 2
+        && (inside.starts_with(b"`") && inside.ends_with(b"`") || inside.starts_with(b"%x"))
 }
 
 fn finish(view: &View<'_>, soft: Option<usize>, steps: &mut u64, hits: &mut Hits) {
@@ -299,6 +323,7 @@ const fn shows(engine: Engine, shape: &Shape, whole: bool) -> bool {
                 || shape.empty_walked
                 || shape.literal_called
                 || (shape.scope_used && shape.calls)
+                || (whole && shape.scoped())
         }
         Engine::Percent => shape.sum() || shape.tests() || shape.shows || shape.literal_called,
         Engine::Directive => shape.sum() || shape.calls,
@@ -391,6 +416,12 @@ mod tests {
             "{{constructor.constructor('x')()}}",
             "{{#with \"a\" as |b|}}{{lookup b \"x\"}}{{b.constructor}}{{/with}}",
             "${{<%[%'\"}}%\\.",
+            "{{request['__cl'+'ass__']}}",
+            "{{ 9 | times: 9 }}",
+            "${applicationScope}",
+            "#{ `w` }",
+            "#evaluate(\"w\")",
+            "[=\"freemarker.template.utility.Execute\"?new()(\"w\")]",
             "x.__class__.__base__.__subclasses__()[40]('/etc/hosts')",
             "__import__('os').system('w')",
         ] {
@@ -428,6 +459,7 @@ mod tests {
             "<!-- {{ comment }} --> [[link]] [#1234] <#general>",
             "https://example.com/{id}/items?filter={\"a\":1}",
             "{{ url_for('static', filename='a.css') }}",
+            "{{ price | times: 2 }} {{ 5 | pluralize }} ${class}",
         ] {
             assert_eq!(seen(value), None, "{value}");
         }

@@ -44,6 +44,10 @@ const MAKE: u8 = 13;
 const OWN: u8 = 14;
 /// A member that tells secrets of the program.
 const TELL: u8 = 15;
+/// `class`: as [`SCOPE`], and a word.
+const CLASS: u8 = 17;
+/// A filter of Liquid's that computes.
+const COUNT: u8 = 16;
 /// Any other word.
 const PLAIN: u8 = 0x40;
 
@@ -163,7 +167,7 @@ static NAMES: Words<1024> = Words::new(&[
     (b"requestscope", SCOPE),
     (b"facescontext", SCOPE),
     (b"initparam", SCOPE),
-    (b"class", SCOPE),
+    (b"class", CLASS),
     (b"attr", FILTER),
     (b"filter", FILTER),
     (b"map", FILTER),
@@ -227,6 +231,13 @@ static NAMES: Words<1024> = Words::new(&[
     (b"sqlalchemy_database_uri", TELL),
     (b"aws_secret_access_key", TELL),
     (b"get_admin_log", WALK),
+    (b"template_from_string", RUN),
+    (b"constant", SHOW),
+    (b"times", COUNT),
+    (b"divided_by", COUNT),
+    (b"modulo", COUNT),
+    (b"plus", COUNT),
+    (b"minus", COUNT),
 ]);
 
 /// What an expression is made of.
@@ -278,6 +289,10 @@ pub(super) struct Shape {
     pub(super) package: bool,
     /// A string in backticks.
     pub(super) backtick: bool,
+    /// A piece of a name that begins or ends with `__`.
+    dunder: bool,
+    /// An object of a Java expression language is named.
+    scope: bool,
 }
 
 impl Shape {
@@ -290,6 +305,11 @@ impl Shape {
     /// An object of the engine, and no more than that.
     pub(super) const fn object(&self) -> bool {
         self.closed && self.first == OBJECT && self.names == 1 && self.constants == 0
+    }
+
+    /// An object of a Java expression language, and no more than that and a member.
+    pub(super) const fn scoped(&self) -> bool {
+        self.closed && self.scope && self.constants == 0 && !self.lists
     }
 
     /// A statement that shows what there is, and no more than that.
@@ -385,6 +405,8 @@ pub(super) fn read(value: &[u8], start: usize, until: Until) -> (Shape, usize) {
             shape.computes |= before == Before::Computes;
             shape.backtick |= head == b'`' && !text.is_empty();
             literal(text, filter, &mut shape);
+            let piece = text.len() > 2 && (text.starts_with(b"__") != text.ends_with(b"__"));
+            shape.dunder |= piece;
             if let Before::Name(RUN) = before {
                 shape.runs = true;
             }
@@ -496,6 +518,8 @@ pub(super) fn read(value: &[u8], start: usize, until: Until) -> (Shape, usize) {
         };
         at = at.saturating_add(1);
     }
+    // `['__cl'+'ass__']`: a name in pieces.
+    shape.walks |= shape.dunder && shape.computes;
     (shape, at.max(start))
 }
 
@@ -566,7 +590,15 @@ fn name(kind: u8, before: Before, called: bool, member: bool, shape: &mut Shape)
         RUN if called || before == Before::Pipe => shape.runs = true,
         TELL if before == Before::Dot => shape.shows = true,
         OBJECT if top => shape.object_used |= member,
-        SCOPE if top && member => shape.scope_used = true,
+        CLASS if top => shape.scope_used |= member,
+        SCOPE if top => {
+            shape.scope_used |= member;
+            shape.scope |= opening && !called;
+        }
+        // `{{ 7 | times: 7 }}`
+        COUNT if before == Before::Pipe && shape.names == 0 && shape.constants > 0 => {
+            shape.shows = true;
+        }
         LITERAL => {
             shape.literals = shape.literals.saturating_add(1);
             return;

@@ -318,6 +318,11 @@ fn has_verb(name: &[u8], word: &[u8]) -> bool {
         &[
             b"query", b"create", b"config", b"start", b"stop", b"delete", b"qc",
         ]
+    } else if name == b"tar" {
+        &[
+            b"cf", b"xf", b"tf", b"cvf", b"xvf", b"czf", b"xzf", b"tzf", b"czvf", b"xzvf", b"zcf",
+            b"zxf", b"zcvf", b"zxvf", b"cjf", b"xjf",
+        ]
     } else if name == b"ip" {
         &[b"a", b"addr", b"address", b"r", b"route", b"link", b"neigh"]
     } else if name.eq_ignore_ascii_case(b"ps") {
@@ -410,6 +415,9 @@ pub(super) fn is_plain(tail: &[u8]) -> bool {
 /// A key of the registry among the next words.
 fn has_key(tail: &[u8]) -> bool {
     contains(tail.get(..FLAGS).unwrap_or(tail), b"\\")
+        || [&b"hklm"[..], b"hkcu", b"hkcr", b"hkey_"]
+            .iter()
+            .any(|root| has_at(tail.trim_ascii_start(), 0, root))
 }
 
 /// ` -x` or ` /x` among the next words.

@@ -5,7 +5,7 @@
 //! **Source:** POSIX shell §2.6.1 (tilde), bash manual (history), cmd.exe `timeout`, HTML §13.5 (references).
 //! **Cost:** bounded a look.
 
-use super::super::super::bytes::{byte, has_at, is_space, is_word, rest, skip_space, tally};
+use super::super::super::bytes::{byte, has_at, is_space, is_word, next, rest, skip_space, tally};
 use super::argument::{Shape, shape};
 use super::list::ALONE;
 use super::word;
@@ -319,6 +319,120 @@ pub(super) fn is_terse(name: &[u8]) -> bool {
         b"mysql",
     ]
     .contains(&name)
+}
+
+/// As [`is_terse`], and no noun that a list of words holds.
+pub(super) fn is_verb(name: &[u8]) -> bool {
+    [
+        &b"echo"[..],
+        b"cd",
+        b"ls",
+        b"rm",
+        b"cp",
+        b"mv",
+        b"ps",
+        b"nc",
+        b"ssh",
+        b"grep",
+        b"chmod",
+        b"docker",
+        b"kubectl",
+        b"eval",
+    ]
+    .contains(&name)
+}
+
+/// `;date`: a command that tells something, whose name is a word, and nothing else is in the value.
+pub(super) fn tells(value: &[u8], at: usize, end: usize) -> bool {
+    let name = value.get(at..end).unwrap_or(&[]);
+    let known = [
+        &b"date"[..],
+        b"export",
+        b"history",
+        b"jobs",
+        b"times",
+        b"groups",
+        b"users",
+        b"logname",
+        b"locale",
+        b"finger",
+        b"last",
+        b"tty",
+        b"ver",
+        b"vol",
+        b"path",
+    ]
+    .contains(&name);
+    let tail = rest(value, end).trim_ascii();
+    known
+        && matches!(
+            tail,
+            b"" | b";" | b"|" | b"&" | b"#" | b"\0" | b"&&" | b"||" | b"'" | b"\"" | b"`"
+        )
+}
+
+/// `;do`, `; then` and nothing else of a word: from the first `;` on that such a word may stand behind.
+pub(super) fn goes_on(value: &[u8], from: usize) -> bool {
+    let mut at = from;
+    while let Some(sign) = next(value, at, |byte| byte == b';') {
+        at = sign.saturating_add(1);
+        let word = at.saturating_add(usize::from(byte(value, at) == b' '));
+        let text = rest(value, word);
+        if [&b"do "[..], b"then ", b"trap "]
+            .iter()
+            .any(|inner| text.starts_with(inner))
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// Bytes in which a compound command says what it does.
+const COMPOUND: usize = 96;
+
+/// `if [ 1 -eq 1 ];then`, `for i in *;do`, `while true;do`, `case x in x)`, `trap id EXIT`, `f(){ id;}` from `from` on.
+pub(super) fn compound(value: &[u8], from: usize) -> bool {
+    let text = rest(value, skip_space(value, from));
+    let text = text.get(..COMPOUND).unwrap_or(text);
+    let name = tally(text.iter().take(16).take_while(|byte| is_word(**byte)));
+    let (word, tail) = text.split_at_checked(name).unwrap_or((text, &[]));
+    let then = |second: &[u8]| {
+        tail.windows(second.len().saturating_add(2)).any(|near| {
+            let (sign, word) = near.split_at_checked(1).unwrap_or((near, &[]));
+            let (word, after) = word.split_at_checked(second.len()).unwrap_or((word, &[]));
+            matches!(sign, b";" | b" " | b"\n")
+                && word == second
+                && after.iter().all(|byte| is_space(*byte) || *byte == b'{')
+        }) && tail.contains(&b';')
+    };
+    if tail.starts_with(b"()") {
+        let body = skip_space(tail, 2);
+        return name > 0
+            && byte(tail, body) == b'{'
+            && is_space(byte(tail, body.saturating_add(1)))
+            && rest(tail, body).windows(2).any(|end| end == b";}");
+    }
+    if !is_space(byte(tail, 0)) {
+        return false;
+    }
+    match word {
+        b"if" => then(b"then"),
+        b"for" | b"while" | b"until" | b"select" => then(b"do"),
+        b"case" => {
+            tail.windows(4).any(|word| word == b" in ") && tail.windows(2).any(|end| end == b";;")
+        }
+        b"trap" => {
+            let signal = tail.trim_ascii_end().rsplit(|byte| is_space(*byte)).next();
+            signal.is_some_and(|signal| {
+                matches!(
+                    signal,
+                    b"EXIT" | b"ERR" | b"DEBUG" | b"RETURN" | b"0" | b"INT" | b"TERM" | b"HUP"
+                )
+            })
+        }
+        _ => false,
+    }
 }
 
 /// An address or a host's name and nothing else: what a tool of networks was asked for.

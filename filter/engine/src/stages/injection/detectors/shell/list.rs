@@ -24,6 +24,12 @@ pub(in super::super) const NAMES: [(&[u8], u8); 4] = [
 
 /// [`SURE`]
 const SURE_NAMES: &[u8] = b"\
+    start-sleep start-job start-service stop-process stop-service stop-computer restart-computer restart-service test-connection \
+    test-netconnection test-path resolve-dnsname get-service get-wmiobject get-ciminstance invoke-cimmethod get-item get-itemproperty \
+    set-itemproperty new-itemproperty get-localuser new-localuser get-aduser get-eventlog get-winevent get-clipboard get-command \
+    get-variable set-content add-content clear-content remove-item copy-item move-item rename-item new-item new-service new-psdrive \
+    register-scheduledtask write-host write-output read-host out-string compress-archive expand-archive import-module saps \
+    ftpget ftpput \
     invoke-webrequest invoke-expression invoke-restmethod invoke-command invoke-item invoke-wmimethod start-process start-bitstransfer \
     new-object get-childitem get-content get-process set-executionpolicy add-type out-file iex iwr irm wget curl nslookup traceroute \
     traceroute6 tracert tracepath chmod chown chgrp chattr lsattr powershell powershell.exe pwsh cmd.exe bash rbash zsh ksh mksh pdksh \
@@ -64,7 +70,7 @@ pub(in super::super) const COMMON: &[u8] = b"\
 
 /// [`RUNNER`]
 const RUNNER_NAMES: &[u8] = b"\
-    nohup strace ltrace busybox toybox timeout time sudo doas nice ionice stdbuf setsid flock cpulimit exec command builtin unbuffer \
+    nohup strace ltrace busybox toybox timeout time sudo doas nice ionice stdbuf setsid flock cpulimit exec command builtin coproc unbuffer \
     chroot taskset unshare watch chrt numactl proot fakeroot gosu su-exec setpriv capsh parallel";
 
 /// [`ALONE`]

@@ -19,7 +19,7 @@ use super::super::bytes::{
     is_space, is_word, next, pair, part, rest, skip_space, tally, upto,
 };
 use super::super::places::{Places, Set};
-use super::triggers::{CARETS, COMMAND, GLUE, OPENS, QUESTIONS, TWINS};
+use super::triggers::{CARETS, COMMAND, DOTS, GLUE, OPENS, QUESTIONS, TWINS};
 use super::{Class, Hits, Place, Strength, View};
 use argument::{Shape, has_flag, is_plain, shape};
 use list::{ALONE, RUNNER, SURE};
@@ -73,6 +73,12 @@ fn is_worth(view: &View<'_>, start: usize) -> bool {
             b';' | b'|' | b'&' | b'`' | b'-' | b'.' | b'%' | b'~' | b'!'
         )
         || marks & OPENS != 0
+        // `x;while true;do w;done`: a compound command's inner word.
+        || (classes & SHELL != 0
+            && pair(value, |a, b| a == b';' && matches!(b, b'd' | b't' | b' '))
+                .is_some_and(|at| context::goes_on(value, at)))
+        // `;. /tmp/x`: the dot before a blank.
+        || (marks & DOTS != 0 && classes & SLASH != 0 && classes & (SHELL | AMP) != 0)
         || (classes & PERCENT != 0 && classes & (BACKSLASH | PAREN) != 0)
         || is_statement(value, start)
 }
@@ -156,6 +162,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b';' if context::is_entity(value, at) => None,
             // `data:text/plain;base64,…`: a media type.
             b';' if has_at(value, one, b"base64,") => None,
+            // `;for i in *;do w;done`: at the start, or behind one word.
+            b';' | b'|' if (!text || lone.0 >= at) && context::compound(value, one) => {
+                Some(Strength::Decisive)
+            }
             b'|' if text && choices.has(value, at) => None,
             b';' | b'|' => {
                 assigned |= assigns(value, skip_space(value, one));
@@ -363,9 +373,10 @@ fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> O
             .is_some_and(|at| byte(value, at) == b';')
         && context::is_record(value, end);
     if kind == 0 {
-        if matches!(before, Before::Start | Before::Leading | Before::Separator)
-            && forms::construct(value, at)
-        {
+        if before != Before::Substitution && forms::construct(value, at) {
+            return Some(Strength::Decisive);
+        }
+        if before == Before::Leading && odd && context::tells(value, at, end) {
             return Some(Strength::Decisive);
         }
         // A value that begins with a separator and goes on like a command line is one, whatever the command.
@@ -508,6 +519,20 @@ fn judge(
     let joined = lead.last() == Some(&b'&');
     let terse = before == Before::Leading && odd && !joined && shape == Shape::Word;
     if terse && context::is_terse(name) && is_plain(rest(value, read.end)) {
+        return Some(Strength::Decisive);
+    }
+    // `x;echo pwned`: one word, and a command line of plain words glued to it.
+    let glued = before == Before::Separator && odd && !joined && shape == Shape::Word;
+    if glued
+        && !lead
+            .iter()
+            .rev()
+            .skip(1)
+            .any(|byte| matches!(byte, b' ' | b';' | b',' | b'|'))
+        && byte(value, from) != b' '
+        && context::is_verb(name)
+        && is_plain(rest(value, read.end))
+    {
         return Some(Strength::Decisive);
     }
     // `10.0.0.1 & id`

@@ -295,3 +295,38 @@ fn a_host_is_one_whatever_blanks_stand_before_it() {
         assert_ne!(strength(&value), Some(Strength::Decisive), "{blanks}");
     }
 }
+
+#[test]
+fn compound_commands_and_commands_glued_to_a_word_are_commands() {
+    all_caught(&[
+        ";if [ 1 -eq 1 ];then sleep 5;fi",
+        "x;for i in /etc/*;do echo $i;done",
+        ";while true;do w;done",
+        "|case x in x) w;;esac",
+        ";trap w EXIT",
+        ";f(){ w;};f",
+        ";date",
+        "|history #",
+        "x;echo pwned",
+        "x;while true;do w;done",
+        "x;tar xzf y -C /",
+        "x;. /tmp/y",
+        "x & reg query HKLM",
+        "x & for /f %i in ('w') do echo %i",
+        ";Start-Sleep -s 5",
+        ";coproc id",
+    ]);
+    all_pass(&[
+        "name;date;amount",
+        "name;date",
+        "x; if it rains, then we stay; done",
+        "for sale;do not miss it;done",
+        "black;red;echo chamber",
+        "linux;git;bsd",
+        "a; trap shooting",
+        "dates; case studies in law; and more",
+        "f(){ return 1 }",
+        "a & for the win",
+        "; history of art",
+    ]);
+}

@@ -32,7 +32,19 @@ pub(super) fn statement(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     let ends = |at: usize| matches!(stream.kind(at), Kind::End | Kind::Comment);
     let named = |at: usize| is_name(stream.kind(at)) || stream.kind(at) == Kind::Schema;
     let cuts = |at: usize| stream.cuts(at) && stream.has(at, super::Flags::EMPTY);
-    let sure = if says(2, b"table") {
+    let sure = if says(2, b"set") {
+        (says(3, b"global") || says(3, b"persist")) && named(4) && stream.kind(5) == Kind::Op
+    } else if says(2, b"prepare") {
+        // What is prepared is a string, a number or a variable; a salad is made from a name.
+        named(3)
+            && stream.kind(4) == Kind::From
+            && matches!(
+                stream.kind(5),
+                Kind::Num | Kind::Str | Kind::StrOpen | Kind::Var | Kind::SysVar
+            )
+    } else if says(2, b"create") {
+        says(3, b"or") && says(4, b"replace")
+    } else if says(2, b"table") {
         named(3) && ends(4)
     } else if says(2, b"show") {
         let from = stream.kind(4) == Kind::From && named(5) && ends(6);

@@ -52,6 +52,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         sent(view, hits);
     }
     if classes & (SLASH | BACKSLASH | CONTROL) == 0 {
+        asked(view, hits);
         odd_climb(view, hits);
         return;
     }
@@ -180,6 +181,60 @@ pub(super) fn sent(view: &View<'_>, hits: &mut Hits) {
         FILE | SETTINGS | SERVED
     ) {
         hits.add(Class::Traversal, Strength::Decisive, 0);
+    }
+}
+
+/// `file=wp-config.php`, `page=.env`: a file of secrets, by its name alone, where a field says that it takes a file.
+pub(super) fn asked(view: &View<'_>, hits: &mut Hits) {
+    const FIELDS: [&[u8]; 22] = [
+        b"file",
+        b"filename",
+        b"filepath",
+        b"path",
+        b"page",
+        b"include",
+        b"inc",
+        b"doc",
+        b"document",
+        b"template",
+        b"tpl",
+        b"view",
+        b"load",
+        b"read",
+        b"src",
+        b"source",
+        b"download",
+        b"dl",
+        b"folder",
+        b"dir",
+        b"root",
+        b"attachment",
+    ];
+    let value = view.bytes.trim_ascii();
+    if view.words & PATH == 0
+        || view.is_name
+        || view.is_file
+        || !matches!(view.place, Place::Query | Place::Cookie | Place::Body)
+        || value.len() > 24
+        || !may_be_named(value)
+        || SEGMENTS.kind(key(value)) != FILE
+    {
+        return;
+    }
+    let name = view.name.strip_suffix(b"]").unwrap_or(view.name);
+    let own = name
+        .rsplit(|byte| matches!(byte, b'.' | b'[' | b'/'))
+        .next()
+        .unwrap_or(name);
+    let named = FIELDS.iter().any(|field| field.eq_ignore_ascii_case(own));
+    let hidden = value.first() == Some(&b'.');
+    if named || hidden {
+        let strength = if named {
+            Strength::Decisive
+        } else {
+            Strength::Suspicious
+        };
+        hits.add(Class::Traversal, strength, 0);
     }
 }
 

@@ -209,3 +209,38 @@ fn colons_before_a_wrapper_hide_nothing() {
         assert_eq!(strength(&value), Some(Strength::Decisive), "{value}");
     }
 }
+
+#[test]
+fn a_file_of_secrets_is_one_where_a_field_takes_files() {
+    let seen = |name: &str, value: &str| {
+        hits_of_named(Place::Query, name.as_bytes(), value.as_bytes())
+            .into_iter()
+            .find_map(|(class, strength)| (class == Class::Traversal).then_some(strength))
+    };
+    for value in [
+        ".env",
+        "wp-config.php",
+        "web.config",
+        ".htpasswd",
+        "win.ini",
+    ] {
+        assert_eq!(seen("file", value), Some(Strength::Decisive), "{value}");
+        assert_eq!(
+            seen("opts[Page]", value),
+            Some(Strength::Decisive),
+            "{value}"
+        );
+        assert_ne!(seen("q", value), Some(Strength::Decisive), "{value}");
+    }
+    assert_eq!(seen("q", ".env"), Some(Strength::Suspicious));
+    assert_eq!(seen("q", "web.config"), None);
+    for value in [
+        "index.php",
+        "env",
+        "about.html",
+        "environment",
+        "docker-compose.yml",
+    ] {
+        assert_eq!(seen("file", value), None, "{value}");
+    }
+}
