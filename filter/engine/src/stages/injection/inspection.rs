@@ -62,8 +62,11 @@ pub(crate) enum Encoding {
 const BASE64: u32 =
     PLUS | BLANK | HIGH | bytes::SLASH | bytes::OPERATOR | bytes::SCORE | bytes::DOT;
 
-/// Steps that a view costs however short it is: every detector is asked.
-const VIEW: usize = 20;
+/// Bytes that a view costs besides its own: every detector is asked.
+const VIEW: usize = 60;
+
+/// Passes that a value costs before any detector looks: its classes, its encodings, the words and neighbours of each view.
+const VALUE: usize = 6;
 
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
@@ -269,7 +272,7 @@ impl<'a> Inspection<'a> {
             return false;
         }
         self.compared = self.compared.saturating_add(1);
-        spend(self.steps, bytes);
+        spend(self.steps, bytes.saturating_mul(4));
         true
     }
 
@@ -409,7 +412,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) -> Natural {
-        spend(self.steps, raw.len());
+        spend(self.steps, raw.len().saturating_mul(VALUE));
         self.forget();
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();

@@ -146,7 +146,7 @@ mod tests {
         let note = "\"Leave it at the door, please; it's (always) open.\"";
         let (once, often) = (judge(&list(note, 1)), judge(&list(note, 100)));
         assert!(!once.0 && !often.0);
-        assert!(often.1 < once.1 * 35, "{once:?} {often:?}");
+        assert!(often.1 < once.1 * 60, "{once:?} {often:?}");
         // What is there besides, an attack that repeats, and one that begins or ends as an honest value does.
         let wide = "\"it's 12345678 or 12345678, it's\"";
         let attack = "\"it's 12345' or 1=1 -- 678, it's\"";

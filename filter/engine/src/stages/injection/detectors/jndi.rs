@@ -37,7 +37,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             hits.add(Class::Jndi, Strength::Decisive, 0);
             return;
         }
-        super::spend(steps, view.bytes.len());
+        // Its letters are copied, and the copy searched.
+        super::spend(steps, view.bytes.len().saturating_mul(6));
         let mut reduced = Reduced::default();
         let mut dollars = Places::of(view.bytes, &DOLLARS);
         let mut at = 0_usize;

@@ -61,7 +61,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if view.classes & PAREN == 0 || view.classes & (OPERATOR | STAR | AMP | PIPE) == 0 {
         return;
     }
-    super::spend(steps, value.len());
+    // Four looks at every bracket.
+    super::spend(steps, value.len().saturating_mul(4));
     // `*()|&'`: every sign of a filter and nothing else.
     let signs = value.trim_ascii();
     if signs.len() <= 16

@@ -84,7 +84,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b'(' => {
                 let before = code::last(value, at);
                 if matches!(before, b')' | b']' | b'}' | b'"' | b'\'') {
-                    super::spend(steps, 32);
+                    super::spend(steps, 96);
                 }
                 callee(value, at, before, classes & DOLLAR != 0)
             }
@@ -103,7 +103,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             if strength == Strength::Decisive {
                 return;
             }
-            super::spend(steps, REACH);
+            super::spend(steps, REACH.saturating_mul(3));
         }
         at = next;
     }

@@ -64,7 +64,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if let Some(at) = soft
         && !hits.is_decisive(Class::Xss)
     {
-        super::spend(steps, value.len());
+        super::spend(steps, value.len().saturating_mul(8));
         let strength = if is_prose(value) && script::severs(value).is_none() {
             Strength::Suspicious
         } else {
