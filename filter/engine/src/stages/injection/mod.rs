@@ -257,7 +257,7 @@ impl Strength {
 }
 
 /// The best hit of each built-in class in one view of a value.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hits {
     best: [Option<(Strength, usize)>; CLASSES],
     any: bool,

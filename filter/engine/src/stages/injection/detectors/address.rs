@@ -117,12 +117,40 @@ const ECHOES: [&[u8]; 16] = [
     b"dnsbin.zhack.ca",
 ];
 
+/// A part of each name above, and of whatever stands below it; those that `ssrf` lists are not repeated.
+pub(super) const WORDS: &[&[u8]] = &[
+    b"vcap",
+    b"lacolhost",
+    b"localh",
+    b"kubernetes",
+    b"metadata",
+    b"instance",
+    b"xip",
+    b"traefik",
+    b"ms",
+    b"rbndr",
+    b"burpcollaborator",
+    b"oastify",
+    b"interact",
+    b"oast",
+    b"dnslog",
+    b"ceye",
+    b"requestrepo",
+    b"bxss",
+    b"xss",
+    b"r3dir",
+    b"dnsbin",
+];
+
 /// `name` is `end` or ends in `.end`.
 fn is_below(name: &[u8], end: &[u8]) -> bool {
     let Some(split) = name.len().checked_sub(end.len()) else {
         return false;
     };
-    rest(name, split) == end && split.checked_sub(1).is_none_or(|at| byte(name, at) == b'.')
+    // Most names differ in the last letter.
+    name.last() == end.last()
+        && rest(name, split) == end
+        && split.checked_sub(1).is_none_or(|at| byte(name, at) == b'.')
 }
 
 /// Reads the host `text` (no port, no user).
@@ -412,6 +440,32 @@ mod tests {
 
     fn reach(text: &str) -> Reach {
         read(text.as_bytes()).reach
+    }
+
+    /// `ssrf::leads_out` looks at words alone.
+    #[test]
+    fn every_name_that_leads_inside_has_a_word() {
+        use super::super::super::bytes::classes;
+        use super::super::triggers::{HOST, SSRF, look};
+        let all = [
+            &super::SELF[..],
+            &super::MIRRORS,
+            &super::CONTAINERS,
+            &super::METADATA,
+            &super::SPELLED,
+            &super::REBINDING,
+            &super::ECHOES,
+        ];
+        for name in all.into_iter().flatten().filter(|name| **name != b"0") {
+            for host in [
+                name.to_vec(),
+                [b"a.", *name].concat(),
+                name.to_ascii_uppercase(),
+            ] {
+                let seen = look(&host, classes(&host)).words;
+                assert!(seen & (HOST | SSRF) != 0, "{}", host.escape_ascii());
+            }
+        }
     }
 
     #[test]

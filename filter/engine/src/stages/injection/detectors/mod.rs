@@ -29,6 +29,7 @@ mod sqli;
 mod ssrf;
 mod ssti;
 mod ssti_expr;
+mod tame;
 mod traversal;
 mod triggers;
 mod upload;
@@ -135,6 +136,20 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
         if cfg!(debug_assertions) {
             scan_all(view, tokens, &mut steps.clone(), hits);
             debug_assert!(hits.is_empty(), "{hits:?} in {}", view.bytes.escape_ascii());
+        }
+        return;
+    }
+    if tame::is_tame(view) {
+        tame::scan(view, tokens, steps, hits);
+        if cfg!(debug_assertions) && *steps > 0 {
+            let mut all = Hits::default();
+            scan_all(
+                view,
+                tokens,
+                &mut crate::budget::MAX_STEPS.clone(),
+                &mut all,
+            );
+            debug_assert_eq!(*hits, all, "{}", view.bytes.escape_ascii());
         }
         return;
     }

@@ -458,7 +458,12 @@ const EXTENSIONS: [&[u8]; 24] = [
 
 /// Whether a word is named as the functions of an extension are.
 pub(super) fn is_of_extension(word: &[u8]) -> bool {
-    word.contains(&b'_')
+    let first = word.first().map_or(0, u8::to_ascii_lowercase);
+    // What they begin with.
+    matches!(
+        first,
+        b'a'..=b'c' | b'f' | b'g' | b'i' | b'l' | b'm' | b'o' | b'p' | b's' | b't' | b'z'
+    ) && word.contains(&b'_')
         && EXTENSIONS
             .iter()
             .any(|first| word.len() > first.len().saturating_add(1) && has_at(word, 0, first))
@@ -477,3 +482,20 @@ pub(super) const GLOBALS: [&[u8]; 10] = [
     b"globals",
     b"http_raw_post_data",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{EXTENSIONS, is_of_extension};
+
+    #[test]
+    fn functions_of_extensions_are_known_by_their_first_letters() {
+        for first in EXTENSIONS {
+            let name = [first, b"x_y"].concat();
+            assert!(is_of_extension(&name), "{}", name.escape_ascii());
+            assert!(is_of_extension(&name.to_ascii_uppercase()));
+        }
+        for other in [&b"x86_64"[..], b"curl", b"user_id", b""] {
+            assert!(!is_of_extension(other));
+        }
+    }
+}

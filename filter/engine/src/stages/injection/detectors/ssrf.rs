@@ -7,18 +7,17 @@
 //! **Cost:** looks at the start of the value and at no more than [`LINKS`] URLs in it.
 
 use super::super::bytes::{
-    BLANK, LINE, QUOTE, SLASH, byte, contains, has_at, is_space, rest, skip_space, upto,
+    BLANK, LINE, QUOTE, SLASH, byte, contains, has_at, is_space, is_word, next, rest, skip_space,
+    upto,
 };
 use super::super::fields::find;
 use super::address::{self, Reach};
-use super::triggers::SSRF;
+use super::triggers::{AT, HOST, LINK, SSRF, WEB};
 use super::url::{self, Url};
 use super::{Class, Hits, Place, Strength, View};
 
 /// Words no pattern of this file can do without.
 pub(super) const WORDS: &[&[u8]] = &[
-    b"http",
-    b"https",
     b"ftp",
     b"ftps",
     b"gopher",
@@ -60,8 +59,10 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"data",
     b"ws",
     b"wss",
-    b"url",
 ];
+
+/// The same, where honest values have them, too.
+pub(super) const WEB_WORDS: &[&[u8]] = &[b"http", b"https", b"url"];
 
 /// URLs in one value that are looked at.
 const LINKS: usize = 16;
@@ -89,7 +90,7 @@ const PROTOCOLS: [&[u8]; 16] = [
 /// Schemes whose honest URLs name machines of the own network: clones, cameras.
 const LOCAL: [&[u8]; 4] = [b"ssh", b"svn", b"scp", b"rtsp"];
 
-const WEB: [&[u8]; 5] = [b"http", b"https", b"ws", b"wss", b"url"];
+const SITES: [&[u8]; 5] = [b"http", b"https", b"ws", b"wss", b"url"];
 
 /// Ports of services that speak no HTTP to browsers, or that command machines.
 const SERVICES: [u32; 22] = [
@@ -101,7 +102,7 @@ const SERVICES: [u32; 22] = [
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let value = view.bytes;
     let relative = view.classes & SLASH != 0 && value.starts_with(b"//");
-    if view.words & SSRF == 0 && !relative {
+    if view.words & (SSRF | WEB) == 0 && !relative {
         return;
     }
     super::spend(steps, value.len());
@@ -129,6 +130,50 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     links(view, at, bare, hits);
 }
 
+/// Whether [`scan`] can find nothing, because every URL in the value is of the web and leads to a plain name that is none of `address`'s.
+pub(super) fn leads_out(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    if view.words & (SSRF | HOST) != 0 || view.marks & (AT | LINK) != 0 || has_at(value, 0, b"url")
+    {
+        return false;
+    }
+    let mut from = 0_usize;
+    while let Some(colon) = next(value, from, |byte| byte == b':') {
+        from = colon.saturating_add(1);
+        let after = rest(value, from);
+        if after.starts_with(b"//") {
+            let lead = value.get(..colon).unwrap_or(&[]);
+            let whole = [&b"https"[..], b"http"].iter().any(|scheme| {
+                let start = lead.len().checked_sub(scheme.len());
+                start.is_some_and(|start| {
+                    has_at(lead, start, scheme)
+                        && (start == 0 || !is_word(byte(lead, start.saturating_sub(1))))
+                })
+            });
+            if !whole || !is_plain_host(rest(after, 2)) {
+                return false;
+            }
+        } else if colon < url::SCHEME {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether `text` begins with a name of letters, digits, hyphens and dots that begins with a letter, and with nothing else of a host.
+fn is_plain_host(text: &[u8]) -> bool {
+    let end = text
+        .iter()
+        .position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')));
+    text.first().is_some_and(u8::is_ascii_alphabetic)
+        && end.is_none_or(|end| {
+            matches!(
+                byte(text, end),
+                b'/' | b'?' | b'#' | b' ' | b'(' | b')' | b',' | b';' | b'!'
+            )
+        })
+}
+
 /// The URL that a value is, or starts with.
 fn first(view: &View<'_>, url: &Url<'_>, bare: bool) -> Option<Strength> {
     let host = url.host;
@@ -143,7 +188,7 @@ fn first(view: &View<'_>, url: &Url<'_>, bare: bool) -> Option<Strength> {
     }
     let protocol = among(&PROTOCOLS);
     let local = among(&LOCAL);
-    if !(protocol || local || among(&WEB) || url.scheme.is_empty()) {
+    if !(protocol || local || among(&SITES) || url.scheme.is_empty()) {
         return None;
     }
     if local && !host.odd && host.reach < Reach::Metadata {

@@ -5,11 +5,11 @@
 //! without either are found by byte classes.
 //! **Cost:** a multiplication a byte, a probe a word; runs only on values that are not plain.
 
-use super::bytes::{PAREN, SCORE, folded, is_space, part};
+use super::bytes::{PAREN, SCORE, folded, has_at, is_space, part};
 use super::words::{Key, Words};
 use super::{
-    crlf, java_words, jndi, ldap, node, nosql, nosql_stores, php_words, prototype, rfi, shell,
-    sql_tokens, ssrf, ssti, xpath, xxe,
+    address, crlf, java_words, jndi, ldap, node, nosql, nosql_stores, php_words, prototype, rfi,
+    shell, sql_tokens, ssrf, ssti, xpath, xxe,
 };
 
 /// A statement, a call or a name that SQL patterns are made of.
@@ -59,6 +59,11 @@ pub(super) const XXE: u32 = 1 << 20;
 /// Prototypes.
 pub(super) const PROTOTYPE: u32 = 1 << 21;
 
+/// `http`, `https`, `url`: an honest URL has them, too.
+pub(super) const WEB: u32 = 1 << 24;
+/// A part of a host's name that leads inside, or to who asks for it.
+pub(super) const HOST: u32 = 1 << 25;
+
 /// Interpreters that `shell` knows by a call.
 pub(super) const INTERPRETER: u32 = 1 << 16;
 
@@ -83,11 +88,11 @@ pub(super) const AT: u32 = 1 << 8;
 /// `:=`.
 pub(super) const RULE: u32 = 1 << 9;
 /// `^`.
-const CARET: u32 = 1 << 10;
+pub(super) const CARET: u32 = 1 << 10;
 /// `^` twice.
 pub(super) const CARETS: u32 = 1 << 11;
 /// `?`.
-const QUESTION: u32 = 1 << 12;
+pub(super) const QUESTION: u32 = 1 << 12;
 /// `?` twice.
 pub(super) const QUESTIONS: u32 = 1 << 13;
 /// A word that is named as functions of PHP's extensions are, where there are brackets.
@@ -101,6 +106,19 @@ pub(super) const QUERY: u32 = 1 << 17;
 /// A bracket that closes, and at once one that calls: `)(`.
 pub(super) const CALLEE: u32 = 1 << 18;
 
+/// `::`.
+pub(super) const COLONS: u32 = 1 << 19;
+/// A digit right before `=`.
+pub(super) const EQUALS: u32 = 1 << 20;
+/// `[`.
+pub(super) const SQUARE: u32 = 1 << 21;
+/// `@(`.
+pub(super) const RAZOR: u32 = 1 << 22;
+/// `set @`.
+pub(super) const SETS: u32 = 1 << 23;
+/// `.254.`: of the address of metadata services.
+pub(super) const LINK: u32 = 1 << 24;
+
 /// Blanks between a function's name and its bracket, at most.
 const BLANKS: usize = 8;
 
@@ -108,6 +126,45 @@ const BLANKS: usize = 8;
 const KIND: u32 = 29;
 /// Bits of kinds: what `shell` says of a command is asked for again.
 pub(super) const KINDS: u32 = u32::MAX << KIND;
+
+// No two languages share a bit.
+const _: () = {
+    let mut left: &[u32] = &[
+        SQL,
+        LOGIC,
+        LIKE,
+        CALL,
+        COMMAND,
+        SCRIPT,
+        PATH,
+        WRAPPER,
+        CRLF,
+        JAVA,
+        JNDI,
+        LDAP,
+        NODE,
+        NOSQL,
+        STORE_CALL,
+        STORE,
+        PHP,
+        RFI,
+        SSRF,
+        SSTI,
+        XPATH,
+        XXE,
+        PROTOTYPE,
+        WEB,
+        HOST,
+        INTERPRETER,
+        KINDS,
+    ];
+    let mut seen = 0;
+    while let [bit, after @ ..] = left {
+        assert!(seen & *bit == 0, "a bit stands for two languages");
+        seen |= *bit;
+        left = after;
+    }
+};
 
 const SCRIPTS: &[(&[u8], u32)] = &[
     (b"alert", SCRIPT),
@@ -327,6 +384,8 @@ static TABLE: Words<8192> = {
     table = all(table, prototype::WORDS, PROTOTYPE);
     table = all(table, rfi::WORDS, RFI);
     table = all(table, ssrf::WORDS, SSRF);
+    table = all(table, ssrf::WEB_WORDS, WEB);
+    table = all(table, address::WORDS, HOST);
     table = all(table, ssti::WORDS, SSTI);
     table = all(table, xpath::WORDS, XPATH);
     table = all(table, xxe::WORDS, XXE);
@@ -450,10 +509,14 @@ fn mark(head: u8, after: &[u8], seen: u32) -> u32 {
         b')' | b']' | b'}' if next == b'(' => CALLEE,
         b'}' if next.is_ascii_lowercase() => OPENS,
         b'@' if next == b'{' => OPENS | AT,
+        b'@' if next == b'(' => RAZOR | AT,
+        b'[' => SQUARE,
         b'@' => AT,
         b'.' if matches!(next, b'.' | b';' | b'?') => DOTS,
+        b'.' if next == b'2' && after.starts_with(b"254.") => LINK,
         b';' if next == b'.' => DOTS,
         b':' if next == b'=' => COLON | RULE,
+        b':' if next == b':' => COLON | COLONS,
         b':' => COLON,
         b'^' if seen & CARET != 0 => CARETS,
         b'^' => CARET,
@@ -462,6 +525,17 @@ fn mark(head: u8, after: &[u8], seen: u32) -> u32 {
             let twice = if seen & QUESTION != 0 { QUESTIONS } else { 0 };
             dots | twice | QUESTION
         }
+        _ => 0,
+    }
+}
+
+/// What a byte outside of words says beside what stands before it.
+fn mark_behind(head: u8, value: &[u8], after: &[u8]) -> u32 {
+    let at = value.len().saturating_sub(after.len()).saturating_sub(1);
+    let before = value.get(..at).unwrap_or(&[]);
+    match head {
+        b'=' if before.last().is_some_and(u8::is_ascii_digit) => EQUALS,
+        b'@' if has_at(before, before.len().saturating_sub(4), b"set ") => SETS,
         _ => 0,
     }
 }
@@ -478,6 +552,9 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
         let first = folded(head);
         if first == 0 {
             marks |= mark(head, after, marks);
+            if matches!(head, b'=' | b'@') {
+                marks |= mark_behind(head, value, after);
+            }
             continue;
         }
         // `1union`, `00000and`: a word starts behind its number.
@@ -507,7 +584,9 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
         let bits = TABLE.found(key);
         if bits & CALL != 0 {
             let called = match left.split_first() {
-                Some((&(b'(' | b'/'), _)) => true,
+                Some((b'(', _)) => true,
+                // A comment before the bracket.
+                Some((b'/', after)) => after.first() == Some(&b'*'),
                 Some((&blank, after)) => {
                     is_space(blank)
                         && part(after, 0, BLANKS).iter().find(|byte| !is_space(**byte))
@@ -548,7 +627,13 @@ mod tests {
             ("''", TWINS),
             ("\"\"", TWINS),
             ("``", TWINS),
-            ("'::", CAST | COLON),
+            ("'::", CAST | COLON | COLONS),
+            ("::", COLON | COLONS),
+            ("[", SQUARE),
+            (".254.", LINK),
+            ("@(", RAZOR | AT),
+            ("1=", EQUALS),
+            ("set @", SETS | AT),
             ("\"&\"", GLUE),
             ("!", BANG),
             ("()", OPENS),

@@ -11,7 +11,7 @@ use super::address::{self, Host, Reach};
 /// Bytes behind the scheme in which hosts are looked for.
 const AUTHORITY: usize = 256;
 /// The longest scheme.
-const SCHEME: usize = 16;
+pub(super) const SCHEME: usize = 16;
 
 /// A URL that stands in a value.
 #[derive(Debug, Clone, Copy)]

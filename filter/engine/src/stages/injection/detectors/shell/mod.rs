@@ -74,13 +74,20 @@ fn is_worth(view: &View<'_>, start: usize) -> bool {
         )
         || marks & OPENS != 0
         // `x;while true;do w;done`: a compound command's inner word.
-        || (classes & SHELL != 0
-            && pair(value, |a, b| a == b';' && matches!(b, b'd' | b't' | b' '))
-                .is_some_and(|at| context::goes_on(value, at)))
+        || goes_on(view)
         // `;. /tmp/x`: the dot before a blank.
         || (marks & DOTS != 0 && classes & SLASH != 0 && classes & (SHELL | AMP) != 0)
         || (classes & PERCENT != 0 && classes & (BACKSLASH | PAREN) != 0)
         || is_statement(value, start)
+}
+
+/// Whether the inner word of a compound command stands behind a `;`: no listed word need be in it.
+pub(super) fn goes_on(view: &View<'_>) -> bool {
+    view.classes & SHELL != 0
+        && pair(view.bytes, |a, b| {
+            a == b';' && matches!(b, b'd' | b't' | b' ')
+        })
+        .is_some_and(|at| context::goes_on(view.bytes, at))
 }
 
 /// `if true`, `for x in`.
@@ -337,6 +344,10 @@ fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> O
         byte(value, at),
         0..=b' ' | b';' | b'|' | b'&' | b')' | b',' | b'=' | b':' | b'#' | b'%' | b'}' | b']'
     ) {
+        return None;
+    }
+    // Nothing but a command counts there.
+    if before != Before::Leading && word::is_no_command(value, at) {
         return None;
     }
     let first = word::read(value, at);

@@ -236,6 +236,24 @@ pub(super) fn read_within(value: &[u8], at: usize, longest: usize) -> Word {
     }
 }
 
+/// Whether the word at `at` is plain, ends with the value or at a sign that ends any word, and names no command: what [`read`] would
+/// say of it. A number at its end may be a version.
+pub(super) fn is_no_command(value: &[u8], at: usize) -> bool {
+    let mut key = Key::EMPTY;
+    let mut before = 0;
+    for &letter in part(value, at, LONGEST) {
+        match letter {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => key.push(letter),
+            b'=' | b'&' | b',' | b';' | b')' => {
+                return is_word(before) && !before.is_ascii_digit() && triggers::command(key) == 0;
+            }
+            _ => return false,
+        }
+        before = letter;
+    }
+    false
+}
+
 fn push(key: &mut Key, letter: u8, length: &mut u8, capital: &mut bool) {
     *capital = if *length == 0 {
         letter.is_ascii_uppercase()

@@ -175,7 +175,7 @@ fn is_compared(value: &[u8]) -> bool {
 }
 
 /// Whether every byte has a `%` before it, which servers of the ASP kind drop.
-fn is_marked(value: &[u8]) -> bool {
+pub(in super::super) fn is_marked(value: &[u8]) -> bool {
     let marks = tally(value.iter().filter(|&&byte| byte == b'%'));
     marks >= 8 && marks.saturating_mul(5) >= value.len().saturating_mul(2)
 }

@@ -19,12 +19,12 @@ mod tests_rare;
 
 use alloc::vec::Vec;
 
-pub(super) use disguise::is_spaced;
+pub(super) use disguise::{is_marked, is_spaced};
 pub(super) use fragment::void;
 
 use super::bytes::{self, ANGLE, DOUBLE, HASH, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK};
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
-use super::triggers::{AMPS, AT, CAST, COLON, DASHES, LIKE, LOGIC, PIPES, SQL};
+use super::triggers::{AMPS, AT, CAST, COLONS, DASHES, EQUALS, LIKE, LOGIC, PIPES, SETS, SQL};
 use super::{Class, Hits, Place, Strength, View};
 
 /// A value of a few operands, which needs no word to be a condition.
@@ -175,10 +175,11 @@ fn starts_statement(view: &View<'_>) -> bool {
             (view.words & LIKE != 0
                     && view.classes & SINGLE != 0
                     && bytes::contains(value, b"'%"))
-                || (view.marks & COLON != 0 && bytes::contains(value, b"::"))
-                || (view.marks & AT != 0 && bytes::contains(value, b"set @"))
+                || (view.marks & COLONS != 0 && bytes::contains(value, b"::"))
+                || (view.marks & SETS != 0 && bytes::contains(value, b"set @"))
                 // `b,1=1`
-                || (view.classes & OPERATOR != 0
+                || (view.marks & EQUALS != 0
+                    && view.classes & OPERATOR != 0
                     && value.first().is_some_and(u8::is_ascii_alphabetic)
                     && bytes::pair(value, |first, second| {
                         first.is_ascii_digit() && second == b'='

@@ -109,6 +109,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
 }
 
+/// Whether the value begins with a folder of a drive.
+pub(super) fn is_on_drive(value: &[u8]) -> bool {
+    let rooted = usize::from(matches!(byte(value, 0), b'/' | b'\\'));
+    drive(rest(value, rooted)).is_some()
+}
+
 /// Whether the value ends with the name of a file that climbs end at.
 pub(super) fn is_end_of_climb(value: &[u8]) -> bool {
     let files = [
