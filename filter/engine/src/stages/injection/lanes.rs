@@ -5,7 +5,7 @@
 //! entries (one by the low half of a byte, one by the high half) tell eight of them; a test compares every byte at every place.
 //! **Cost:** 20 vector operations for 16 bytes, whatever they are.
 
-use vector::{Lanes, equal, halves, load, or, told, tops};
+use vector::{Lanes, differ, equal, halves, load, or, told, tops};
 
 use super::bytes::{
     AMP, ANGLE, BACKSLASH, BLANK, BRACE, CONTROL, DOLLAR, DOT, DOUBLE, HASH, HIGH, LINE, OPERATOR,
@@ -147,6 +147,13 @@ mod vector {
         simd::u8x16_bitmask(lanes)
     }
 
+    /// What the bits differ in.
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    pub(super) fn differ(left: Lanes, right: Lanes) -> Lanes {
+        simd::v128_xor(left, right)
+    }
+
     #[inline]
     #[target_feature(enable = "simd128")]
     pub(super) fn halves(lanes: Lanes) -> u64 {
@@ -183,6 +190,10 @@ mod vector {
     pub(super) fn tops(lanes: Lanes) -> u16 {
         let lowest_last = lanes.iter().rev();
         lowest_last.fold(0, |all, lane| (all << 1) | u16::from(lane >> 7))
+    }
+
+    pub(super) fn differ(left: Lanes, right: Lanes) -> Lanes {
+        (u128::from_le_bytes(left) ^ u128::from_le_bytes(right)).to_le_bytes()
     }
 
     pub(super) fn halves(lanes: Lanes) -> u64 {
@@ -263,6 +274,18 @@ pub(super) fn search(bytes: &[u8], from: usize, low: &[u8; 16], top: &[u8; 16]) 
     (at, 0)
 }
 
+/// Whether two texts of one length are the same.
+#[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
+pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
+    let (chunks, tail) = left.as_chunks::<16>();
+    let (others, other) = right.as_chunks::<16>();
+    let mut all = load(&[0; 16]);
+    for (chunk, other) in chunks.iter().zip(others) {
+        all = or(all, differ(load(chunk), load(other)));
+    }
+    left.len() == right.len() && halves(all) == 0 && tail == other
+}
+
 /// The classes of all bytes; `None` when they are fewer than 16.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
 pub(super) fn classes(bytes: &[u8]) -> Option<u32> {
@@ -293,7 +316,20 @@ pub(super) fn classes(bytes: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::has;
+    use super::{has, same};
+
+    #[test]
+    fn texts_are_the_same_when_every_byte_is() {
+        for length in [0, 1, 15, 16, 17, 32, 40] {
+            let one = vec![b'a'; length];
+            assert!(same(&one, &one) && !same(&one, &vec![b'a'; length + 1]));
+            for at in 0..length {
+                let mut other = one.clone();
+                other[at] = b'b';
+                assert!(!same(&one, &other), "{at} of {length}");
+            }
+        }
+    }
 
     #[test]
     fn a_byte_is_found_wherever_it_stands() {

@@ -7,18 +7,18 @@
 //! **Cost:** the first and the last bytes, after the pass that every value takes; for a name with `_`, one pass.
 
 use super::bytes::{BLANK, DOT, LOUD, SCORE, byte, has_at, skip_space};
-use super::triggers::{AT, COLON, KINDS, LOGIC};
-use super::{Place, View, node, objects, shell, sqli, traversal};
+use super::triggers::{AT, COLON, HOST, KINDS, LOGIC};
+use super::{Place, View, node, objects, shell, sqli, traversal, upload};
 
 /// Whether no detector can find anything in the value.
 pub(super) fn is_calm(view: &View<'_>) -> bool {
     let value = view.bytes;
-    let is_field = matches!(view.place, Place::Query | Place::Cookie | Place::Body);
-    if !is_field
+    if view.place == Place::Path
+        || is_sent(view)
         || view.is_file
         || view.classes & !(BLANK | DOT | SCORE) != 0
         || view.classes == 0
-        || view.words & !(LOGIC | KINDS) != 0
+        || view.words & !(LOGIC | KINDS | HOST) != 0
         || objects::packed(value)
     {
         return false;
@@ -28,6 +28,11 @@ pub(super) fn is_calm(view: &View<'_>) -> bool {
     } else {
         is_quiet(view)
     }
+}
+
+/// Whether a header names a file that somebody sends.
+fn is_sent(view: &View<'_>) -> bool {
+    view.place == Place::Header && (has_at(view.name, 0, b"x-file") || upload::is_file_name(view))
 }
 
 /// Of a value with blanks.
@@ -84,7 +89,8 @@ mod tests {
             "example.com",
         ] {
             assert!(calm(Place::Body, value, false), "{value}");
-            assert!(!calm(Place::Header, value, false), "{value}");
+            assert!(calm(Place::Header, value, false), "{value}");
+            assert!(!calm(Place::Path, value, false), "{value}");
         }
         assert!(calm(Place::Body, "first_name", true));
         for value in [
@@ -106,6 +112,10 @@ mod tests {
             assert!(!calm(Place::Body, value, false), "{value}");
         }
         assert!(!calm(Place::Body, "user__password__startswith", true));
+        for name in [&b"x-filename"[..], b"X_File-Name", b"x-file"] {
+            let view = View::new(Place::Header, name, b"a.php", classes(b"a.php"));
+            assert!(!is_calm(&view), "{}", name.escape_ascii());
+        }
     }
 
     /// Whatever stands beside whatever: `scan` asserts that the detectors find nothing in what is calm.
@@ -201,7 +211,7 @@ mod tests {
                     value.push(' ');
                 }
             }
-            let place = [Place::Query, Place::Cookie, Place::Body][pick(3)];
+            let place = [Place::Query, Place::Header, Place::Cookie, Place::Body][pick(4)];
             if calm(place, &value, false) {
                 seen += 1;
                 assert!(hits_of_named(place, b"q", value.as_bytes()).is_empty());
