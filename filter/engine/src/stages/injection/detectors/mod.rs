@@ -22,6 +22,7 @@ mod php_variables;
 mod php_words;
 mod prose;
 mod prototype;
+mod random;
 mod rfi;
 mod shell;
 mod sql_tokens;
@@ -154,6 +155,10 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
         return;
     }
     scan_all(view, tokens, steps, hits);
+    // A tag is one whatever stands around it.
+    if !hits.is_empty() && hits.get(Class::Xss).is_none() && random::is_random(view) {
+        *hits = Hits::default();
+    }
 }
 
 fn scan_all(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {

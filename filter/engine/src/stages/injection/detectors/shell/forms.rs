@@ -135,9 +135,24 @@ pub(super) fn dollar(value: &[u8], at: usize) -> Option<Strength> {
     // `c$@at`, `who$*ami`: empty parameters inside a word; `$[2+2]`.
     let inside = before(value, at).is_ascii_lowercase();
     let empty = matches!(byte(value, one), b'@' | b'*' | b'!' | b'?')
-        && byte(value, one.saturating_add(1)).is_ascii_lowercase();
+        && byte(value, one.saturating_add(1)).is_ascii_lowercase()
+        && is_small(value, at);
     let sum = byte(value, one) == b'[' && byte(value, one.saturating_add(1)).is_ascii_digit();
     ((inside && empty) || sum).then_some(Strength::Decisive)
+}
+
+/// Whether the letters around the three bytes at `at` are small, as those of commands are: `HwXm$@efM` is a password.
+fn is_small(value: &[u8], at: usize) -> bool {
+    let lead = value.get(..at).unwrap_or(&[]);
+    !has_capital(lead.iter().rev()) && !has_capital(rest(value, at.saturating_add(2)).iter())
+}
+
+/// Whether there is a capital among the letters that come first.
+fn has_capital<'a>(letters: impl Iterator<Item = &'a u8>) -> bool {
+    letters
+        .take(24)
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .any(u8::is_ascii_uppercase)
 }
 
 fn before(value: &[u8], at: usize) -> u8 {
