@@ -101,7 +101,7 @@ pub(super) fn is_json(text: &[u8]) -> bool {
 }
 
 /// The manifest of a package (npm, Composer), as registries and their webhooks send it: it has shell lines of its own.
-fn is_manifest(text: &[u8]) -> bool {
+pub(super) fn is_manifest(text: &[u8]) -> bool {
     [&b"\"scripts\""[..], b"\"name\"", b"\"version\""]
         .iter()
         .all(|key| fields::find(text, key).is_some())

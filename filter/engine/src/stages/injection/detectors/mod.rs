@@ -8,6 +8,8 @@ mod address;
 mod calm;
 mod code;
 mod crlf;
+#[cfg(test)]
+mod honest;
 mod java;
 mod java_words;
 mod jndi;

@@ -19,6 +19,7 @@ pub(super) fn is_prose(value: &[u8]) -> bool {
     let mut before = b' ';
     // Mark-up around a text is none of it.
     let mut tag = false;
+    // Nor are the blanks that indent it.
     let mut marked = 0_usize;
     for &byte in value.iter().chain(b" ") {
         let opens = before == b'<' && (byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'?'));
@@ -28,6 +29,9 @@ pub(super) fn is_prose(value: &[u8]) -> bool {
             before = if tag { byte } else { b' ' };
             (length, whole) = (0, !tag);
             continue;
+        }
+        if is_space(byte) && is_space(before) {
+            marked = marked.saturating_add(1);
         }
         if is_space(byte) || matches!(byte, b',' | b'.' | b'!' | b'?' | b':' | b';' | b')') {
             let ends = is_space(byte) || matches!(before, b'a'..=b'z' | b'A'..=b'Z' | 0x80..);

@@ -103,6 +103,13 @@ pub(super) fn read(value: &[u8], at: usize) -> Option<Url<'_>> {
             window.get(..sign).unwrap_or(&[])
         };
         let (other, _) = host_and_port(candidate);
+        // `/maps/@52.52,13.4,15z`: a place on a map.
+        let map = byte(window, sign.saturating_sub(1)) == b'/'
+            && byte(window, sign) == b'@'
+            && byte(window, from.saturating_add(candidate.len())) == b',';
+        if map {
+            continue;
+        }
         let beyond = sign > end || byte(window, sign) == b'\\';
         if beyond && (other.reach > Reach::Public || other.address) {
             split = true;

@@ -205,6 +205,8 @@ fn is_comment(value: &[u8], open: usize) -> bool {
         .and_then(|rest| rest.strip_suffix(b"-->"));
     text.is_some_and(|text| {
         text.first() == Some(&b' ')
+            // `<!-- plain words -->` says nothing to a browser, and no probe is made of words alone.
+            && !text.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b' ')
             && !contains(text, b"wp:")
             && !contains(text, b"{")
             // Tools' own: `<!-- YAML\nadded: v1 -->`, `<!-- source_link=a.js -->`, `<!-- eslint-disable x -->`.

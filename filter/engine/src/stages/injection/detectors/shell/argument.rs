@@ -87,8 +87,8 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         _ if name.eq_ignore_ascii_case(b"at") && !is_time(word) => Shape::Word,
         // `df = f(x)`, `id == 5`: an assignment, a comparison.
         b'=' if matches!(word, b"=" | b"==" | b"===" | b"=>") => Shape::Prose,
-        b'+' | b'-' | b'*' | b'<' | b':' | b'!'
-            if matches!(word, b"+=" | b"-=" | b"*=" | b"<=" | b":=" | b"!=") =>
+        b'+' | b'-' | b'*' | b'<' | b'>' | b':' | b'!'
+            if matches!(word, b"+=" | b"-=" | b"*=" | b"<=" | b":=" | b"!=" | b">=") =>
         {
             Shape::Prose
         }
@@ -182,6 +182,7 @@ pub(super) fn shape(value: &[u8], end: usize, name: &[u8], kind: u8) -> Shape {
         }
         _ if word.len() > 2 && byte(word, 1) == b':' && byte(word, 2) == b'\\' => Shape::Argument,
         _ if is_address(word) => Shape::Argument,
+        _ if head.is_ascii_digit() && is_counted(name) && is_number(word) => Shape::Word,
         _ if head.is_ascii_digit() && closes => Shape::Argument,
         _ if contains(word, b"/")
             && (contains(word, b"://") || word.starts_with(b"etc") || closes) =>
@@ -281,6 +282,38 @@ fn is_format(word: &[u8]) -> bool {
     }
     matches!(byte(word, at), b's' | b'd' | b'i' | b'u' | b'f')
         && !byte(word, at.saturating_add(1)).is_ascii_alphanumeric()
+}
+
+/// Names that a number follows in texts and never on a command line: versions, terms of payment, roads (`RD 2`).
+fn is_counted(name: &[u8]) -> bool {
+    [
+        &b"net"[..],
+        b"rd",
+        b"md",
+        b"dd",
+        b"gcc",
+        b"python",
+        b"perl",
+        b"ruby",
+        b"php",
+        b"node",
+        b"docker",
+        b"mysql",
+        b"mongo",
+        b"bash",
+        b"lua",
+        b"clang",
+        b"openssl",
+        b"ansible",
+    ]
+    .iter()
+    .any(|word| name.eq_ignore_ascii_case(word))
+}
+
+/// `2`, `4.5.0`.
+fn is_number(word: &[u8]) -> bool {
+    word.iter()
+        .all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 fn is_address(word: &[u8]) -> bool {

@@ -301,6 +301,11 @@ fn token(value: &[u8], at: usize, head: u8, builder: &mut Builder<'_>) -> usize 
             builder.push(kind, 0, at);
             return end;
         }
+        // `a=1|||b=2`: a separator of cookies, and no operator.
+        b'|' if next == head && byte(value, two) == head => {
+            builder.push(Kind::Other, 0, at);
+            return two.saturating_add(1);
+        }
         b'&' | b'|' if next == head => {
             builder.push(Kind::Logic, Flags::SYMBOL.0, at);
             return two;

@@ -22,7 +22,10 @@ use alloc::vec::Vec;
 pub(super) use disguise::{is_marked, is_spaced};
 pub(super) use fragment::void;
 
-use super::bytes::{self, ANGLE, DOUBLE, HASH, OPERATOR, PAREN, QUOTE, SHELL, SINGLE, STAR, TICK};
+use super::bytes::{
+    self, ANGLE, BLANK, DOUBLE, HASH, LINE, OPERATOR, PAREN, PERCENT, QUOTE, SHELL, SINGLE, STAR,
+    TICK,
+};
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
 use super::triggers::{AMPS, AT, CAST, COLONS, DASHES, EQUALS, LIKE, LOGIC, PIPES, SETS, SQL};
 use super::{Class, Hits, Place, Strength, View};
@@ -32,7 +35,7 @@ const SHORT: usize = 128;
 
 /// Scans one value. What stands behind a `=` that a name hides (`a%3D1+or+1%3D1`) is a value to whoever decodes twice.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
-    if is_sign(view) {
+    if is_sign(view) || is_encoded(view) {
         return;
     }
     names(view, hits);
@@ -94,11 +97,40 @@ fn spaced(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut 
 /// `"/"`, `"%"`: a search for a sign, `$Path="/"` of an old client. Between two empty strings both give NULL, so no row is found;
 /// `"-"`, `"*"`, `"^"` give 0, which MySQL takes for equal to any text: `"-"` is a sign only where no form puts it.
 fn is_sign(view: &View<'_>) -> bool {
+    if view.marks & PIPES != 0 && is_range(view.bytes) {
+        return true;
+    }
     match view.bytes.trim_ascii() {
         [b'"', b'/' | b'%', b'"'] => true,
         [b'"', b'-', b'"'] => matches!(view.place, Place::Header | Place::Cookie),
         _ => false,
     }
+}
+
+/// A cookie whose blanks are still encoded: whoever reads it decodes it, and that is a view of its own.
+fn is_encoded(view: &View<'_>) -> bool {
+    view.place == Place::Cookie
+        && view.classes & PERCENT != 0
+        && view.classes & (BLANK | LINE) == 0
+        && bytes::contains(view.bytes, b"%20")
+}
+
+/// `>=16 || 14 >=14.17`, `^12.20.0 || >=14`: versions that a package works with. It begins with a comparison, as no fragment of
+/// numbers does.
+fn is_range(value: &[u8]) -> bool {
+    value.len() <= SHORT
+        && matches!(
+            value,
+            [b'^' | b'~', b'0'..=b'9', ..] | [b'>' | b'<', b'=' | b'0'..=b'9' | b' ', ..]
+        )
+        && value.iter().all(|byte| {
+            byte.is_ascii_digit()
+                || matches!(
+                    byte,
+                    b'.' | b'x' | b'^' | b'~' | b'<' | b'>' | b'=' | b' ' | b'|' | b'-'
+                )
+        })
+        && !bytes::contains(value, b"--")
 }
 
 /// A whole value that names a thing of the server: it need have no byte that other patterns need.

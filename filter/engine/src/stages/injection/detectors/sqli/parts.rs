@@ -288,8 +288,10 @@ pub(super) fn call(stream: &Stream<'_>, at: usize) -> Option<Strength> {
             let closed = stream.has(at.saturating_add(2), Flags::CLOSED)
                 || stream.kind(at.saturating_add(2)) != Kind::Word;
             // `Sleep(8) is all I need`
-            let talk =
-                matches!(stream.kind(at.saturating_add(2)), Kind::Word | Kind::Like) && !joined;
+            let behind = stream.kind(at.saturating_add(2));
+            // `sleep(5) not working in bash`
+            let denied = behind == Kind::Not && stream.kind(at.saturating_add(3)) == Kind::Word;
+            let talk = (denied || matches!(behind, Kind::Word | Kind::Like)) && !joined;
             if !talk && argument && (joined || (closed && !stream.has(at, Flags::SPACED))) {
                 Some(Strength::Decisive)
             } else {

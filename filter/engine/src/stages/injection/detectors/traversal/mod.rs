@@ -362,6 +362,15 @@ fn unc(value: &[u8], bare: bool, hits: &mut Hits) {
     }
 }
 
+/// Bytes of two dots and what parsers drop around them.
+const FILLED: usize = 24;
+
+/// Whether the climb at `at` is the target of a link in Markdown: `[x](../../x.md)`, `[x]: ../../x.md`.
+fn is_link(value: &[u8], at: usize) -> bool {
+    let lead = value.get(..at).unwrap_or(&[]);
+    lead.ends_with(b"](") || lead.ends_with(b"]: ")
+}
+
 /// What one segment is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Segment {
@@ -378,6 +387,8 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
     let mut first_up = 0;
     let mut named = 0_u8;
     let mut climbed = false;
+    // The climb is a link's, which a reader follows.
+    let mut linked = false;
     let drive = value.first().is_some_and(u8::is_ascii_alphabetic)
         && byte(value, 1) == b':'
         && matches!(byte(value, 2), b'/' | b'\\');
@@ -390,6 +401,11 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
         let separated = matches!(delimiter, b'/' | b'\\');
         match segment(text) {
             Segment::Empty | Segment::Here => {}
+            Segment::Up if separated && (linked && climbed || is_link(value, start)) => {
+                linked = true;
+                before = 0;
+                climbed = true;
+            }
             Segment::Up if separated || (ups > 0 && end == value.len()) => {
                 if ups == 0 {
                     first_up = start;
@@ -403,6 +419,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                 let decisive = match (before, kind) {
                     (_, FILE) => {
                         ups > 0
+                            || climbed
                             || (bare && (named > 0 || absolute || value.starts_with(b"./")))
                             || own_path
                             || is_ini(text)
@@ -416,8 +433,10 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                     (WINDOWS, _) => bare && drive && named == 1,
                     (DOT_DIR, _) => true,
                     (TOOL, _) => own_path && named <= 2,
-                    (_, SERVED) => ups > 0 || (own_path && named <= 2),
-                    (_, SETTINGS) => ups > 0 || (bare && absolute && ends_with(text, b".php")),
+                    (_, SERVED) => ups > 0 || climbed || (own_path && named <= 2),
+                    (_, SETTINGS) => {
+                        ups > 0 || climbed || (bare && absolute && ends_with(text, b".php"))
+                    }
                     (SYSTEM, _) => bare && absolute && named == 1 && is_wanted(value),
                     _ => climbed && matches!(kind, ETC | PROC | WINDOWS | FILE),
                 };
@@ -425,7 +444,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                     hits.add(Class::Traversal, Strength::Decisive, start);
                 }
                 before = kind;
-                climbed = false;
+                (climbed, linked) = (false, false);
                 if !(drive && start == 0) {
                     named = named.saturating_add(1);
                 }
@@ -528,7 +547,8 @@ fn segment(text: &[u8]) -> Segment {
         let filler = text
             .iter()
             .all(|&byte| matches!(byte, b'.' | b';' | b'?' | b':' | b'*' | b'%') || byte >= 0x80);
-        if filler && dots >= 2 {
+        // A sentence without blanks has dots, too.
+        if filler && dots >= 2 && (text.len() <= FILLED || text.is_ascii()) {
             return Segment::Up;
         }
         if filler && dots == 1 {
