@@ -102,7 +102,8 @@ impl<'a> View<'a> {
 
     /// Whether a detector that finds nothing in the value of a body's field might under another name.
     pub(super) const fn asks_for_name(&self) -> bool {
-        self.words & RFI != 0
+        // `random` asks for it where there is a quote.
+        self.words & RFI != 0 || self.classes & bytes::QUOTE != 0
     }
 }
 
