@@ -12,7 +12,7 @@ use super::decode;
 use super::fields;
 use super::inspection::{Encoding, Inspection, Place};
 use super::multipart;
-use super::nested::{is_json, is_manifest, is_pair};
+use super::nested::{is_json, is_pair};
 use super::xml;
 use crate::request::body::{BodyKind, Boundary};
 
@@ -56,13 +56,6 @@ fn is_strange(body: &[u8]) -> bool {
 
 fn as_text(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool {
     match kind {
-        BodyKind::Json if is_manifest(body) => {
-            let mut is_whole = true;
-            inspection.in_manifest(|inspection| {
-                is_whole = fields::json(body, Place::Body, b"", inspection);
-            });
-            is_whole
-        }
         BodyKind::Json => fields::json(body, Place::Body, b"", inspection),
         BodyKind::Multipart(boundary) => multipart::parts(body, boundary.bytes(), inspection),
         BodyKind::Form => {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::bytes::{self, classes, rest};
 use super::clean::{Clean, Field};
 use super::inspection::{Encoding, Inspection, Place};
-use super::nested::is_pair;
+use super::nested::{is_manifest, is_pair};
 use super::{Class, Strength, lanes, protocol, repeated};
 use crate::budget::MAX_JSON_DEPTH;
 use crate::json::{Event, Reader};
@@ -227,10 +227,13 @@ pub(super) fn json(
     outer: &[u8],
     inspection: &mut Inspection<'_>,
 ) -> bool {
-    if text.trim_ascii().is_empty() {
-        return true;
-    }
+    text.trim_ascii().is_empty()
+        || inspection.document(|inspection| strings(text, place, outer, inspection))
+}
+
+fn strings(text: &[u8], place: Place, outer: &[u8], inspection: &mut Inspection<'_>) -> bool {
     let mut reader = Reader::new(text, MAX_JSON_DEPTH);
+    let mut asked = false;
     let mut path: Vec<u8> = Vec::new();
     path.extend_from_slice(outer);
     let mut starts: Vec<usize> = Vec::new();
@@ -257,6 +260,13 @@ pub(super) fn json(
                     path.truncate(starts.last().copied().unwrap_or(outer.len()));
                     let key = key.decode();
                     step(&mut path, &key);
+                    if !asked && key.as_ref() == b"scripts" {
+                        asked = true;
+                        inspection.pay(text.len());
+                        if is_manifest(text) {
+                            inspection.is_manifest();
+                        }
+                    }
                     inspection.name(place, &path, &key, Encoding::Plain);
                 }
                 Event::String(string) => {

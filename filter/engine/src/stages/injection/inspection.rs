@@ -68,6 +68,9 @@ const VIEW: usize = 60;
 /// Passes that a value costs before any detector looks: its classes, its encodings, the words and neighbours of each view.
 const VALUE: usize = 6;
 
+/// Steps of a scan beyond which a view without a hit is kept: a cheaper one is quicker looked at again.
+const DEAR: u64 = 64;
+
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
 
@@ -358,11 +361,17 @@ impl<'a> Inspection<'a> {
         (self.only, self.flat) = before;
     }
 
-    /// Looks at the manifest of a package while `look` runs: the lines under its `scripts` are a shell's by design.
-    pub(super) fn in_manifest(&mut self, look: impl FnOnce(&mut Self)) {
-        let before = core::mem::replace(&mut self.manifest, true);
-        look(self);
+    /// Looks at a document while `look` runs, which may find that it is a package's manifest.
+    pub(super) fn document<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.manifest;
+        let seen = look(self);
         self.manifest = before;
+        seen
+    }
+
+    /// The document is the manifest of a package: the lines under its `scripts` are a shell's by design.
+    pub(super) const fn is_manifest(&mut self) {
+        self.manifest = true;
     }
 
     /// Tells, once, that there is more in a value than is looked into. A field of the head of which this was told is no clean one.
@@ -580,9 +589,11 @@ impl<'a> Inspection<'a> {
             spend(self.steps, view.len().saturating_add(VIEW));
             let mut hits = Hits::default();
             let looked_at = self.view_of(place, name, view, seen);
+            let before = *self.steps;
             detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
+            let dear = before.saturating_sub(*self.steps) > DEAR;
             self.report(place, name, view, &hits);
-            if kept && hits.is_empty() && *self.steps > 0 {
+            if kept && dear && hits.is_empty() && *self.steps > 0 {
                 let named = self.is_name || looked_at.asks_for_name();
                 self.seen.keep(view, named.then_some(name), self.is_name);
             }

@@ -52,9 +52,6 @@ pub(super) fn look(
 ) {
     inspection.pay(text.len());
     match kind(place, text, seen) {
-        Some(Kind::Json) if is_manifest(text) => inspection.in_manifest(|inspection| {
-            fields::json(text, place, name, inspection);
-        }),
         Some(Kind::Json) => {
             fields::json(text, place, name, inspection);
         }
@@ -100,9 +97,9 @@ pub(super) fn is_json(text: &[u8]) -> bool {
     matches!(text.trim_ascii(), [b'{', .., b'}'] | [b'[', .., b']'])
 }
 
-/// The manifest of a package (npm, Composer), as registries and their webhooks send it: it has shell lines of its own.
+/// Whether a document with `scripts` is the manifest of a package (npm, Composer), as registries and their webhooks send it.
 pub(super) fn is_manifest(text: &[u8]) -> bool {
-    [&b"\"scripts\""[..], b"\"name\"", b"\"version\""]
+    [&b"\"name\""[..], b"\"version\""]
         .iter()
         .all(|key| fields::find(text, key).is_some())
 }

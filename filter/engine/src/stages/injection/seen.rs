@@ -4,7 +4,7 @@
 //! **In:** a view, its field's name. **Out:** whether the very same bytes were scanned before, to the end, without a hit of any class.
 //! **Invariant:** bytes are compared, not hashes, so that a yes is a proof: what a scan finds depends on the bytes, on the name where a detector
 //! asks for it, and on the two flags alone (the place is the body's). Wherever assertions are compiled in the detectors look again all the same.
-//! A fixed size, allocated for the first view that is kept.
+//! A bounded size, allocated as views are kept.
 //! **Cost:** two words and one comparison to ask; a copy to keep.
 
 use alloc::vec::Vec;
@@ -17,9 +17,14 @@ const SLOTS: usize = 64;
 /// Bytes of a view and its name, together.
 const ROOM: usize = 256;
 
+/// Bytes kept in all.
+const MOST: usize = SLOTS * ROOM;
+
 /// What is in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot {
+    /// Where its bytes begin.
+    start: usize,
     /// Bytes of the view; 0: free.
     view: usize,
     /// Bytes of the name behind it; none: every name will do.
@@ -28,6 +33,7 @@ struct Slot {
 }
 
 const FREE: Slot = Slot {
+    start: 0,
     view: 0,
     name: None,
     is_name: false,
@@ -38,7 +44,7 @@ const FREE: Slot = Slot {
 pub(super) struct Seen {
     /// [`SLOTS`], or none yet.
     slots: Vec<Slot>,
-    /// [`ROOM`] bytes of each slot.
+    /// Views and names of the slots, one behind the other, at most [`MOST`] bytes: then all are forgotten.
     bytes: Vec<u8>,
 }
 
@@ -60,7 +66,7 @@ impl Seen {
         if slot.view != view.len() || slot.is_name != is_name || slot == FREE {
             return false;
         }
-        let held = part(&self.bytes, at.saturating_mul(ROOM), ROOM);
+        let held = part(&self.bytes, slot.start, ROOM);
         upto(held, slot.view) == view
             && slot
                 .name
@@ -73,29 +79,24 @@ impl Seen {
         if view.is_empty() || view.len().saturating_add(behind.len()) > ROOM {
             return;
         }
+        if self.bytes.len().saturating_add(ROOM) > MOST {
+            self.slots.clear();
+            self.bytes.clear();
+        }
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, FREE);
-            self.bytes.resize(SLOTS.saturating_mul(ROOM), 0);
         }
-        let at = place(view, is_name);
-        let start = at.saturating_mul(ROOM);
-        let (Some(slot), Some(held)) = (
-            self.slots.get_mut(at),
-            self.bytes.get_mut(start..start.saturating_add(ROOM)),
-        ) else {
+        let Some(slot) = self.slots.get_mut(place(view, is_name)) else {
             return;
         };
         *slot = Slot {
+            start: self.bytes.len(),
             view: view.len(),
             name: name.map(<[u8]>::len),
             is_name,
         };
-        for (from, to) in [(view, 0), (behind, view.len())] {
-            let to = held.get_mut(to..to.saturating_add(from.len()));
-            if let Some(to) = to {
-                to.copy_from_slice(from);
-            }
-        }
+        self.bytes.extend_from_slice(view);
+        self.bytes.extend_from_slice(behind);
     }
 }
 
@@ -119,7 +120,7 @@ fn place(view: &[u8], is_name: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::{Here, InjectionStage};
-    use super::{ROOM, SLOTS, Seen, place};
+    use super::{MOST, ROOM, SLOTS, Seen, place};
     use crate::budget::MAX_STEPS;
     use crate::finding::Findings;
     use crate::request::body::BodyKind;
@@ -218,7 +219,7 @@ mod tests {
             assert!(seen.knows(view.as_bytes(), b"", false));
             used[place(view.as_bytes(), false)] = true;
         }
-        assert_eq!(seen.bytes.len(), SLOTS * ROOM);
+        assert!((1..=MOST).contains(&seen.bytes.len()));
         assert!(used.into_iter().all(|used| used), "values spread");
         let kept =
             (0..10_000_u32).filter(|number| seen.knows(number.to_string().as_bytes(), b"", false));
