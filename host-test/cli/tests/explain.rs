@@ -356,6 +356,33 @@ fn a_broken_body_is_told_where_it_breaks() -> Result<()> {
     Ok(())
 }
 
+/// A body that is too laborious: which part spent the steps, and how many would do.
+#[test]
+fn a_spent_budget_is_told_with_the_steps_that_would_do() -> Result<()> {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("steps.yaml");
+    std::fs::write(&path, "injection: {steps: 65536}\nbody: {max: 64KiB}\n")?;
+    let body = "Tom & Jerry's, or (b) ".repeat(2_000);
+    let request = format!(
+        "POST /notes HTTP/1.1\r\nhost: shop.example.com\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let done = explain(&path, &["--json", "--raw", "-"], request.as_bytes());
+    let told: Value = serde_json::from_slice(&done.stdout)?;
+    assert_eq!(done.status.code(), Some(1), "{told:#}");
+    let reason = text(&told, "/explanation/verdict/reason");
+    assert_eq!(reason, "inspection_budget");
+    assert_eq!(text(&told, "/explanation/findings/0/place"), "body");
+    let steps = told["explanation"]["steps"].as_array().unwrap();
+    let head = steps
+        .iter()
+        .find(|row| text(row, "/step") == "injection(head)");
+    assert_eq!(text(head.unwrap(), "/decision"), "passed", "{told:#}");
+    let exception = told["exception"].to_string();
+    assert!(exception.contains("steps: "), "{exception}");
+    assert_eq!(told["exception"]["proved"], true, "{exception}");
+    Ok(())
+}
+
 /// What is too little to refuse is told as such: nothing is monitored.
 #[test]
 fn findings_below_the_threshold_are_told_as_such() {

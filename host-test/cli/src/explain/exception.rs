@@ -6,6 +6,7 @@
 //! forged token) is answered by what to change in the request.
 
 use anyhow::Result;
+use palisade_engine::budget::MAX_STEPS;
 use palisade_host::Request;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -230,6 +231,7 @@ fn candidates(policy: &Json, request: &Request, now: &Explanation, reason: &str)
             ));
             stream(now, &mut list);
         }
+        "inspection_budget" => steps(policy, now, &mut list),
         "malformed_body" => stream(now, &mut list),
         "content_type_not_allowed" => stream(now, &mut list),
         "rate_limited" | "banned" => {
@@ -444,6 +446,35 @@ fn stream(now: &Explanation, list: &mut Vec<Change>) {
     ));
 }
 
+/// More steps, twice as many each time; then none at all for bodies.
+fn steps(policy: &Json, now: &Explanation, list: &mut Vec<Change>) {
+    let injection = policy.get("injection");
+    let own = injection.and_then(|injection| injection.get("steps"));
+    let mut steps = own.and_then(Json::as_u64).unwrap_or(MAX_STEPS);
+    while steps < MOST_STEPS {
+        steps = steps.saturating_mul(2).min(MOST_STEPS);
+        let time = steps.div_ceil(STEPS_A_MILLISECOND);
+        list.push(Change::new(
+            Edit::Set(&["injection", "steps"], json!(steps)),
+            format!(
+                "every text that spends up to {steps} steps, on every route: at the worst {time} ms of a worker's time for a body"
+            ),
+        ));
+    }
+    if now
+        .findings
+        .iter()
+        .any(|finding| finding.reason == "inspection_budget" && finding.place.starts_with("body"))
+    {
+        stream(now, list);
+    }
+}
+
+/// The most that `injection.steps` may be.
+const MOST_STEPS: u64 = 67_108_864;
+/// A step is at most 130 units of fuel (`tests/e2e/costs.rs`), 20 of which take V8 a nanosecond.
+const STEPS_A_MILLISECOND: u64 = 150_000;
+
 fn advice(reason: &str, now: &Explanation) -> String {
     let first = now.findings.iter().find(|finding| finding.reason == reason);
     let rule = first.map_or("", |finding| finding.rule.as_str());
@@ -471,7 +502,9 @@ fn advice(reason: &str, now: &Explanation) -> String {
         "malformed_body" => {
             "the body is not what its content type says: the client must send it right"
         }
-        "inspection_budget" => "the request is too laborious to inspect: it must become smaller",
+        "inspection_budget" => {
+            "the request is more laborious to inspect than any `injection.steps` allows: it must become smaller"
+        }
         "body_unavailable" => {
             "the host delivers no body: set `allow_on_headers_stop_iteration: true`"
         }

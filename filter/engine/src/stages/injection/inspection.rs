@@ -749,14 +749,14 @@ impl<'a> Inspection<'a> {
         self.best.saturating_add(self.custom)
     }
 
-    /// The verdict.
-    pub(crate) fn end(self) -> Result<(), Denial> {
+    /// The verdict; `place` is where the steps were spent, empty: the head.
+    pub(crate) fn end(self, place: &[u8]) -> Result<(), Denial> {
         if self.blocks {
             return Err(Denial::new(Stage::Injection, Reason::Injection));
         }
         if *self.steps == 0 {
-            self.found
-                .push(Finding::new(Stage::Injection, Reason::InspectionBudget));
+            let finding = Finding::new(Stage::Injection, Reason::InspectionBudget);
+            self.found.push(finding.place(place, b""));
             if self.stage.prefix {
                 return Ok(());
             }

@@ -346,7 +346,7 @@ impl InjectionStage {
     ) -> Result<(), Denial> {
         let mut inspection = Inspection::new(self, here, steps, found);
         self.look_at_head(head, clean, &mut inspection);
-        inspection.end()
+        inspection.end(b"")
     }
 
     /// An empty memory for [`InjectionStage::inspect_known_head`] under this policy; `secret` keeps clients from choosing where
@@ -405,7 +405,7 @@ impl InjectionStage {
     ) -> Result<(), Denial> {
         let mut inspection = Inspection::new(self, here, steps, found);
         if body::look(kind, body, &mut inspection) {
-            inspection.end()
+            inspection.end(Place::Body.name())
         } else {
             inspection.malformed()
         }
@@ -428,6 +428,6 @@ impl InjectionStage {
             // What it was cut in the middle of is looked at as text.
             inspection.value(Place::Body, b"", start, Encoding::Plain);
         }
-        inspection.end()
+        inspection.end(Place::Body.name())
     }
 }
