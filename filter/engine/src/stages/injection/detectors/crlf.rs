@@ -215,6 +215,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         empty: false,
         escaped: false,
     };
+    // `Request:`, `Hi,`: what was said before somebody's log or mail is quoted.
+    let spoken = place == Place::Body && matches!(lead.last(), Some(b':' | b',' | b'.' | b'!'));
     // No parameter and no cookie has a line break in its name.
     if view.is_name
         && matches!(place, Place::Query | Place::Cookie)
@@ -253,7 +255,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         }
         around.empty = ends >= 2;
         let line = rest(value, at);
-        if let Some(strength) = weigh(around, read(line), line) {
+        if let Some(strength) = weigh(around, read(line, spoken), line) {
             hits.add(Class::Crlf, strength, start);
             if strength == Strength::Decisive {
                 return;
@@ -292,9 +294,9 @@ fn width(value: &[u8], at: usize) -> usize {
     }
 }
 
-/// Reads the start of a line.
-fn read(line: &[u8]) -> Line {
-    if requests(line) {
+/// Reads the start of a line; `spoken`: what stands before it in a body may be a sentence of one word.
+fn read(line: &[u8], spoken: bool) -> Line {
+    if !spoken && requests(line) {
         return Line::Status;
     }
     if has_at(line, 0, b"http/") && byte(line, 5).is_ascii_digit() {
@@ -333,7 +335,7 @@ fn read(line: &[u8]) -> Line {
         return match FIELDS.kind(key) {
             FIELD => Line::Field,
             // Who gets a copy: an address, and no list of lines has it.
-            MAIL if is_copied(line, content) => Line::Field,
+            MAIL if !spoken && is_copied(line, content) => Line::Field,
             MAIL => Line::Mail,
             LINKING if links(content) => Line::Linking,
             _ if end < 3 || has_at(content, 0, b"//") => Line::Text,
@@ -623,6 +625,18 @@ mod tests {
             seen(Place::Query, "x\nLocation: https://example.org/"),
             Some(Strength::Decisive)
         );
+    }
+
+    #[test]
+    fn a_log_or_a_mail_that_is_quoted_is_text() {
+        for (value, other) in [
+            ("Hi,\ncc: anna@example.org", "x\ncc: anna@example.org"),
+            ("Request:\nPOST /login HTTP/1.1", "x\nPOST /login HTTP/1.1"),
+        ] {
+            assert!(seen(Place::Body, value) < Some(Strength::Suspicious));
+            assert_eq!(seen(Place::Body, other), Some(Strength::Decisive));
+            assert_eq!(seen(Place::Query, value), Some(Strength::Decisive));
+        }
     }
 
     #[test]
