@@ -101,9 +101,8 @@ impl<'a> View<'a> {
     }
 
     /// Whether a detector that finds nothing in the value of a body's field might under another name.
-    pub(super) const fn asks_for_name(&self) -> bool {
-        // `random` asks for it where there is a quote.
-        self.words & RFI != 0 || self.classes & bytes::QUOTE != 0
+    pub(super) fn asks_for_name(&self) -> bool {
+        self.words & RFI != 0 || random::is_secret(self.name)
     }
 }
 

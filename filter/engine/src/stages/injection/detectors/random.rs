@@ -54,6 +54,7 @@ pub(super) fn is_random(view: &View<'_>) -> bool {
         Place::Query | Place::Header | Place::Cookie | Place::Body
     );
     if !is_field
+        || !is_secret(view.name)
         || view.is_name
         || view.is_file
         || view.words != 0
@@ -101,11 +102,10 @@ pub(super) fn is_random(view: &View<'_>) -> bool {
         && twice(signs) <= value.len().saturating_add(4)
         && twice(changes) >= value.len()
         && quotes <= value.len().div_ceil(8)
-        && (quotes == 0 || is_secret(view.name))
 }
 
-/// A field of this name holds what a password manager draws; elsewhere a quote may leave a string, and `a'-'b` needs no word.
-fn is_secret(name: &[u8]) -> bool {
+/// A field of this name holds what a password manager draws; elsewhere signs run, and `a'-'b`, `a*)(&b` and `a;wget$IFS` need no listed word.
+pub(super) fn is_secret(name: &[u8]) -> bool {
     bytes::contains_any(name, &[b"pass", b"pwd", b"secret"])
 }
 
@@ -168,6 +168,7 @@ mod tests {
             "xK9$mQ2a$(id)",
             "xK9$mQ2a'='",
             "aB3Cd'-'0xK9",
+            "xK9*)(&Q2a=1Zb",
             "xK9$mQ2a<img src=x onerror=a()>",
             "xK9$mQ2a../../etc/passwd",
             "<sCriPt/src=//14.rs?",
