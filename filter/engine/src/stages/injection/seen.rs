@@ -169,6 +169,10 @@ mod tests {
         assert!(!judge(&format!("{{\"site\":{url}}}")).0);
         assert!(judge(&format!("{{\"file\":{url}}}")).0);
         assert!(judge(&format!("{{\"site\":{url},\"file\":{url}}}")).0);
+        // A file of secrets, made dear enough to be kept.
+        let file = format!("\"{}wp-config.php\"", " ".repeat(200));
+        assert!(!judge(&format!("{{\"a\":{file}}}")).0);
+        assert!(judge(&format!("{{\"a\":{file},\"file\":{file}}}")).0);
     }
 
     #[test]

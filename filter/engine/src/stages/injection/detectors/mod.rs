@@ -53,7 +53,7 @@ use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
 pub(super) use sql_tokens::Token;
 pub(super) use sqli::shape;
-use triggers::{RFI, Seen};
+use triggers::{PATH, RFI, Seen};
 
 /// Bytes of a quiet value whose words are looked at.
 const LONG: usize = 96;
@@ -102,7 +102,7 @@ impl<'a> View<'a> {
 
     /// Whether a detector that finds nothing in the value of a body's field might under another name.
     pub(super) fn asks_for_name(&self) -> bool {
-        self.words & RFI != 0 || random::is_secret(self.name)
+        self.words & (RFI | PATH) != 0 || random::is_secret(self.name)
     }
 }
 
