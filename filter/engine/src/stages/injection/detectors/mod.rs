@@ -15,6 +15,7 @@ mod java_words;
 mod jndi;
 mod ldap;
 mod node;
+mod node_calls;
 mod node_forms;
 mod nosql;
 mod nosql_stores;

@@ -9,6 +9,7 @@
 
 use super::bytes::{DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_word, rest, skip_space};
 use super::code;
+use super::node_calls::{answers, callers, prepares, reflects};
 use super::node_forms::{console, endless, function};
 use super::triggers::NODE;
 use super::words::{Key, Words};
@@ -44,6 +45,16 @@ const RUNTIME: u8 = 13;
 const SERIALISED: u8 = 14;
 /// `prototype`.
 const PROTOTYPE: u8 = 15;
+/// `Reflect`.
+const REFLECT: u8 = 16;
+/// What answers a request.
+const ANSWER: u8 = 17;
+/// `arguments`.
+const ARGUMENTS: u8 = 18;
+/// `prepareStackTrace`.
+const TRACE: u8 = 19;
+/// Older names of the global object: a reason only with what they lead to.
+const ROOT: u8 = 20;
 
 pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"require", LOAD),
@@ -98,11 +109,19 @@ pub(super) const LIST: &[(&[u8], u8)] = &[
     (b"_$$nd_func$$_", SERIALISED),
     (b"_$$nd_func$$_function", SERIALISED),
     (b"prototype", PROTOTYPE),
+    (b"reflect", REFLECT),
+    (b"res", ANSWER),
+    (b"response", ANSWER),
+    (b"arguments", ARGUMENTS),
+    (b"preparestacktrace", TRACE),
+    (b"root", ROOT),
+    (b"unlinksync", RUNNER),
+    (b"appendfilesync", RUNNER),
 ];
 
 /// Whether the word alone is reason to look: a module is one only where something loads it.
 pub(super) const fn is_reason(kind: u8) -> bool {
-    kind != MODULE
+    kind != MODULE && kind != ROOT
 }
 
 static TABLE: Words<256> = Words::new(LIST);
@@ -196,7 +215,11 @@ fn word(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<Strength> 
                 Strength::Decisive
             }
         }
-        GLOBAL => {
+        REFLECT => reflects(text, start, end)?,
+        ANSWER => answers(text, start, end)?,
+        ARGUMENTS => callers(text, end)?,
+        TRACE => prepares(text, end)?,
+        GLOBAL | ROOT => {
             let (_, member) = member(value, end)?;
             match TABLE.kind(member) {
                 PROCESS | LOAD => Strength::Decisive,
@@ -296,6 +319,8 @@ fn process(value: &[u8], start: usize, end: usize) -> Option<Strength> {
     match TABLE.kind(key) {
         INNER | CONSTRUCTOR => Some(Strength::Decisive),
         OUTER if indexed || whole => Some(Strength::Decisive),
+        // `"+process.env+"`.
+        OUTER if is_glued(value, start, after) => Some(Strength::Decisive),
         OUTER if byte(value, after) == b'(' && !code::goes_on(value, after) => {
             Some(Strength::Decisive)
         }
@@ -312,6 +337,13 @@ fn process(value: &[u8], start: usize, end: usize) -> Option<Strength> {
             strength
         }
     })
+}
+
+/// Between two joins without a blank, in a value that begins with the end of another string.
+fn is_glued(value: &[u8], start: usize, after: usize) -> bool {
+    let before = start.checked_sub(1).map_or(0, |at| byte(value, at));
+    let within = before == b'+' && byte(value, after) == b'+';
+    within && matches!(value.first(), Some(b'"' | b'\'' | b'`'))
 }
 
 /// `child_process.exec(`.

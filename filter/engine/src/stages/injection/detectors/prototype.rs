@@ -12,7 +12,20 @@ use super::triggers::PROTOTYPE;
 use super::{Class, Hits, Place, Strength, View, code};
 
 /// Words no pattern of this file can do without.
-pub(super) const WORDS: &[&[u8]] = &[b"__proto__", b"constructor", b"prototype"];
+pub(super) const WORDS: &[&[u8]] = &[
+    b"__proto__",
+    b"constructor",
+    b"prototype",
+    b"__globals__",
+    b"__pro__proto__to__",
+    b"constconstructorructor",
+    b"setprototypeof",
+    b"__definegetter__",
+    b"__definesetter__",
+];
+
+/// Bytes of a value in which a statement about all objects begins.
+const REACH: usize = 32;
 
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
@@ -48,6 +61,25 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             proto(value, at, end, view, one_word)
         } else if word == b"constructor" {
             constructor(value, end, view.is_name || one_word)
+        } else if word == b"prototype" {
+            assigned(value, at, end)
+        } else if word == b"setPrototypeOf" {
+            given(value, at, end)
+        } else if word == b"__globals__" {
+            // `a.__init__.__globals__.b`: Python's way from an object to a module.
+            let led = has_at(value, at.saturating_sub(9), b"__init__")
+                || has_at(value, at.saturating_sub(10), b"__init__][");
+            (led && (view.is_name || one_word)).then_some(Strength::Decisive)
+        } else if matches!(word, b"__pro__proto__to__" | b"constconstructorructor") {
+            // What is left when a filter takes the name out once.
+            Some(Strength::Decisive)
+        } else if matches!(word, b"__defineGetter__" | b"__defineSetter__") {
+            let quoted = matches!(byte(value, end), b'"' | b'\'');
+            let key = byte(
+                value,
+                super::bytes::skip_space(value, end.saturating_add(1)),
+            ) == b':';
+            (view.is_name || (quoted && key)).then_some(Strength::Decisive)
         } else {
             None
         };
@@ -98,6 +130,32 @@ fn proto(value: &[u8], at: usize, end: usize, view: &View<'_>, one_word: bool) -
         return Some(Strength::Decisive);
     }
     Some(Strength::Weak)
+}
+
+/// `Object.prototype.admin = true`, of all objects.
+fn assigned(value: &[u8], at: usize, end: usize) -> Option<Strength> {
+    let start = at.checked_sub(7)?;
+    if !has_at(value, start, b"Object.") || byte(value, end) != b'.' || !code::starts(value, start)
+    {
+        return None;
+    }
+    let (name, _) = code::word(value, end.saturating_add(1));
+    let sign = super::bytes::skip_space(value, name);
+    let sets =
+        byte(value, sign) == b'=' && !matches!(byte(value, sign.saturating_add(1)), b'=' | b'>');
+    let alone = !rest(value, start).contains(&b'\n') && !code::in_sentence(value, start);
+    (sets && start < REACH && alone).then_some(Strength::Decisive)
+}
+
+/// `Object.setPrototypeOf(a, b)`.
+fn given(value: &[u8], at: usize, end: usize) -> Option<Strength> {
+    let start = at.checked_sub(7)?;
+    if !has_at(value, start, b"Object.") || start >= REACH {
+        return None;
+    }
+    let call = code::call(value, start, end)?;
+    let alone = !rest(value, start).contains(&b'\n') && !call.is_mention(value);
+    alone.then_some(Strength::Decisive)
 }
 
 /// `constructor.prototype`, `constructor[prototype]`, `constructor["prototype"]`, `constructor:prototype`, `[constructor][prototype]`.
@@ -190,6 +248,14 @@ mod tests {
             b"{\"constructor\": {\"prototype\": {\"x\": 1}}}",
             b"x=1&__proto__[a]=b",
             b"constructor.prototype.env",
+            b"Object.prototype.admin=true",
+            b"1;Object.prototype.x = 1",
+            b"Object.setPrototypeOf(a, b)",
+            b"__class__.__init__.__globals__.x",
+            b"a[__init__][__globals__][x]",
+            b"__pro__proto__to__[x]=1",
+            b"constconstructorructor[prototype][x]=1",
+            b"{\"__defineGetter__\":\"x\"}",
         ] {
             let hits = hits_of(value);
             assert!(
@@ -207,6 +273,14 @@ mod tests {
             b"team constructor: prototype review",
             b"__prototype__",
             b"my__proto__col",
+            b"Object.prototype.toString.call(x)",
+            b"Person.prototype.x = 1",
+            b"Object.prototype.x == 1",
+            b"use Object.prototype.x = 1 to set it",
+            b"Object.setPrototypeOf is slow",
+            b"what is __globals__ in a frame",
+            b"f.__globals__",
+            b"__defineGetter__ is old",
         ] {
             let hits = hits_of(value);
             assert!(

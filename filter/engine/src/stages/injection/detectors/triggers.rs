@@ -364,6 +364,9 @@ const INTERPRETERS: &[(&[u8], u32)] = &[
     (b"scriptblock", INTERPRETER),
     (b"invokescript", INTERPRETER),
     (b"diagnostics", INTERPRETER),
+    (b"pickle", INTERPRETER | COMMAND),
+    (b"cpickle", INTERPRETER | COMMAND),
+    (b"execute", INTERPRETER | COMMAND),
 ];
 
 static TABLE: Words<8192> = {

@@ -301,6 +301,8 @@ pub(super) fn is_terse(name: &[u8]) -> bool {
         b"tar",
         b"cmd",
         b"eval",
+        b"redis-cli",
+        b"mysql",
         b"echo",
         b"ping",
         b"grep",
@@ -361,6 +363,12 @@ pub(super) fn tells(value: &[u8], at: usize, end: usize) -> bool {
         b"ver",
         b"vol",
         b"path",
+        b"calc",
+        b"calc.exe",
+        b"notepad",
+        b"notepad.exe",
+        b"gci",
+        b"gps",
     ]
     .contains(&name);
     let tail = rest(value, end).trim_ascii();

@@ -72,11 +72,31 @@ pub(super) fn backtick(value: &[u8], at: usize, text: bool) -> Option<Strength> 
     if !closed {
         return None;
     }
+    if !glued && prints(value, at) {
+        return Some(found);
+    }
     if !glued && (text || super::context::is_pair(value, at)) {
         Some(Strength::Suspicious)
     } else {
         Some(found)
     }
+}
+
+/// `echo `: PHP, Perl and Ruby show what a command says, and there is nothing else in the value.
+fn prints(value: &[u8], at: usize) -> bool {
+    let head = value.get(..at).unwrap_or(&[]).trim_ascii();
+    let end = next_tick(value, at);
+    [&b"echo"[..], b"print", b"puts", b"say", b"die", b"return"].contains(&head)
+        && end.is_some_and(|end| matches!(rest(value, end).trim_ascii(), b"" | b";" | b";//"))
+}
+
+/// The position behind the tick that closes the one at `at`.
+fn next_tick(value: &[u8], at: usize) -> Option<usize> {
+    let one = at.saturating_add(1);
+    let step = part(value, one, 512)
+        .iter()
+        .position(|&byte| byte == b'`')?;
+    Some(one.saturating_add(step).saturating_add(1))
 }
 
 /// `$(cmd)`, `$IFS`, `${PATH:0:1}`, `$((1+1))`.
@@ -472,7 +492,8 @@ pub(super) fn option(value: &[u8]) -> Option<Strength> {
 /// `eval("…`, `Execute("`, `!!python/object`, `.DownloadString(`: interpreters called by name.
 pub(super) fn called(value: &[u8], words: u32, marks: u32) -> Option<Strength> {
     let found = words & INTERPRETER != 0
-        && (contains(value, b"frombase64string(")
+        && (super::tools::loads(value)
+            || contains(value, b"frombase64string(")
             || contains(value, b".downloadstring(")
             || contains(value, b".downloadfile(")
             || contains(value, b"!!python/object")

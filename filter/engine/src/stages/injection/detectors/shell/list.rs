@@ -81,4 +81,4 @@ const ALONE_NAMES: &[u8] = b"\
 /// First parts of names that have several, and words of patterns that have no command.
 pub(in super::super) const PARTS: &[u8] = b"\
     aa bin errorlevel childitem diagnostics invokescript scriptblock comspec databases downloadfile downloadstring frombase64string invoke lwp redis sbin systemd \
-    systemroot webclient webrequest windir";
+    systemroot webclient webrequest windir git pip npm apt svn systemctl";

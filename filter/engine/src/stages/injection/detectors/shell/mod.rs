@@ -12,6 +12,7 @@ mod list;
 mod path;
 #[cfg(test)]
 mod tests;
+mod tools;
 mod word;
 
 use super::super::bytes::{
@@ -118,7 +119,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     } else {
         None
     };
-    let expanded = context::expands(rest(value, start)).then_some(Strength::Decisive);
+    let head = rest(value, start);
+    let expanded = (context::expands(head)
+        || tools::sends(head)
+        || tools::invokes(head)
+        || has_at(head, 0, b"ext::sh"))
+    .then_some(Strength::Decisive);
     for strength in [
         command(value, start, Before::Start),
         named,
@@ -173,6 +179,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b';' | b'|' if (!text || lone.0 >= at) && context::compound(value, one) => {
                 Some(Strength::Decisive)
             }
+            b'|' if tools::asks(value, at) => Some(Strength::Decisive),
             b'|' if text && choices.has(value, at) => None,
             b';' | b'|' => {
                 assigned |= assigns(value, skip_space(value, one));
@@ -384,6 +391,15 @@ fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> O
             .is_some_and(|at| byte(value, at) == b';')
         && context::is_record(value, end);
     if kind == 0 {
+        let sign = from.saturating_sub(1);
+        if odd
+            && separated
+            && tools::is_near(value, sign)
+            && byte(value, from) != b'&'
+            && tools::runs(value, at)
+        {
+            return Some(Strength::Decisive);
+        }
         if before != Before::Substitution && forms::construct(value, at) {
             return Some(Strength::Decisive);
         }
