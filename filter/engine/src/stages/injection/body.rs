@@ -67,12 +67,16 @@ fn as_text(kind: BodyKind, body: &[u8], inspection: &mut Inspection<'_>) -> bool
             if let Some(shallow) = document(kind == BodyKind::Xml, body, inspection) {
                 return shallow;
             }
+            let boundary = boundary(body);
+            if boundary.is_none() && is_pair(body) {
+                inspection.paired(body);
+                fields::pairs(body, Place::Body, inspection);
+                return true;
+            }
             inspection.value(Place::Body, b"", body, Encoding::Plain);
-            if let Some(boundary) = boundary(body) {
+            if let Some(boundary) = boundary {
                 // Whether it splits well is the business of who believes it.
                 let _ = multipart::parts(body, boundary.bytes(), inspection);
-            } else if is_pair(body) {
-                fields::pairs(body, Place::Body, inspection);
             }
             true
         }

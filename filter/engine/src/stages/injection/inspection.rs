@@ -71,6 +71,10 @@ const VALUE: usize = 6;
 /// Steps of a scan beyond which a view without a hit is kept: a cheaper one is quicker looked at again.
 const DEAR: u64 = 64;
 
+/// Classes that a document as a whole can be of.
+const MARKUP: u32 =
+    Class::Xss.bit() | Class::Xxe.bit() | Class::Encoding.bit() | Class::Custom.bit();
+
 /// All classes, a bit each.
 const ALL_CLASSES: u32 = (1 << CLASSES) - 1;
 
@@ -121,6 +125,8 @@ pub(crate) struct Inspection<'a> {
     depth: u8,
     /// Documents in values are looked into elsewhere.
     flat: bool,
+    /// The pairs of the body are looked at as a form's.
+    paired: bool,
     /// It was told that something is not looked into.
     told: bool,
     /// Suspicious values that were compared with their namesakes.
@@ -143,7 +149,7 @@ pub(crate) struct Inspection<'a> {
     is_joined: bool,
     /// Something was found since this was last reset, whether it counts or not.
     hit: bool,
-    /// Views of a body in which nothing was found.
+    /// Views of a body, and what was found in them.
     seen: Seen,
     /// Who wants to know everything that was seen.
     watch: Option<&'a mut Watch>,
@@ -175,6 +181,7 @@ impl<'a> Inspection<'a> {
             only: ALL_CLASSES,
             depth: 0,
             flat: false,
+            paired: false,
             told: false,
             compared: 0,
             outer: 0,
@@ -361,6 +368,13 @@ impl<'a> Inspection<'a> {
         (self.only, self.flat) = before;
     }
 
+    /// Looks at a body the pairs of which are then looked at one by one.
+    pub(super) fn paired(&mut self, body: &[u8]) {
+        self.paired = true;
+        self.value(Place::Body, b"", body, Encoding::Plain);
+        self.paired = false;
+    }
+
     /// Looks at a document while `look` runs, which may find that it is a package's manifest.
     pub(super) fn document<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.manifest;
@@ -408,9 +422,10 @@ impl<'a> Inspection<'a> {
             }
             self.depth = self.depth.saturating_add(1);
             let view = if decoded { natural.as_slice() } else { raw };
-            nested::look(place, name, view, seen, self);
+            let paired = core::mem::take(&mut self.paired);
+            nested::look(place, name, view, seen, paired, self);
             if !inner.is_empty() {
-                nested::look(place, name, &inner, classes(&inner), self);
+                nested::look(place, name, &inner, classes(&inner), false, self);
             }
             self.depth = self.depth.saturating_sub(1);
             self.outer = outer;
@@ -574,30 +589,35 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// All detectors over one view, unless the same was looked at before and nothing was found.
+    /// All detectors over one view, unless the same was looked at before; over a document as a whole, those of mark-up alone.
     fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u32) {
+        let mut hits = Hits::default();
         let kept = place == Place::Body && !self.is_file;
-        if kept && self.seen.knows(view, name, self.is_name) {
+        if self.only & !MARKUP == 0 {
+            spend(self.steps, view.len().saturating_add(VIEW));
+            let looked_at = self.view_of(place, name, view, seen);
+            detectors::scan_markup(&looked_at, self.steps, &mut hits);
+        } else if kept && self.seen.knows(view, name, self.is_name, &mut hits) {
             spend(self.steps, view.len() >> 3);
             if cfg!(debug_assertions) {
-                let (mut steps, mut hits) = (MAX_STEPS, Hits::default());
+                let (mut steps, mut again) = (MAX_STEPS, Hits::default());
                 let looked_at = self.view_of(place, name, view, seen);
-                detectors::scan(&looked_at, &mut self.tokens, &mut steps, &mut hits);
-                debug_assert!(hits.is_empty(), "{hits:?} in {}", view.escape_ascii());
+                detectors::scan(&looked_at, &mut self.tokens, &mut steps, &mut again);
+                debug_assert_eq!(hits, again, "{}", view.escape_ascii());
             }
         } else {
             spend(self.steps, view.len().saturating_add(VIEW));
-            let mut hits = Hits::default();
             let looked_at = self.view_of(place, name, view, seen);
             let before = *self.steps;
             detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
             let dear = before.saturating_sub(*self.steps) > DEAR;
-            self.report(place, name, view, &hits);
-            if kept && dear && hits.is_empty() && *self.steps > 0 {
+            if kept && dear && *self.steps > 0 {
                 let named = self.is_name || looked_at.asks_for_name();
-                self.seen.keep(view, named.then_some(name), self.is_name);
+                let name = named.then_some(name);
+                self.seen.keep(view, name, self.is_name, &hits);
             }
         }
+        self.report(place, name, view, &hits);
         self.patterns(place, name, view);
     }
 

@@ -42,12 +42,13 @@ fn kind(place: Place, text: &[u8], seen: u32) -> Option<Kind<'_>> {
     None
 }
 
-/// Looks into `text`, of the byte classes `seen`.
+/// Looks into `text`, of the byte classes `seen`; not at its pairs where it `is_form`, which is looked at as one.
 pub(super) fn look(
     place: Place,
     name: &[u8],
     text: &[u8],
     seen: u32,
+    is_form: bool,
     inspection: &mut Inspection<'_>,
 ) {
     inspection.pay(text.len());
@@ -62,6 +63,7 @@ pub(super) fn look(
             }
         }
         Some(Kind::Graphql) => graphql::strings(place, name, text, inspection),
+        Some(Kind::Query(_)) if is_form => {}
         Some(Kind::Query(pairs)) => values(place, name, pairs, inspection),
         None => {}
     }

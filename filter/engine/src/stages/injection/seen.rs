@@ -1,7 +1,7 @@
-//! Views of one body in which no detector found anything, so that the same view is not scanned again: lists repeat their values, and
+//! Views of one body and what the detectors found in them, so that the same view is not scanned again: lists repeat their values, and
 //! a pair that is a piece too is read twice.
 //!
-//! **In:** a view, its field's name. **Out:** whether the very same bytes were scanned before, to the end, without a hit of any class.
+//! **In:** a view, its field's name. **Out:** whether the very same bytes were scanned before, to the end, and the hits of that scan.
 //! **Invariant:** bytes are compared, not hashes, so that a yes is a proof: what a scan finds depends on the bytes, on the name where a detector
 //! asks for it, and on the two flags alone (the place is the body's). Wherever assertions are compiled in the detectors look again all the same.
 //! A bounded size, allocated as views are kept.
@@ -10,6 +10,8 @@
 use alloc::vec::Vec;
 
 use super::bytes::{part, rest, upto};
+use super::detectors::is_secret;
+use super::{CLASSES, Class, Hits, Strength};
 
 /// Views kept, a power of two: a newer one takes the place of an older one.
 const SLOTS: usize = 64;
@@ -19,6 +21,9 @@ const ROOM: usize = 256;
 
 /// Bytes kept in all.
 const MOST: usize = SLOTS * ROOM;
+
+/// Hits kept in all.
+const MOST_HITS: usize = 512;
 
 /// What is in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +35,9 @@ struct Slot {
     /// Bytes of the name behind it; none: every name will do.
     name: Option<usize>,
     is_name: bool,
+    /// Where its hits begin.
+    first: usize,
+    hits: usize,
 }
 
 const FREE: Slot = Slot {
@@ -37,15 +45,19 @@ const FREE: Slot = Slot {
     view: 0,
     name: None,
     is_name: false,
+    first: 0,
+    hits: 0,
 };
 
-/// Views in which nothing was found.
+/// Views that were scanned.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// [`SLOTS`], or none yet.
     slots: Vec<Slot>,
     /// Views and names of the slots, one behind the other, at most [`MOST`] bytes: then all are forgotten.
     bytes: Vec<u8>,
+    /// Their hits, at most [`MOST_HITS`].
+    hits: Vec<(Class, Strength, usize)>,
 }
 
 impl Seen {
@@ -53,11 +65,12 @@ impl Seen {
         Self {
             slots: Vec::new(),
             bytes: Vec::new(),
+            hits: Vec::new(),
         }
     }
 
-    /// Whether nothing is in `view` under `name`.
-    pub(super) fn knows(&self, view: &[u8], name: &[u8], is_name: bool) -> bool {
+    /// Whether it is known what is in `view` under `name`: that is added to `hits`.
+    pub(super) fn knows(&self, view: &[u8], name: &[u8], is_name: bool, hits: &mut Hits) -> bool {
         if self.slots.is_empty() {
             return false;
         }
@@ -67,21 +80,33 @@ impl Seen {
             return false;
         }
         let held = part(&self.bytes, slot.start, ROOM);
-        upto(held, slot.view) == view
-            && slot
-                .name
-                .is_none_or(|length| part(held, slot.view, length) == name)
+        let same = upto(held, slot.view) == view
+            && match slot.name {
+                Some(length) => part(held, slot.view, length) == name,
+                // In a password less is found than elsewhere.
+                None => slot.hits == 0 || !is_secret(name),
+            };
+        if same {
+            let found = self.hits.get(slot.first..).unwrap_or_default();
+            for (class, strength, at) in found.iter().take(slot.hits) {
+                hits.add(*class, *strength, *at);
+            }
+        }
+        same
     }
 
-    /// Keeps a view in which nothing is; without a name, whatever its name.
-    pub(super) fn keep(&mut self, view: &[u8], name: Option<&[u8]>, is_name: bool) {
+    /// Keeps a view and what is in it; without a name, whatever its name.
+    pub(super) fn keep(&mut self, view: &[u8], name: Option<&[u8]>, is_name: bool, hits: &Hits) {
         let behind = name.unwrap_or_default();
         if view.is_empty() || view.len().saturating_add(behind.len()) > ROOM {
             return;
         }
-        if self.bytes.len().saturating_add(ROOM) > MOST {
+        if self.bytes.len().saturating_add(ROOM) > MOST
+            || self.hits.len().saturating_add(CLASSES) > MOST_HITS
+        {
             self.slots.clear();
             self.bytes.clear();
+            self.hits.clear();
         }
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, FREE);
@@ -89,11 +114,19 @@ impl Seen {
         let Some(slot) = self.slots.get_mut(place(view, is_name)) else {
             return;
         };
+        let first = self.hits.len();
+        for class in Class::ALL {
+            if let Some((strength, at)) = hits.get(class) {
+                self.hits.push((class, strength, at));
+            }
+        }
         *slot = Slot {
             start: self.bytes.len(),
             view: view.len(),
             name: name.map(<[u8]>::len),
             is_name,
+            first,
+            hits: self.hits.len().saturating_sub(first),
         };
         self.bytes.extend_from_slice(view);
         self.bytes.extend_from_slice(behind);
@@ -120,11 +153,15 @@ fn place(view: &[u8], is_name: bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::{Here, InjectionStage};
-    use super::{MOST, ROOM, SLOTS, Seen, place};
+    use super::{CLASSES, Class, Hits, MOST, MOST_HITS, ROOM, SLOTS, Seen, Strength, place};
     use crate::budget::MAX_STEPS;
     use crate::finding::Findings;
     use crate::request::body::BodyKind;
     use crate::units::UnixTime;
+
+    fn knows(seen: &Seen, view: &[u8], name: &[u8], is_name: bool) -> bool {
+        seen.knows(view, name, is_name, &mut Hits::default())
+    }
 
     /// Whether a list is refused, and the steps that it took.
     fn judge(list: &str) -> (bool, u64) {
@@ -178,9 +215,9 @@ mod tests {
     #[test]
     fn only_the_very_same_view_is_known() {
         let mut seen = Seen::new();
-        assert!(!seen.knows(b"a b", b"n", false) && !seen.knows(b"", b"", false));
-        seen.keep(b"a b", Some(b"n"), false);
-        assert!(seen.knows(b"a b", b"n", false));
+        assert!(!knows(&seen, b"a b", b"n", false) && !knows(&seen, b"", b"", false));
+        seen.keep(b"a b", Some(b"n"), false, &Hits::default());
+        assert!(knows(&seen, b"a b", b"n", false));
         for (view, name, is_name) in [
             (&b"a c"[..], &b"n"[..], false),
             (b"a b", b"m", false),
@@ -190,21 +227,74 @@ mod tests {
             (b"a b", b"n", true),
         ] {
             assert!(
-                !seen.knows(view, name, is_name),
+                !knows(&seen, view, name, is_name),
                 "{view:?} {name:?} {is_name}"
             );
         }
-        seen.keep(b"a b", None, false);
-        assert!(seen.knows(b"a b", b"m", false) && seen.knows(b"a b", b"", false));
-        assert!(!seen.knows(b"a b", b"m", true));
+        seen.keep(b"a b", None, false, &Hits::default());
+        assert!(knows(&seen, b"a b", b"m", false) && knows(&seen, b"a b", b"", false));
+        assert!(!knows(&seen, b"a b", b"m", true));
         // The middle counts as the ends do.
         let mut long = [b'a'; 200];
-        seen.keep(&long, None, false);
-        assert!(seen.knows(&long, b"", false));
+        seen.keep(&long, None, false, &Hits::default());
+        assert!(knows(&seen, &long, b"", false));
         for at in 0..long.len() {
             long[at] = b'b';
-            assert!(!seen.knows(&long, b"", false), "{at}");
+            assert!(!knows(&seen, &long, b"", false), "{at}");
             long[at] = b'a';
+        }
+    }
+
+    /// What was found is found again, but in a password's field only where it was found in that.
+    #[test]
+    fn hits_are_kept_with_their_view() {
+        let found = |seen: &Seen, view: &[u8], name: &[u8]| {
+            let mut hits = Hits::default();
+            let known = seen.knows(view, name, false, &mut hits);
+            assert!(known || hits.is_empty());
+            known.then_some(hits)
+        };
+        let (mut one, mut other) = (Hits::default(), Hits::default());
+        one.add(Class::Sqli, Strength::Suspicious, 3);
+        one.add(Class::Xss, Strength::Weak, 0);
+        other.add(Class::Shell, Strength::Decisive, 1);
+        let mut seen = Seen::new();
+        seen.keep(b"a b", None, false, &one);
+        seen.keep(b"longer than that", Some(b"n"), false, &other);
+        seen.keep(b"nothing", None, false, &Hits::default());
+        assert_eq!(found(&seen, b"a b", b"m").as_ref(), Some(&one));
+        assert_eq!(found(&seen, b"a b", b"password"), None);
+        assert_eq!(found(&seen, b"longer than that", b"n"), Some(other));
+        assert_eq!(found(&seen, b"longer than that", b"m"), None);
+        let nothing = Some(Hits::default());
+        assert_eq!(found(&seen, b"nothing", b"password"), nothing);
+        seen.keep(b"a b", Some(b"password"), false, &one);
+        assert_eq!(found(&seen, b"a b", b"password"), Some(one));
+        // As many as there may be.
+        let mut all = Hits::default();
+        for class in Class::ALL {
+            all.add(class, Strength::Weak, 7);
+        }
+        for number in 0..1_000_u32 {
+            let view = number.to_string();
+            seen.keep(view.as_bytes(), None, false, &all);
+            assert!(seen.hits.len() <= MOST_HITS + CLASSES);
+            assert_eq!(found(&seen, view.as_bytes(), b"").as_ref(), Some(&all));
+        }
+    }
+
+    /// A repeated value that is refused nowhere but in one field is refused there.
+    #[test]
+    fn what_is_suspicious_stays_so() {
+        let url = "\"' /* it's */ http://cdn.example.org/a.php?x='\"";
+        for (list, same) in [
+            (format!("[{url},{url},{url}]"), format!("[{url}]")),
+            (
+                format!("{{\"a\":{url},\"b\":{url},\"password\":{url}}}"),
+                format!("{{\"a\":{url}}}"),
+            ),
+        ] {
+            assert_eq!(judge(&list).0, judge(&same).0, "{list}");
         }
     }
 
@@ -212,21 +302,21 @@ mod tests {
     fn bounded_whatever_comes() {
         let mut seen = Seen::new();
         let long = [b'a'; ROOM + 1];
-        seen.keep(&long, None, false);
-        seen.keep(&long[..ROOM], Some(b"n"), false);
-        seen.keep(b"", None, false);
+        seen.keep(&long, None, false, &Hits::default());
+        seen.keep(&long[..ROOM], Some(b"n"), false, &Hits::default());
+        seen.keep(b"", None, false, &Hits::default());
         assert_eq!(seen.bytes.len(), 0, "nothing that does not fit is kept");
         let mut used = [false; SLOTS];
         for number in 0..10_000_u32 {
             let view = number.to_string();
-            seen.keep(view.as_bytes(), None, false);
-            assert!(seen.knows(view.as_bytes(), b"", false));
+            seen.keep(view.as_bytes(), None, false, &Hits::default());
+            assert!(knows(&seen, view.as_bytes(), b"", false));
             used[place(view.as_bytes(), false)] = true;
         }
         assert!((1..=MOST).contains(&seen.bytes.len()));
         assert!(used.into_iter().all(|used| used), "values spread");
-        let kept =
-            (0..10_000_u32).filter(|number| seen.knows(number.to_string().as_bytes(), b"", false));
+        let kept = (0..10_000_u32)
+            .filter(|number| knows(&seen, number.to_string().as_bytes(), b"", false));
         assert_eq!(kept.count(), SLOTS);
     }
 }

@@ -52,6 +52,7 @@ use alloc::vec::Vec;
 use super::bytes::{HIGH, LOUD};
 use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
+pub(super) use random::is_secret;
 pub(super) use sql_tokens::Token;
 pub(super) use sqli::shape;
 use triggers::{PATH, RFI, Seen};
@@ -103,7 +104,7 @@ impl<'a> View<'a> {
 
     /// Whether a detector that finds nothing in the value of a body's field might under another name.
     pub(super) fn asks_for_name(&self) -> bool {
-        self.words & (RFI | PATH) != 0 || random::is_secret(self.name)
+        self.words & (RFI | PATH) != 0 || is_secret(self.name)
     }
 }
 
@@ -161,6 +162,13 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     // A tag is one whatever stands around it.
     if !hits.is_empty() && hits.get(Class::Xss).is_none() && random::is_random(view) {
         *hits = Hits::default();
+    }
+}
+
+/// The detectors of mark-up alone, over a document whose values are looked at one by one.
+pub(super) fn scan_markup(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
+    if !calm::is_calm(view) {
+        each!(view, steps, hits: xss::scan, xxe::scan);
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) fn is_random(view: &View<'_>) -> bool {
 }
 
 /// A field of this name holds what a password manager draws; elsewhere signs run, and `a'-'b`, `a*)(&b` and `a;wget$IFS` need no listed word.
-pub(super) fn is_secret(name: &[u8]) -> bool {
+pub(in crate::stages::injection) fn is_secret(name: &[u8]) -> bool {
     bytes::contains_any(name, &[b"pass", b"pwd", b"secret"])
 }
 
