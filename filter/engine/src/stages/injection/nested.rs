@@ -17,6 +17,9 @@ use crate::json::Reader;
 /// Documents in documents in a value.
 pub(super) const MAX_NESTED: u8 = 3;
 
+/// Bytes that are copied in the time in which one is looked at, as a power of two.
+const COPY: u32 = 4;
+
 /// What a value may be.
 enum Kind<'a> {
     Json,
@@ -53,10 +56,13 @@ pub(super) fn look(
 ) {
     inspection.pay(text.len());
     match kind(place, text, seen) {
+        // What is in a document stands under a copy of the name.
         Some(Kind::Json) => {
+            inspection.pay(name.len() >> COPY);
             fields::json(text, place, name, inspection);
         }
         Some(Kind::Xml) => {
+            inspection.pay(name.len() >> COPY);
             let walk = xml::walk(text, place, name, inspection);
             if !walk.shallow {
                 inspection.unread(place, name);

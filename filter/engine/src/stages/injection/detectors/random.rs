@@ -106,14 +106,29 @@ pub(super) fn is_random(view: &View<'_>) -> bool {
 
 /// A field of this name holds what a password manager draws; elsewhere signs run, and `a'-'b`, `a*)(&b` and `a;wget$IFS` need no listed word.
 pub(in crate::stages::injection) fn is_secret(name: &[u8]) -> bool {
-    bytes::contains_any(name, &[b"pass", b"pwd", b"secret"])
+    bytes::contains_any(bytes::upto(name, NAME), &[b"pass", b"pwd", b"secret"])
 }
+
+/// Bytes of a name that are read: it is asked for at every value of a document.
+const NAME: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::super::super::bytes::classes;
     use super::super::{Place, View, hits_of, hits_of_named};
-    use super::is_random;
+    use super::{NAME, is_random, is_secret};
+
+    #[test]
+    fn a_name_is_read_so_far() {
+        for name in ["password", "user.pwd", "CLIENT_SECRET"] {
+            assert!(is_secret(name.as_bytes()), "{name}");
+        }
+        let long = |before: usize| format!("{}secret", "n".repeat(before));
+        assert!(is_secret(long(NAME - 6).as_bytes()));
+        assert!(!is_secret(long(NAME - 5).as_bytes()));
+        assert!(!is_secret(long(1 << 20).as_bytes()));
+        assert!(!is_secret(b""));
+    }
 
     fn random(value: &str) -> bool {
         let bytes = value.as_bytes();
