@@ -5,7 +5,8 @@
 //! **Source:** POSIX shell §2.6.1 (tilde), bash manual (history), cmd.exe `timeout`, HTML §13.5 (references).
 //! **Cost:** bounded a look.
 
-use super::super::super::bytes::{byte, has_at, is_space, is_word, next, rest, skip_space, tally};
+use super::super::super::bytes::{byte, has_at, is_space, is_word, rest, skip_space, tally, upto};
+use super::super::super::places::{Places, Set};
 use super::argument::{Shape, shape};
 use super::list::ALONE;
 use super::word;
@@ -379,17 +380,31 @@ pub(super) fn tells(value: &[u8], at: usize, end: usize) -> bool {
         )
 }
 
-/// `;do`, `; then` and nothing else of a word: from the first `;` on that such a word may stand behind.
-pub(super) fn goes_on(value: &[u8], from: usize) -> bool {
-    let mut at = from;
-    while let Some(sign) = next(value, at, |byte| byte == b';') {
+/// What the inner word of a compound command stands behind.
+static SIGNS: Set = Set::of(b";\n");
+
+/// Blanks before the inner word of a compound command, and one byte of it.
+const BLANKS: usize = 9;
+
+/// `;do`, `;  then`, a line of `do`: the inner word of a compound command.
+pub(super) fn goes_on(value: &[u8]) -> bool {
+    let mut signs = Places::of(value, &SIGNS);
+    let mut at = 0;
+    while let Some(sign) = signs.from(at) {
         at = sign.saturating_add(1);
-        let word = at.saturating_add(usize::from(byte(value, at) == b' '));
-        let text = rest(value, word);
-        if [&b"do "[..], b"then ", b"trap "]
-            .iter()
-            .any(|inner| text.starts_with(inner))
-        {
+        let near = upto(rest(value, at), BLANKS);
+        let Some(blanks) = near.iter().position(|&byte| !is_space(byte)) else {
+            continue;
+        };
+        let text = rest(value, at.saturating_add(blanks));
+        let length = match byte(text, 0) {
+            b'd' if text.starts_with(b"do") => 2,
+            b't' if text.starts_with(b"then") || text.starts_with(b"trap") => 4,
+            b'e' if text.starts_with(b"esac") && !is_word(byte(text, 4)) => return true,
+            _ => continue,
+        };
+        let next = byte(text, length);
+        if is_space(next) || next == b'{' {
             return true;
         }
     }
@@ -399,8 +414,13 @@ pub(super) fn goes_on(value: &[u8], from: usize) -> bool {
 /// Bytes in which a compound command says what it does.
 const COMPOUND: usize = 96;
 
+/// Words that compound commands begin with.
+const COMPOUNDS: [&[u8]; 7] = [
+    b"if", b"for", b"while", b"until", b"select", b"case", b"trap",
+];
+
 /// `if [ 1 -eq 1 ];then`, `for i in *;do`, `while true;do`, `case x in x)`, `trap id EXIT`, `f(){ id;}` from `from` on.
-pub(super) fn compound(value: &[u8], from: usize) -> bool {
+pub(super) fn compound(value: &[u8], from: usize, steps: &mut u64) -> bool {
     let text = rest(value, skip_space(value, from));
     let text = text.get(..COMPOUND).unwrap_or(text);
     let name = tally(text.iter().take(16).take_while(|byte| is_word(**byte)));
@@ -409,7 +429,7 @@ pub(super) fn compound(value: &[u8], from: usize) -> bool {
         tail.windows(second.len().saturating_add(2)).any(|near| {
             let (sign, word) = near.split_at_checked(1).unwrap_or((near, &[]));
             let (word, after) = word.split_at_checked(second.len()).unwrap_or((word, &[]));
-            matches!(sign, b";" | b" " | b"\n")
+            (sign == b";" || sign.iter().all(|byte| is_space(*byte)))
                 && word == second
                 && after.iter().all(|byte| is_space(*byte) || *byte == b'{')
         }) && tail.contains(&b';')
@@ -421,9 +441,10 @@ pub(super) fn compound(value: &[u8], from: usize) -> bool {
             && is_space(byte(tail, body.saturating_add(1)))
             && rest(tail, body).windows(2).any(|end| end == b";}");
     }
-    if !is_space(byte(tail, 0)) {
+    if !is_space(byte(tail, 0)) || !COMPOUNDS.contains(&word) {
         return false;
     }
+    super::super::spend(steps, COMPOUND);
     match word {
         b"if" => then(b"then"),
         b"for" | b"while" | b"until" | b"select" => then(b"do"),

@@ -82,13 +82,9 @@ fn is_worth(view: &View<'_>, start: usize) -> bool {
         || is_statement(value, start)
 }
 
-/// Whether the inner word of a compound command stands behind a `;`: no listed word need be in it.
+/// Whether the inner word of a compound command stands behind a `;` or in a line of its own: no listed word need be in it.
 pub(super) fn goes_on(view: &View<'_>) -> bool {
-    view.classes & SHELL != 0
-        && pair(view.bytes, |a, b| {
-            a == b';' && matches!(b, b'd' | b't' | b' ')
-        })
-        .is_some_and(|at| context::goes_on(view.bytes, at))
+    view.classes & SHELL != 0 && context::goes_on(view.bytes)
 }
 
 /// `if true`, `for x in`.
@@ -176,7 +172,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             // `data:text/plain;base64,…`: a media type.
             b';' if has_at(value, one, b"base64,") => None,
             // `;for i in *;do w;done`: at the start, or behind one word.
-            b';' | b'|' if (!text || lone.0 >= at) && context::compound(value, one) => {
+            b';' | b'|' if (!text || lone.0 >= at) && context::compound(value, one, steps) => {
                 Some(Strength::Decisive)
             }
             b'|' if tools::asks(value, at) => Some(Strength::Decisive),
