@@ -569,6 +569,7 @@ fn number(bits: &mut Bits<'_>, table: &[(u16, u8)], symbol: u16) -> Result<usize
 mod tests {
     use super::*;
     use crate::budget::MAX_STEPS;
+    use crate::testing::Random;
 
     const TEXT: &str = "{\"q\":\"1 union select password from users -- \"}";
     const GZIP: &str = "1f8b0800000000000203ab562a54b252325428cdcbcccf53284ecd494d2e5128482c2e2ecf2f4a51482bcacf55282d4e2d2a56d0d55550aa0500c418de852e000000";
@@ -688,14 +689,11 @@ mod tests {
 
     #[test]
     fn any_bytes_end() {
-        let mut state = 1_u64;
+        let mut random = Random::new(1);
         let mut input = bytes(CODES);
         for _ in 0..20_000 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            let at = usize::try_from(state >> 33).unwrap() % input.len();
-            input[at] ^= 1 << (state >> 61);
+            let at = random.below(input.len());
+            input[at] ^= 1 << random.below(8);
             let _ = read(Coding::Deflate, &input, 10_000);
         }
         for first in 0..=255_u8 {
@@ -712,13 +710,7 @@ mod tests {
         use flate2::read::{DeflateEncoder, GzEncoder, ZlibEncoder};
         use std::io::Read as _;
         let schema = include_bytes!("../policy.schema.json");
-        let mut state = 7_u64;
-        let noise = (0..20_000).map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            state.to_be_bytes()[0]
-        });
+        let mut random = Random::new(7);
         let texts = [
             Vec::new(),
             b"a".to_vec(),
@@ -726,7 +718,7 @@ mod tests {
             schema.to_vec(),
             vec![b'a'; 70_000],
             b"abc".repeat(9_000),
-            noise.collect(),
+            (0..20_000).map(|_| random.byte()).collect(),
         ];
         for text in texts {
             for level in 0..=9 {

@@ -29,5 +29,7 @@ pub mod request;
 mod sets;
 mod sip;
 pub mod stages;
+#[cfg(test)]
+mod testing;
 pub mod units;
 pub mod verdict;

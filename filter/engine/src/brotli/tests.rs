@@ -1,6 +1,7 @@
 //! Brotli: messages of another encoder, broken ones, bombs, any bytes.
 
 use super::*;
+use crate::testing::Random;
 
 const TEXT: &str = "{\"q\":\"1 union select password from users -- \"}";
 /// Stored as it is.
@@ -145,15 +146,11 @@ fn few_bits_cannot_demand_many_steps() {
 
 #[test]
 fn any_bytes_end() {
-    let mut state = 1_u64;
+    let mut random = Random::new(1);
     for (message, _) in cases() {
         let mut input = message.clone();
         for round in 0..5_000 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            let at = usize::try_from(state >> 33).unwrap() % input.len();
-            input[at] ^= 1 << (state >> 61);
+            input[random.below(message.len())] ^= 1 << random.below(8);
             let _ = read(&input, 10_000);
             if round % 4 == 3 {
                 input.clone_from(&message);
@@ -169,17 +166,9 @@ fn any_bytes_end() {
 
 /// What encoders meet: nothing, words, markup, JSON, code, other alphabets, noise, long repeats.
 fn texts() -> Vec<Vec<u8>> {
-    let noise = |length: usize| {
-        let mut state = 7_u64;
-        let next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            state.to_be_bytes()[0]
-        };
-        core::iter::repeat_with(next)
-            .take(length)
-            .collect::<Vec<_>>()
+    let noise = |length: usize| -> Vec<u8> {
+        let mut random = Random::new(7);
+        (0..length).map(|_| random.byte()).collect()
     };
     let schema = include_bytes!("../../policy.schema.json");
     let code = include_bytes!("mod.rs");
@@ -236,18 +225,14 @@ fn an_encoders_messages_are_read() {
 #[test]
 fn what_is_read_of_a_broken_message_another_decoder_reads_too() {
     const MOST: usize = 100_000;
-    let mut state = 1_u64;
+    let mut random = Random::new(1);
     let mut read_by_both = 0;
     for text in texts().into_iter().filter(|text| text.len() < 2_000) {
         for quality in [2, 5, 11] {
             let message = written(&text, quality, 18);
             for _ in 0..400 {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
                 let mut broken = message.clone();
-                let at = usize::try_from(state >> 33).unwrap() % broken.len();
-                broken[at] ^= 1 << (state >> 61);
+                broken[random.below(message.len())] ^= 1 << random.below(8);
                 let (Ok(()), ours) = read(&broken, MOST) else {
                     continue;
                 };

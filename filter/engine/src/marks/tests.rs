@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::env::{Cas, MemoryStore, StoreError};
+use crate::testing::Random;
 use crate::units::Monotonic;
 
 fn table(sets: u32) -> Marks {
@@ -329,7 +330,7 @@ fn what_cannot_be_read_refuses() {
 /// One of the workers of a process: the store is shared, and some swaps are lost for no reason.
 struct Worker<'s> {
     shared: &'s Mutex<MemoryStore>,
-    random: u64,
+    random: Random,
 }
 
 impl CounterStore for Worker<'_> {
@@ -340,11 +341,7 @@ impl CounterStore for Worker<'_> {
     }
 
     fn compare_and_swap(&mut self, key: &[u8], value: &[u8], cas: Cas) -> Result<(), StoreError> {
-        self.random = self
-            .random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        if self.random >> 62 == 0 {
+        if self.random.below(4) == 0 {
             return Err(StoreError::CasMismatch);
         }
         self.shared
@@ -367,7 +364,7 @@ fn of_many_workers_exactly_one_is_told_fresh() {
             scope.spawn(move || {
                 let mut store = Worker {
                     shared,
-                    random: seed,
+                    random: Random::new(seed),
                 };
                 for id in 0..IDS {
                     // Contention is a refusal, which a client may repeat.

@@ -286,6 +286,7 @@ mod tests {
     use crate::budget::MAX_STEPS;
     use crate::finding::Findings;
     use crate::request::RequestHead;
+    use crate::testing::Random;
     use crate::units::UnixTime;
 
     fn is_refused_by(stage: &InjectionStage, name: &str, value: &str) -> bool {
@@ -442,16 +443,12 @@ mod tests {
         for known in KNOWN {
             assert!(reads(known), "{}", known.escape_ascii());
         }
-        let mut state = 7_u64;
-        let mut pick = |most: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            usize::try_from(state >> 33).unwrap() % most
-        };
+        let mut random = Random::new(7);
         let mut lists = 0;
         for _ in 0..40_000 {
-            let value: String = (0..=pick(7)).map(|_| PIECES[pick(PIECES.len())]).collect();
+            let value: String = (0..=random.below(7))
+                .map(|_| PIECES[random.below(PIECES.len())])
+                .collect();
             let is = is_list(value.as_bytes());
             lists += usize::from(is);
             assert_eq!(is, is_list_by_parts(&value), "{value}");

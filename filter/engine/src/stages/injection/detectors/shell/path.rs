@@ -122,6 +122,7 @@ fn is_reader(path: &[u8]) -> bool {
 mod tests {
     use super::super::context::Choices;
     use super::{Paths, path};
+    use crate::testing::Random;
 
     const PIECES: [&str; 30] = [
         "/",
@@ -159,17 +160,14 @@ mod tests {
     /// What is remembered of a word changes nothing.
     #[test]
     fn paths_and_choices_are_judged_as_if_each_were_alone() {
-        let mut random = 7_u64;
+        let mut random = Random::new(7);
         let mut found = [0, 0];
         for round in 0..3000 {
             let mut value = String::new();
             let mut last = "";
             for _ in 0..2 + round % 40 {
-                random = random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                let piece = PIECES[usize::try_from(random >> 40).unwrap() % PIECES.len()];
-                let again = (random >> 20) & 7 == 0;
+                let piece = PIECES[random.below(PIECES.len())];
+                let again = random.below(8) == 0;
                 last = if again { last } else { piece };
                 value.push_str(last);
             }
