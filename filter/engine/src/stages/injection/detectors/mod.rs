@@ -5,9 +5,9 @@
 //! **Cost:** one pass for words; then what the detectors that have reason to look spend.
 
 mod address;
-mod calm;
 mod code;
 mod crlf;
+mod gate;
 #[cfg(test)]
 mod honest;
 mod java;
@@ -33,7 +33,6 @@ mod sqli;
 mod ssrf;
 mod ssti;
 mod ssti_expr;
-mod tame;
 mod traversal;
 mod triggers;
 mod upload;
@@ -52,6 +51,7 @@ use alloc::vec::Vec;
 use super::bytes::{HIGH, LOUD};
 use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
+use gate::Who;
 pub(super) use random::is_secret;
 pub(super) use sql_tokens::Token;
 pub(super) use sqli::shape;
@@ -137,37 +137,28 @@ macro_rules! each {
 
 /// All detectors over one view, as far as the steps go.
 pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hits) {
-    if calm::is_calm(view) {
-        if cfg!(debug_assertions) {
-            scan_all(view, tokens, &mut steps.clone(), hits);
-            debug_assert!(hits.is_empty(), "{hits:?} in {}", view.bytes.escape_ascii());
+    match gate::who(view) {
+        Who::Nobody => {}
+        Who::Worded => gate::scan(view, tokens, steps, hits),
+        Who::Everybody => {
+            scan_all(view, tokens, steps, hits);
+            // A tag is one whatever stands around it.
+            if !hits.is_empty() && hits.get(Class::Xss).is_none() && random::is_random(view) {
+                *hits = Hits::default();
+            }
+            return;
         }
-        return;
     }
-    if tame::is_tame(view) {
-        tame::scan(view, tokens, steps, hits);
-        if cfg!(debug_assertions) && *steps > 0 {
-            let mut all = Hits::default();
-            scan_all(
-                view,
-                tokens,
-                &mut crate::budget::MAX_STEPS.clone(),
-                &mut all,
-            );
-            debug_assert_eq!(*hits, all, "{}", view.bytes.escape_ascii());
-        }
-        return;
-    }
-    scan_all(view, tokens, steps, hits);
-    // A tag is one whatever stands around it.
-    if !hits.is_empty() && hits.get(Class::Xss).is_none() && random::is_random(view) {
-        *hits = Hits::default();
+    if cfg!(debug_assertions) && *steps > 0 {
+        let (mut most, mut all) = (crate::budget::MAX_STEPS, Hits::default());
+        scan_all(view, tokens, &mut most, &mut all);
+        debug_assert_eq!(*hits, all, "{}", view.bytes.escape_ascii());
     }
 }
 
 /// The detectors of mark-up alone, over a document whose values are looked at one by one.
 pub(super) fn scan_markup(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
-    if !calm::is_calm(view) {
+    if gate::who(view) != Who::Nobody {
         each!(view, steps, hits: xss::scan, xxe::scan);
     }
 }

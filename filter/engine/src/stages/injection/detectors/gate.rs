@@ -1,15 +1,16 @@
-//! Values of punctuation that no language begins with: in them a detector can find nothing but by its own words.
+//! Which detectors have reason to look at a value: none at most values of fields, at many only those whose words it has.
 //!
-//! **In:** a view. **Out:** whether it is such a value; hits of the detectors whose words it has.
-//! **Invariant:** a yes is a proof: what every detector asks for beside its words (bytes, neighbours, how the value begins or ends) is not
-//! there, so that each that has no word is silent. Wherever assertions are compiled in, all detectors look at it all the same, and must
-//! find the same.
-//! **Cost:** the first and the last bytes, after the pass that every value takes; where there are URLs, one pass.
+//! **In:** a view. **Out:** who has to look at it; hits of the detectors that have a word in it.
+//! **Invariant:** an answer is a proof: what the others ask for at their starts (bytes, words, neighbours, how a value begins or ends) is
+//! not there, so that they are silent. Wherever assertions are compiled in (all tests, the corpora) all detectors look all the same, and
+//! must find the same.
+//! **Cost:** the first and the last bytes, after the pass that every value takes; for a name with `_` and for URLs, one pass.
 
 use alloc::vec::Vec;
 
 use super::bytes::{
     AMP, BLANK, DOT, LOUD, OPERATOR, PAREN, PERCENT, PLUS, SCORE, SHELL, SLASH, byte, has_at,
+    skip_space,
 };
 use super::sql_tokens::Token;
 use super::triggers::{
@@ -22,8 +23,91 @@ use super::{
     ssrf, ssti, traversal, upload, xpath, xss,
 };
 
-/// The classes of a tame value's bytes.
-const CLASSES: u32 = BLANK | DOT | SCORE | SLASH | PAREN | SHELL | PLUS | OPERATOR | AMP | PERCENT;
+/// Who has to look at a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// No detector can find anything.
+    Nobody,
+    /// The detectors that have a word in it ([`scan`]).
+    Worded,
+    /// All of them.
+    Everybody,
+}
+
+/// Classes of the bytes of names, numbers and sentences.
+const CALM: u32 = BLANK | DOT | SCORE;
+
+/// The same, and punctuation that no language begins with.
+const TAME: u32 = CALM | SLASH | PAREN | SHELL | PLUS | OPERATOR | AMP | PERCENT;
+
+/// Who has to look at the value.
+pub(super) fn who(view: &View<'_>) -> Who {
+    if view.classes & !TAME != 0 || view.is_file {
+        return Who::Everybody;
+    }
+    let who = if is_calm(view) {
+        Who::Nobody
+    } else if is_tame(view) {
+        Who::Worded
+    } else {
+        return Who::Everybody;
+    };
+    if is_sent(view) || objects::packed(view.bytes) {
+        return Who::Everybody;
+    }
+    who
+}
+
+/// Whether a header names a file that somebody sends.
+fn is_sent(view: &View<'_>) -> bool {
+    view.place == Place::Header && (has_at(view.name, 0, b"x-file") || upload::is_file_name(view))
+}
+
+/// Whether the value has no word and no sign that any language needs.
+fn is_calm(view: &View<'_>) -> bool {
+    if view.place == Place::Path
+        || view.classes & !CALM != 0
+        || view.classes == 0
+        || view.words & !(LOGIC | KINDS | HOST) != 0
+    {
+        return false;
+    }
+    if view.classes & LOUD != 0 {
+        !view.is_name && view.marks == 0 && begins_calm(view)
+    } else {
+        is_quiet(view)
+    }
+}
+
+/// Of a value with blanks.
+fn begins_calm(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    let start = skip_space(value, 0);
+    match byte(value, start) {
+        b'i' | b'I' | b'f' | b'F' => !shell::is_statement(value, start),
+        // `xor 1`.
+        b'x' | b'X' => view.words & LOGIC == 0,
+        b'0'..=b'9' => view.words & LOGIC == 0 && !sqli::follows_number(view),
+        letter => letter.is_ascii_alphabetic(),
+    }
+}
+
+/// Of a value or a name of letters, digits, dots and underscores (and hyphens, commas, colons, at signs).
+fn is_quiet(view: &View<'_>) -> bool {
+    let value = view.bytes;
+    // Words and neighbours of longer ones were not looked at.
+    if value.len() > super::LONG || view.marks & !(AT | COLON) != 0 {
+        return false;
+    }
+    let begins = match byte(value, 0) {
+        b'h' | b'H' => !has_at(value, 0, b"http:"),
+        b'0'..=b'9' => !sqli::follows_number(view),
+        letter => letter.is_ascii_alphabetic() || letter == b'_',
+    };
+    begins
+        && !(view.is_name && view.classes & SCORE != 0 && node::leaks(value))
+        && !traversal::is_end_of_climb(value)
+}
 
 /// Neighbours that say nothing by themselves.
 const MARKS: u32 = AT | COLON | QUESTION | CARET | BANG | EQUALS;
@@ -32,19 +116,14 @@ const MARKS: u32 = AT | COLON | QUESTION | CARET | BANG | EQUALS;
 const SILENT: u32 = LIKE | KINDS | HOST | WEB;
 
 /// Whether a detector needs a word of its own to find anything in the value.
-pub(super) fn is_tame(view: &View<'_>) -> bool {
+fn is_tame(view: &View<'_>) -> bool {
     let View {
         bytes: value,
         classes,
         marks,
         ..
     } = *view;
-    if classes & !CLASSES != 0
-        || classes & LOUD == 0
-        || marks & !MARKS != 0
-        || view.is_name
-        || view.is_file
-    {
+    if classes & LOUD == 0 || marks & !MARKS != 0 || view.is_name {
         return false;
     }
     // Filters of a directory, templates, options of cmd's, calls of signs.
@@ -61,22 +140,16 @@ pub(super) fn is_tame(view: &View<'_>) -> bool {
     let ends = last != b' '
         && last != b'('
         && !(last == b'/' && classes & (PAREN | SHELL) == PAREN | SHELL && value.ends_with(b";//"));
-    begins
-        && ends
-        && !objects::packed(value)
-        && !(classes & PERCENT != 0 && sqli::is_marked(value))
-        && is_no_file(view)
+    begins && ends && !(classes & PERCENT != 0 && sqli::is_marked(value)) && is_no_folder(view)
 }
 
-/// Whether the value neither names a file that somebody sends nor begins with a folder of the machine, nor ends as a climb does.
-fn is_no_file(view: &View<'_>) -> bool {
+/// Whether the value neither begins with a folder of the machine nor ends as a climb does.
+fn is_no_folder(view: &View<'_>) -> bool {
     let value = view.bytes;
-    let sent = view.place == Place::Header
-        && (has_at(view.name, 0, b"x-file") || upload::is_file_name(view));
     if view.classes & SLASH != 0 {
-        !sent && (view.place == Place::Path || !traversal::is_on_drive(value))
+        view.place == Place::Path || !traversal::is_on_drive(value)
     } else {
-        !sent && (view.classes & BLANK != 0 || !traversal::is_end_of_climb(value))
+        view.classes & BLANK != 0 || !traversal::is_end_of_climb(value)
     }
 }
 
@@ -150,10 +223,59 @@ fn is_silent(view: &View<'_>) -> bool {
 mod tests {
     use super::super::super::bytes::classes;
     use super::super::{Place, View, hits_of_named, ssrf};
-    use super::{COMMAND, is_tame};
+    use super::{COMMAND, Who, who};
+    use crate::testing::Random;
 
     fn view(place: Place, value: &str) -> View<'_> {
         View::new(place, b"q", value.as_bytes(), classes(value.as_bytes()))
+    }
+
+    fn name(name: &str) -> View<'_> {
+        View {
+            is_name: true,
+            ..view(Place::Body, name)
+        }
+    }
+
+    #[test]
+    fn what_people_write_is_calm_and_what_detectors_want_is_not() {
+        for value in [
+            "leave it at the door, thanks.",
+            "Blue widget, large",
+            "fair and square",
+            "2 pieces of 12.50",
+            "19.99",
+            "anna_b@shop.example",
+            "example.com",
+        ] {
+            assert_eq!(who(&view(Place::Body, value)), Who::Nobody, "{value}");
+            assert_eq!(who(&view(Place::Header, value)), Who::Nobody, "{value}");
+            assert_ne!(who(&view(Place::Path, value)), Who::Nobody, "{value}");
+        }
+        assert_eq!(who(&name("first_name")), Who::Nobody);
+        for value in [
+            "if true then",
+            "for x in y",
+            "xor 1 and 2",
+            "1 and 1",
+            "5 limit 1",
+            "1.e.table_name",
+            "a -- b",
+            "rO0ABXNy and so on",
+            "..x boot.ini",
+            "@@version",
+            "http:1.2",
+            "x@0x2e0x2e.win.ini",
+            "it's late",
+            "union all select a",
+        ] {
+            assert_ne!(who(&view(Place::Body, value)), Who::Nobody, "{value}");
+        }
+        assert_ne!(who(&name("user__password__startswith")), Who::Nobody);
+        for name in [&b"x-filename"[..], b"X_File-Name", b"x-file"] {
+            let view = View::new(Place::Header, name, b"a.php", classes(b"a.php"));
+            assert_eq!(who(&view), Who::Everybody, "{}", name.escape_ascii());
+        }
     }
 
     #[test]
@@ -167,7 +289,7 @@ mod tests {
             "application/x-www-form-urlencoded; charset=utf-8",
             "leave it at the door (or not); thanks",
         ] {
-            assert!(is_tame(&view(Place::Header, value)), "{value}");
+            assert_eq!(who(&view(Place::Header, value)), Who::Worded, "{value}");
         }
         for value in [
             "//10.0.0.1/x",
@@ -185,7 +307,7 @@ mod tests {
             "round(",
             "?a?b/c",
         ] {
-            assert!(!is_tame(&view(Place::Query, value)), "{value}");
+            assert_eq!(who(&view(Place::Query, value)), Who::Everybody, "{value}");
         }
     }
 
@@ -193,7 +315,8 @@ mod tests {
     fn a_compound_command_without_a_listed_word_is_found() {
         for value in ["x;while x;do w;done", "x;for i in y; do w;done"] {
             let view = view(Place::Header, value);
-            assert!(is_tame(&view) && view.words & COMMAND == 0, "{value}");
+            assert_eq!(who(&view), Who::Worded, "{value}");
+            assert_eq!(view.words & COMMAND, 0, "{value}");
             assert!(
                 !hits_of_named(Place::Header, b"q", value.as_bytes()).is_empty(),
                 "{value}"
@@ -236,10 +359,10 @@ mod tests {
         }
     }
 
-    /// Whatever stands beside whatever: `scan` asserts that all detectors find what those with a word find.
+    /// Whatever stands beside whatever: `scan` asserts that all detectors find what those find who have to look.
     #[test]
-    fn the_detectors_find_in_what_is_tame_what_their_words_say() {
-        const PIECES: [&str; 109] = [
+    fn the_detectors_find_what_those_find_who_have_to_look() {
+        const PIECES: [&str; 137] = [
             "if",
             "for",
             "xor",
@@ -349,35 +472,69 @@ mod tests {
             "!",
             ",",
             ":",
+            "not",
+            "is",
+            "between",
+            "true",
+            "order",
+            "by",
+            "all",
+            "as",
+            "on",
+            "table",
+            "users",
+            "at",
+            "exec",
+            "self",
+            "class",
+            "__x",
+            "1.e",
+            "0x2e",
+            "1e3",
+            "-1",
+            "--",
+            "-",
+            "::",
+            "...",
+            "@@",
+            "div",
+            "mod",
+            "\u{a0}",
         ];
-        let mut state = 11_u64;
-        let mut pick = |most: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            usize::try_from(state >> 33).unwrap() % most
-        };
-        let (mut seen, mut found) = (0, 0);
-        for _ in 0..120_000 {
+        const PLACES: [Place; 5] = [
+            Place::Path,
+            Place::Query,
+            Place::Header,
+            Place::Cookie,
+            Place::Body,
+        ];
+        let mut random = Random::new(11);
+        let (mut nobody, mut worded, mut found) = (0, 0, 0);
+        for _ in 0..150_000 {
             let mut value = String::new();
-            for _ in 0..=pick(7) {
-                value.push_str(PIECES[pick(PIECES.len())]);
-                if pick(3) == 0 {
+            for _ in 0..=random.below(7) {
+                value.push_str(PIECES[random.below(PIECES.len())]);
+                if random.below(3) == 0 {
                     value.push(' ');
                 }
             }
-            let place = [
-                Place::Path,
-                Place::Query,
-                Place::Header,
-                Place::Cookie,
-                Place::Body,
-            ][pick(5)];
-            if is_tame(&view(place, &value)) {
-                seen += 1;
-                found += usize::from(!hits_of_named(place, b"q", value.as_bytes()).is_empty());
+            let place = PLACES[random.below(5)];
+            let who = who(&view(place, &value));
+            if who == Who::Everybody {
+                continue;
+            }
+            let hits = hits_of_named(place, b"q", value.as_bytes());
+            if who == Who::Nobody {
+                nobody += 1;
+                assert!(hits.is_empty(), "{value} {hits:?}");
+            } else {
+                worded += 1;
+                found += usize::from(!hits.is_empty());
             }
         }
-        assert!(seen > 10_000 && found > 500, "{seen} {found}");
+        assert!(
+            nobody > 3_000 && worded > 10_000 && found > 500,
+            "{nobody} {worded} {found}"
+        );
     }
 }
