@@ -34,6 +34,7 @@ mod ssrf;
 mod ssti;
 mod ssti_expr;
 mod traversal;
+mod trigger_words;
 mod triggers;
 mod upload;
 mod url;

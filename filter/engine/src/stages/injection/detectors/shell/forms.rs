@@ -452,7 +452,7 @@ fn joined(value: &[u8], at: usize) -> Option<Strength> {
     for &letter in head.iter().chain(first).chain(tail) {
         key.push(letter);
     }
-    (free && super::super::triggers::command(key) != 0).then_some(Strength::Decisive)
+    (free && super::super::trigger_words::command(key) != 0).then_some(Strength::Decisive)
 }
 
 /// An option that makes an honest program run another or write where it should not, at the start of a value.

@@ -6,7 +6,7 @@
 //! **Cost:** one bounded pass a word.
 
 use super::super::super::bytes::{byte, has_at, is_space, is_word, part, rest, upto};
-use super::super::triggers;
+use super::super::trigger_words;
 use super::super::words::Key;
 use super::list::{ALONE, MAYBE, SURE};
 
@@ -107,7 +107,7 @@ pub(super) fn read_within(value: &[u8], at: usize, longest: usize) -> Word {
             && !path
             && next.is_ascii_alphabetic()
             && !is_word(byte(value, end.saturating_add(2)))
-            && matches!(triggers::command(key), SURE | ALONE);
+            && matches!(trigger_words::command(key), SURE | ALONE);
         if option {
             break;
         }
@@ -201,7 +201,7 @@ pub(super) fn read_within(value: &[u8], at: usize, longest: usize) -> Word {
     let mut kind = if odd || length == 0 {
         0
     } else {
-        triggers::command(key)
+        trigger_words::command(key)
     };
     if kind == 0 && !odd && extension > 0 {
         let name = value.get(extension..end).unwrap_or(&[]);
@@ -209,13 +209,13 @@ pub(super) fn read_within(value: &[u8], at: usize, longest: usize) -> Word {
             .iter()
             .any(|last| name.eq_ignore_ascii_case(last))
         {
-            kind = triggers::command(stem);
+            kind = trigger_words::command(stem);
         }
     }
     // `python3.11`; `more.` ends a sentence.
     let dotted = byte(value, end.saturating_sub(1)) == b'.';
     if kind == 0 && !odd && based && version && length > 3 && !dotted {
-        kind = triggers::command(base);
+        kind = trigger_words::command(base);
     }
     // A name torn apart is no word of a sentence.
     if torn > 0 && kind == MAYBE {
@@ -245,7 +245,9 @@ pub(super) fn is_no_command(value: &[u8], at: usize) -> bool {
         match letter {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => key.push(letter),
             b'=' | b'&' | b',' | b';' | b')' => {
-                return is_word(before) && !before.is_ascii_digit() && triggers::command(key) == 0;
+                return is_word(before)
+                    && !before.is_ascii_digit()
+                    && trigger_words::command(key) == 0;
             }
             _ => return false,
         }
