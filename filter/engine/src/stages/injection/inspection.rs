@@ -612,7 +612,7 @@ impl<'a> Inspection<'a> {
             detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);
             let dear = before.saturating_sub(*self.steps) > DEAR;
             if kept && dear && *self.steps > 0 {
-                let named = self.is_name || looked_at.asks_for_name();
+                let named = self.is_name || looked_at.asks_for_name(&hits);
                 let name = named.then_some(name);
                 self.seen.keep(view, name, self.is_name, &hits);
             }

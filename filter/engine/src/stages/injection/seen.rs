@@ -210,6 +210,10 @@ mod tests {
         let file = format!("\"{}wp-config.php\"", " ".repeat(200));
         assert!(!judge(&format!("{{\"a\":{file}}}")).0);
         assert!(judge(&format!("{{\"a\":{file},\"file\":{file}}}")).0);
+        // An address inside: where a browser is led, and where the server asks.
+        let inside = format!("\"//10.0.0.1/{}\"", "a/".repeat(90));
+        assert!(!judge(&format!("{{\"redirect_uri\":{inside}}}")).0);
+        assert!(judge(&format!("{{\"redirect_uri\":{inside},\"data\":{inside}}}")).0);
     }
 
     #[test]

@@ -103,9 +103,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether a detector that finds nothing in the value of a body's field might under another name.
-    pub(super) fn asks_for_name(&self) -> bool {
-        self.words & (RFI | PATH) != 0 || is_secret(self.name)
+    /// Whether what was found in the value of a body's field, `hits`, might be something else under another name.
+    pub(super) fn asks_for_name(&self, hits: &Hits) -> bool {
+        self.words & (RFI | PATH) != 0 || hits.get(Class::Ssrf).is_some() || is_secret(self.name)
     }
 }
 
