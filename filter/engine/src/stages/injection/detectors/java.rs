@@ -8,7 +8,7 @@
 //! SnakeYAML refuse; Python and Ruby manuals.
 //! **Cost:** one pass over values with a word of it; a dotted name is read once, at most [`REACH`] bytes of it.
 
-use super::super::places::{Places, Set};
+use super::super::places::{Leads, Places, Set};
 use super::bytes::{
     BLANK, LINE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
 };
@@ -37,12 +37,12 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     super::spend(steps, value.len());
     let bare = view.classes & (BLANK | LINE) == 0;
-    let mut at = 0;
+    let mut end = 0;
     // Reflection shows by several of its calls.
     let mut steps_seen = 0_u32;
-    while let Some(&here) = value.get(at) {
-        if !(here.is_ascii_alphabetic() || here == b'_') || !starts(value, at) {
-            at = at.saturating_add(1);
+    for at in Leads::of(value, &WORDS, &NONE) {
+        let here = byte(value, at);
+        if at < end || !(here.is_ascii_alphabetic() || here == b'_') {
             continue;
         }
         let name = Name::read(value, at);
@@ -53,19 +53,35 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 return;
             }
         }
-        at = name.end.max(at.saturating_add(1));
+        end = name.end;
     }
     if steps_seen.count_ones() > 1 {
         hits.add(Class::Java, Strength::Decisive, 0);
     }
 }
 
-/// Whether a name starts at `at`.
-fn starts(value: &[u8], at: usize) -> bool {
-    at.checked_sub(1).is_none_or(|before| {
-        let before = byte(value, before);
-        !is_word(before) && before != b'$'
-    })
+/// Bytes inside of which no name starts: those of words, and `$`.
+static WORDS: Set = Set::of(&inside());
+static NONE: Set = Set::of(b"");
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "runs while compiling: a fault is a build error"
+)]
+const fn inside() -> [u8; 192] {
+    let mut list = [b'$'; 192];
+    let (mut byte, mut length) = (0_usize, 0);
+    while byte < 256 {
+        if is_word(byte as u8) {
+            list[length] = byte as u8;
+            length += 1;
+        }
+        byte += 1;
+    }
+    assert!(length == 191, "one place is left for `$`");
+    list
 }
 
 /// A dotted name.
@@ -401,9 +417,19 @@ fn variable(value: &[u8], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::{Class, Strength, hits_of};
+    use super::{Leads, NONE, WORDS, is_word};
 
     fn is_decisive(value: &str) -> bool {
         hits_of(value.as_bytes()).contains(&(Class::Java, Strength::Decisive))
+    }
+
+    #[test]
+    fn a_name_starts_behind_no_word_and_no_dollar() {
+        for before in 0..=u8::MAX {
+            let text = [before, b'j', b'.'];
+            let starts = Leads::of(&text, &WORDS, &NONE).any(|at| at == 1);
+            assert_eq!(starts, !(is_word(before) || before == b'$'), "{before}");
+        }
     }
 
     #[test]

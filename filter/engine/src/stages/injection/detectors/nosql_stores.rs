@@ -227,6 +227,18 @@ pub(super) fn commands(view: &View<'_>, hits: &mut Hits) {
         if !starts || blank {
             continue;
         }
+        let second = byte(value, at.saturating_add(1)) | 0x20;
+        if !matches!(
+            (head | 0x20, second),
+            (b'f' | b's', b'l')
+                | (b'r', b'e')
+                | (b'c', b'o' | b'a')
+                | (b'l', b'o')
+                | (b'd', b'e')
+                | (b'a', b'l')
+        ) {
+            continue;
+        }
         let strength = match head | 0x20 {
             b'f' if line
                 && broken

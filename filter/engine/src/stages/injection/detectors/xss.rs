@@ -5,6 +5,8 @@
 //! outside of prose: people write about code.
 //! **Cost:** one pass for mark-up, one for scripts, each only if a byte class or a word gives reason.
 
+use core::cell::Cell;
+
 use super::super::places::{Leads, Places, Set};
 use super::bytes::{
     ANGLE, BACKSLASH, CONTROL, HIGH, LINE, PAREN, QUOTE, STAR, byte, has_at, is_word, pair,
@@ -122,6 +124,7 @@ fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
     } else {
         &SIGNS_AND_SLASH
     };
+    let closed = Cell::new(0);
     for at in Leads::of(value, &INNER, signs) {
         let head = byte(value, at);
         let behind = byte(value, at.saturating_add(1));
@@ -151,6 +154,7 @@ fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
                 let context = Context {
                     quoted: quote.is_some_and(|quote| quote < at),
                     is_name: view.is_name,
+                    closed: &closed,
                 };
                 word(value, at, context)
             }
@@ -168,7 +172,7 @@ fn scripts(view: &View<'_>, steps: &mut u64, hits: &mut Hits) -> Option<usize> {
 }
 
 /// What starts with the word at `at`.
-fn word(value: &[u8], at: usize, context: Context) -> Option<script::Found> {
+fn word(value: &[u8], at: usize, context: Context<'_>) -> Option<script::Found> {
     match byte(value, at) | 0x20 {
         b'o' => script::handler(value, at, context).or_else(|| calls::code(value, at, context)),
         b'u' => script::css_url(value, at),
@@ -435,5 +439,19 @@ mod tests {
                 spent(8_000)
             );
         }
+    }
+
+    /// The `>` in UTF-7 belongs to every `<` that it is near to, and to none that it is before.
+    #[test]
+    fn utf7_is_closed_nearby() {
+        let tag = |gap: usize| format!("+ADw-b{}+AD4-", "x".repeat(gap));
+        assert_eq!(seen(&tag(0)), Some(Strength::Decisive));
+        assert_eq!(seen(&tag(250)), Some(Strength::Decisive));
+        assert_eq!(seen(&tag(251)), None);
+        let far = "x".repeat(300);
+        let first = format!("+AD4-{far} +ADw-b{far}+AD4-");
+        assert_eq!(seen(&first), None);
+        let last = format!("+ADw-b{far} +ADw-b{far} +ADw-b +AD4-");
+        assert_eq!(seen(&last), Some(Strength::Decisive));
     }
 }

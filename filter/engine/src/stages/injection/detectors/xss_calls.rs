@@ -161,7 +161,7 @@ static ARGUMENTS: Words<64> = Words::new(&[
 const LONGEST: usize = 10;
 
 /// What starts with a word at `at`: a chain of members, a call, an assignment.
-pub(super) fn code(value: &[u8], at: usize, context: Context) -> Option<Found> {
+pub(super) fn code(value: &[u8], at: usize, context: Context<'_>) -> Option<Found> {
     if !STARTS.may(byte(value, at), byte(value, at.saturating_add(1))) {
         return None;
     }
@@ -202,7 +202,7 @@ pub(super) fn code(value: &[u8], at: usize, context: Context) -> Option<Found> {
         }
         REQUEST => (byte(value, end) == b'(').then_some(Found::Likely),
         CONVERTER => converts(value, end),
-        UTF7 if byte(value, end) == b'-' => utf7(value, at),
+        UTF7 if byte(value, end) == b'-' => utf7(value, at, context),
         ATTRIBUTE
             if byte(value, end) == b'=' && (context.quoted || matches!(before, b'"' | b'\'')) =>
         {

@@ -5,7 +5,9 @@
 //! **Source:** URL schemes that run (WHATWG URL, HTML §7.4.2.3.2), UTF-7 (RFC 2152), JSFuck's alphabet.
 //! **Cost:** constant at a position.
 
-use super::bytes::{byte, contains, has_at, is_space, is_word, pair, part, rest, tally};
+use core::cell::Cell;
+
+use super::bytes::{byte, has_at, is_space, is_word, pair, part, rest, tally};
 
 /// How sure a find is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +24,13 @@ pub(super) enum Found {
 
 /// What is known of the value around a position.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context {
+pub(super) struct Context<'c> {
     /// A quote came before.
     pub(super) quoted: bool,
     /// The value is a name.
     pub(super) is_name: bool,
+    /// Where UTF-7 of `>` stands next, as far as it is known.
+    pub(super) closed: &'c Cell<usize>,
 }
 
 /// Words of prose and of programs that look like handlers.
@@ -99,7 +103,7 @@ pub(super) fn skip_gap(value: &[u8], at: usize) -> usize {
 }
 
 /// `onfoo=` outside a tag: after a quote, in a name, with a call or a function behind it.
-pub(super) fn handler(value: &[u8], at: usize, context: Context) -> Option<Found> {
+pub(super) fn handler(value: &[u8], at: usize, context: Context<'_>) -> Option<Found> {
     if !matches!(byte(value, at.saturating_add(1)), b'n' | b'N' | b'<') {
         return None;
     }
@@ -327,12 +331,27 @@ pub(super) fn css_url(value: &[u8], at: usize) -> Option<Found> {
 }
 
 /// UTF-7 of `<`, with the `>` that belongs to it.
-pub(super) fn utf7(value: &[u8], at: usize) -> Option<Found> {
+pub(super) fn utf7(value: &[u8], at: usize, context: Context<'_>) -> Option<Found> {
     let before = at.checked_sub(1).map_or(0, |at| byte(value, at));
-    let tail = part(value, at.saturating_add(4), 256);
-    let tag = byte(tail, 0).is_ascii_alphabetic() || matches!(byte(tail, 0), b'/' | b'!');
-    (matches!(before, b'+' | b' ') && tag && contains(tail, b"ad4-")).then_some(Found::Certain)
+    let from = at.saturating_add(4);
+    let first = byte(value, from);
+    let tag = first.is_ascii_alphabetic() || matches!(first, b'/' | b'!');
+    if !tag || !matches!(before, b'+' | b' ') {
+        return None;
+    }
+    let mut end = context.closed.get();
+    if end < from {
+        end = rest(value, from)
+            .windows(4)
+            .position(|window| window.eq_ignore_ascii_case(b"ad4-"))
+            .map_or(usize::MAX, |step| from.saturating_add(step));
+        context.closed.set(end);
+    }
+    (end <= from.saturating_add(CLOSED)).then_some(Found::Certain)
 }
+
+/// How far `+AD4-` may be behind `+ADw-`.
+const CLOSED: usize = 252;
 
 /// JavaScript made of `[]()!+`: no other language has runs of them.
 pub(super) fn symbols(value: &[u8]) -> Option<usize> {
