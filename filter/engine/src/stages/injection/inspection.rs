@@ -6,7 +6,8 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{self, BLANK, ENCODED, HIGH, PERCENT, PLUS, classes};
+use super::ampersands;
+use super::bytes::{self, AMP, BLANK, ENCODED, HIGH, PERCENT, PLUS, classes};
 use super::clean::{Clean, Field};
 use super::decode::{self, Deep};
 use super::detectors::{self, Token, View};
@@ -112,6 +113,8 @@ pub(crate) struct Inspection<'a> {
     scored: bool,
     custom: u32,
     natural: Vec<u8>,
+    /// A long text whose `&amp;` are undone.
+    ampersands: Vec<u8>,
     deep: Vec<u8>,
     spare: Vec<u8>,
     tokens: Vec<Token>,
@@ -173,6 +176,7 @@ impl<'a> Inspection<'a> {
             scored: false,
             custom: 0,
             natural: Vec::new(),
+            ampersands: Vec::new(),
             deep: Vec::new(),
             spare: Vec::new(),
             tokens: Vec::new(),
@@ -451,6 +455,7 @@ impl<'a> Inspection<'a> {
             };
         }
         let mut natural = core::mem::take(&mut self.natural);
+        let mut joined = core::mem::take(&mut self.ampersands);
         let undo = match encoding {
             Encoding::Form => PERCENT | PLUS,
             Encoding::Url => PERCENT,
@@ -467,6 +472,16 @@ impl<'a> Inspection<'a> {
         if seen & !BASE64 == 0 || has_letters(view) {
             self.base64(place, name, view);
         }
+        let natural_seen = seen;
+        // An operator's own patterns are told of what was sent.
+        let is_text = place == Place::Body && view.len() >= ampersands::LONG && !custom;
+        let view = if is_text && seen & AMP != 0 && ampersands::undo(view, &mut joined) {
+            spend(self.steps, view.len());
+            seen = classes(&joined);
+            joined.as_slice()
+        } else {
+            view
+        };
         if seen & !HIGH != 0 || custom || detectors::is_worth_it(view, seen) {
             self.view(place, name, view, seen);
         }
@@ -507,7 +522,11 @@ impl<'a> Inspection<'a> {
             self.spare = spare;
         }
         self.natural = natural;
-        Natural { seen, decoded }
+        self.ampersands = joined;
+        Natural {
+            seen: natural_seen,
+            decoded,
+        }
     }
 
     /// Text wrapped in base64, as a view of its own: bare, in gzip or zlib, behind the head of a `data:` URL, or as the first two parts

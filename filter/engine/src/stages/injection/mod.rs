@@ -6,6 +6,7 @@
 //! so that weak hits in many fields never add up.
 //! **Cost:** one class look-up a byte proves most values plain; each further pass is linear and paid from the step budget.
 
+mod ampersands;
 mod body;
 mod bytes;
 mod clean;

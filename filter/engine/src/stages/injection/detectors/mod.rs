@@ -109,6 +109,11 @@ impl<'a> View<'a> {
     }
 }
 
+/// Whether a word is listed: as a language's own, a command, a name that a detector knows.
+pub(super) fn knows(word: &[u8]) -> bool {
+    trigger_words::knows(word) || sql_tokens::knows(word)
+}
+
 /// Whether a value that is plain otherwise is a stream of objects in base64.
 pub(super) fn packed(value: &[u8]) -> bool {
     objects::packed(value)

@@ -315,3 +315,12 @@ const fn kind(kind: u8) -> u32 {
 pub(super) fn command(key: Key) -> u8 {
     u8::try_from(TABLE.found(key) >> KIND).unwrap_or(0)
 }
+
+/// Whether a word is listed.
+pub(super) fn knows(word: &[u8]) -> bool {
+    let mut key = Key::EMPTY;
+    for &letter in word {
+        key.push(letter);
+    }
+    TABLE.found(key) != 0
+}

@@ -11,7 +11,7 @@ mod words;
 
 pub(super) use list::LIST;
 pub(super) use read::{Tail, tokenize};
-pub(super) use words::{Need, is_function, is_listed, is_server_name, need};
+pub(super) use words::{Need, is_function, is_listed, is_server_name, knows, need};
 
 use super::bytes;
 

@@ -181,6 +181,11 @@ fn listed(name: &[u8]) -> u8 {
     WORDS.kind(key)
 }
 
+/// Whether a word is listed.
+pub(in super::super) fn knows(word: &[u8]) -> bool {
+    listed(word) != 0
+}
+
 /// Whether `name` is a thing of a database: a table's part, a catalogue, or the plural of one.
 pub(in super::super) fn is_listed(name: &[u8]) -> bool {
     let one = name.strip_suffix(b"s").unwrap_or(name);
