@@ -7,9 +7,10 @@
 
 use super::Strength;
 use super::bytes::{
-    ANGLE, PAREN, QUOTE, byte, classes, contains, contains_any, has_at, is_space, part, rest,
+    AMP, ANGLE, BACKSLASH, CONTROL, PAREN, QUOTE, byte, classes, contains, contains_any, has_at,
+    is_space, part, rest,
 };
-use super::words::{Key, Words};
+use super::words::{Key, Starts, Words};
 use super::xss_html::{FOREIGN, FORM, LINK, RUNS};
 use super::xss_script::{idle, is_handler, runs};
 
@@ -179,7 +180,7 @@ fn judge(name: &[u8], kind: u8, content: &[u8], signs: u32, tag: u8) -> Attribut
         || tag == RUNS
         || match kind {
             RUNNER => true,
-            STYLE => styles(content),
+            STYLE => styles(content, signs),
             ANIMATED => animates(content.trim_ascii()),
             NAMED | ID => clobbers(content),
             XLINK => !matches!(byte(content.trim_ascii_start(), 0), b'#' | 0),
@@ -286,27 +287,37 @@ fn foreign(content: &[u8]) -> bool {
     has_at(content, 0, b"//") || has_at(content, 0, b"http:") || has_at(content, 0, b"https:")
 }
 
-/// A style that runs, loads code, or is written so that two parsers read it differently.
-fn styles(content: &[u8]) -> bool {
-    let harmful = contains_any(
-        content,
-        &[
-            &b"expression"[..],
-            b"behavio",
-            b"javascript",
-            b"-moz-binding",
-            b"-o-link",
-            b"@import",
-            b"vbscript",
-            b"data:text/html",
-            b"/**/",
-        ],
-    );
-    let hidden = super::bytes::pair(content, |a, b| a == b'\\' && b.is_ascii_hexdigit()).is_some();
-    let control = content
-        .iter()
-        .any(|&byte| (byte < b' ' && !is_space(byte)) || byte == 0x7F);
-    harmful || hidden || control || ends_in_entity(content)
+/// Words of a style that runs or loads code, or that two parsers read differently.
+const HARMFUL: &[(&[u8], u8)] = &[
+    (b"expression", 1),
+    (b"behavio", 1),
+    (b"javascript", 1),
+    (b"-moz-binding", 1),
+    (b"-o-link", 1),
+    (b"@import", 1),
+    (b"vbscript", 1),
+    (b"data:text/html", 1),
+    (b"/**/", 1),
+];
+
+/// What they begin with.
+static HARMS: Starts = Starts::of(HARMFUL);
+
+/// A style that runs, loads code, or is written so that two parsers read it differently; of the classes `signs`.
+fn styles(content: &[u8], signs: u32) -> bool {
+    let mut left = content;
+    while let [first, after @ ..] = left {
+        if HARMS.may(*first, byte(after, 0))
+            && HARMFUL.iter().any(|(word, _)| has_at(left, 0, word))
+        {
+            return true;
+        }
+        left = after;
+    }
+    signs & BACKSLASH != 0
+        && super::bytes::pair(content, |a, b| a == b'\\' && b.is_ascii_hexdigit()).is_some()
+        || signs & CONTROL != 0
+        || signs & AMP != 0 && ends_in_entity(content)
 }
 
 /// A control byte written as a number.
