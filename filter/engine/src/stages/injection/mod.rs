@@ -258,7 +258,7 @@ impl Strength {
 }
 
 /// The best hit of each built-in class in one view of a value.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Hits {
     best: [Option<(Strength, usize)>; CLASSES],
     any: bool,

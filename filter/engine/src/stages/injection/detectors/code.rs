@@ -4,7 +4,7 @@
 //! **Invariant:** two names side by side are no code in any of these languages, so a call behind a plain word is a mention.
 //! **Cost:** every look is bounded by a constant ([`REACH`]).
 
-use super::bytes::{byte, folded, has_at, is_space, is_word, part, rest};
+use super::bytes::{byte, folded, has_at, is_space, is_word, part, rest, upto};
 use super::words::{Key, Words};
 
 /// Bytes looked at on either side of a position.
@@ -61,6 +61,19 @@ fn skip(value: &[u8], at: usize) -> (usize, Gap) {
         _ => Gap::Odd,
     };
     (next, kind)
+}
+
+/// Whether [`gap`] may lead to a bracket from what stands behind a word: where it is no bracket, blanks and a comment must be.
+pub(super) fn may_call(behind: &[u8]) -> bool {
+    let blanks = behind.first().is_some_and(|&byte| is_space(byte));
+    let sign = if blanks {
+        upto(behind, REACH.saturating_add(1))
+            .iter()
+            .find(|byte| !is_space(**byte))
+    } else {
+        behind.first()
+    };
+    matches!(sign, Some(b'(' | b'#' | b'/'))
 }
 
 /// The end of `text` (one or two bytes) within reach of `from`.
@@ -443,7 +456,9 @@ pub(super) fn last(value: &[u8], at: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, Gap, arguments, call, gap, goes_on, in_sentence, joined, word};
+    use super::{
+        Arguments, Gap, arguments, call, gap, goes_on, in_sentence, joined, may_call, word,
+    };
 
     #[test]
     fn gaps_are_blanks_and_comments() {
@@ -459,6 +474,33 @@ mod tests {
         ] {
             assert_eq!(gap(text, 0), (end, kind), "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn what_may_be_called_is() {
+        let long = [&[b' '; 80][..], b"("].concat();
+        let longest = [&[b' '; super::REACH][..], b"("].concat();
+        assert!(may_call(&longest) && call(&longest, 0, 0).is_some());
+        for text in [
+            &b"("[..],
+            b" (",
+            b"\n\t(",
+            b"/*x*/(",
+            b" /**/ (",
+            b"#x\n(",
+            b"//x\n (",
+            b" x(",
+            b"x",
+            b"",
+            b".(",
+            b"=(",
+            b"  ",
+            &long,
+        ] {
+            let called = call(text, 0, 0).is_some();
+            assert!(!called || may_call(text), "{}", text.escape_ascii());
+        }
+        assert!(may_call(b" (") && !may_call(b" x(") && !may_call(b"") && !may_call(b": ("));
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::bytes::{
 use super::sql_tokens::Token;
 use super::triggers::{
     AT, BANG, CARET, COLON, COMMAND, CRLF, EQUALS, HOST, JAVA, JNDI, KINDS, LIKE, LOGIC, NODE,
-    NOSQL, PATH, PHP, PROTOTYPE, QUESTION, RFI, SCRIPT, SQL, SSRF, SSTI, STORE, STORE_CALL, WEB,
-    WRAPPER, XPATH,
+    NOSQL, PATH, PHP, PHP_CALL, PROTOTYPE, QUESTION, RFI, SCRIPT, SQL, SSRF, SSTI, STORE,
+    STORE_CALL, WEB, WRAPPER, XPATH,
 };
 use super::{
     Hits, Place, View, crlf, java, jndi, node, nosql, objects, php, prototype, rfi, shell, sqli,
@@ -194,7 +194,7 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
             )*
         };
     }
-    each!(JAVA => java::scan, NODE => node::scan, PHP => php::scan, PROTOTYPE => prototype::scan);
+    each!(JAVA => java::scan, NODE => node::scan, PHP | PHP_CALL => php::scan, PROTOTYPE => prototype::scan);
     if sql {
         sqli::scan(view, tokens, steps, hits);
     }

@@ -72,6 +72,8 @@ pub(super) struct View<'a> {
     pub(super) words: u32,
     /// Neighbours of bytes that patterns begin with (`triggers`).
     pub(super) marks: u32,
+    /// Patterns of SQL that can stand anywhere have something to be made of (`triggers`).
+    pub(super) of_sql: bool,
     /// Where the value stands.
     pub(super) place: Place,
     /// Name of the field, as exceptions know it; empty: the path, or a whole body.
@@ -86,7 +88,11 @@ impl<'a> View<'a> {
     /// Reads the words of `bytes`, of the classes `classes`.
     pub(super) fn new(place: Place, name: &'a [u8], bytes: &'a [u8], classes: u32) -> Self {
         // A name that is longer is none of a language.
-        let Seen { words, marks } = if classes & LOUD == 0 && bytes.len() > LONG {
+        let Seen {
+            words,
+            marks,
+            of_sql,
+        } = if classes & LOUD == 0 && bytes.len() > LONG {
             Seen::default()
         } else {
             triggers::look(bytes, classes)
@@ -96,6 +102,7 @@ impl<'a> View<'a> {
             classes,
             words,
             marks,
+            of_sql,
             place,
             name,
             is_name: false,

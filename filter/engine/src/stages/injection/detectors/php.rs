@@ -16,7 +16,7 @@ use super::php_variables::{callee, dollar};
 use super::php_words::{
     self, COMMON, GLOBALS, GLUE, MAYBE, PROBE, SETTING, SETTINGS, SURE, TAG, WRAPPER,
 };
-use super::triggers::{CALLEE, EXTENSION, PHP, QUERY};
+use super::triggers::{CALLEE, EXTENSION, PHP, PHP_CALL, QUERY};
 use super::{Class, Hits, Strength, View, upload};
 
 /// Bytes of a name or an index that are read.
@@ -48,8 +48,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     let torn = classes & PAREN != 0 && (classes & QUOTE != 0 || view.marks & CALLEE != 0);
     let tag = view.marks & QUERY != 0;
     let named = view.marks & EXTENSION != 0;
-    if classes & LOUD == 0 || (words & PHP == 0 && classes & DOLLAR == 0 && !torn && !tag && !named)
-    {
+    // `[system][0] (x)`: a name that something else calls.
+    let called = words & PHP_CALL != 0 && classes & PAREN != 0;
+    let mentioned = words & PHP != 0 || called;
+    if classes & LOUD == 0 || (!mentioned && classes & DOLLAR == 0 && !torn && !tag && !named) {
         return;
     }
     super::spend(steps, value.len());

@@ -25,6 +25,11 @@ pub(super) const TAG: u8 = 6;
 /// Stream wrappers of PHP alone.
 pub(super) const WRAPPER: u8 = 7;
 
+/// Whether a word of the kind says something only where it is called.
+pub(super) const fn is_called(kind: u8) -> bool {
+    matches!(kind, SURE | MAYBE | GLUE | COMMON | PROBE)
+}
+
 /// The kind of a word.
 pub(super) fn kind(key: Key) -> u8 {
     TABLE.kind(key)

@@ -5,8 +5,9 @@
 //! **Invariant:** a word that stands in several lists has the bits of all.
 
 use super::triggers::{
-    CALL, COMMAND, CRLF, HOST, INTERPRETER, JAVA, JNDI, KIND, LDAP, LIKE, LOGIC, NODE, NOSQL, PATH,
-    PHP, PROTOTYPE, RFI, SCRIPT, SQL, SSRF, SSTI, STORE, STORE_CALL, WEB, WRAPPER, XPATH, XXE,
+    CALL, COMMAND, CRLF, HOST, INTERPRETER, JAVA, JNDI, KIND, LDAP, LIKE, LOGIC, NODE, NOSQL, PART,
+    PART_CALL, PATH, PHP, PHP_CALL, PROTOTYPE, RFI, SCRIPT, SQL, SSRF, SSTI, STORE, STORE_CALL,
+    WEB, WRAPPER, XPATH, XXE,
 };
 use super::words::{Key, Words};
 use super::{
@@ -234,7 +235,7 @@ pub(super) static TABLE: Table = {
     table = all(table, nosql::WORDS, NOSQL);
     table = all(table, nosql_stores::CALLED, STORE_CALL);
     table = all(table, nosql_stores::COMMANDS, STORE);
-    table = coded(table, php_words::LIST, PHP);
+    table = of_php(table, php_words::LIST, PHP);
     table = all(table, prototype::WORDS, PROTOTYPE);
     table = all(table, rfi::WORDS, RFI);
     table = all(table, ssrf::WORDS, SSRF);
@@ -281,6 +282,13 @@ rows! {
 }
 
 rows! {
+    /// Words of PHP: functions, and what need not be called.
+    fn of_php(table, row: (&[u8], u8), bit) {
+        table.bits(&[(row.0, if php_words::is_called(row.1) { PHP_CALL } else { bit })])
+    }
+}
+
+rows! {
     /// The same, when they are a reason to look.
     fn reasons(table, row: (&[u8], u8), bit) {
         if node::is_reason(row.1) { table.bits(&[(row.0, bit)]) } else { table }
@@ -295,13 +303,19 @@ rows! {
 rows! {
     /// Texts of words of one kind of SQL's, by what else such a word needs to count.
     fn kinds(table, row: (u8, &[u8]), always) {
-        match sql_tokens::need(row.0) {
-            sql_tokens::Need::Always => table.text(row.1, always),
-            sql_tokens::Need::Logic => table.text(row.1, LOGIC),
-            sql_tokens::Need::Like => table.text(row.1, LIKE),
-            sql_tokens::Need::Call => table.text(row.1, CALL),
-            sql_tokens::Need::Never => table,
-        }
+        let bit = match sql_tokens::need(row.0) {
+            sql_tokens::Need::Always => always,
+            sql_tokens::Need::Logic => LOGIC,
+            sql_tokens::Need::Like => LIKE,
+            sql_tokens::Need::Call => CALL,
+            sql_tokens::Need::Never => 0,
+        };
+        let part = match sql_tokens::role(row.0) {
+            sql_tokens::Role::None => 0,
+            sql_tokens::Role::Called => PART_CALL,
+            sql_tokens::Role::Any => PART,
+        };
+        if bit | part == 0 { table } else { table.text(row.1, bit | part) }
     }
 }
 

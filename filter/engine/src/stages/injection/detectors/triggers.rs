@@ -6,9 +6,9 @@
 //! **Cost:** a multiplication a byte, a probe a word; runs only on values that are not plain.
 
 use super::bytes::{PAREN, SCORE, folded, has_at, is_space, part};
-use super::php_words;
 use super::trigger_words::TABLE;
 use super::words::Key;
+use super::{code, php_words, sql_tokens};
 
 /// A statement, a call or a name that SQL patterns are made of.
 pub(super) const SQL: u32 = 1;
@@ -59,6 +59,12 @@ pub(super) const PROTOTYPE: u32 = 1 << 21;
 
 /// `http`, `https`, `url`: an honest URL has them, too.
 pub(super) const WEB: u32 = 1 << 24;
+/// A function of PHP; counts as [`PHP`] when a bracket may follow.
+pub(super) const PHP_CALL: u32 = 1 << 26;
+/// A word that patterns of SQL may be made of; told apart from all others ([`Seen::of_sql`]).
+pub(super) const PART: u32 = 1 << 27;
+/// A function's name, which is one only where a bracket follows.
+pub(super) const PART_CALL: u32 = 1 << 28;
 /// A part of a host's name that leads inside, or to who asks for it.
 pub(super) const HOST: u32 = 1 << 25;
 
@@ -120,6 +126,9 @@ pub(super) const LINK: u32 = 1 << 24;
 /// Blanks between a function's name and its bracket, at most.
 const BLANKS: usize = 8;
 
+/// Letters of the shortest end of a number and word behind it: `e5or`.
+const SPLIT: usize = 4;
+
 /// Where the kind of a command stands, above all bits.
 pub(super) const KIND: u32 = 29;
 /// Bits of kinds: what `shell` says of a command is asked for again.
@@ -153,6 +162,9 @@ const _: () = {
         PROTOTYPE,
         WEB,
         HOST,
+        PHP_CALL,
+        PART,
+        PART_CALL,
         INTERPRETER,
         KINDS,
     ];
@@ -171,6 +183,8 @@ pub(super) struct Seen {
     pub(super) words: u32,
     /// The bits of all neighbours that patterns begin with.
     pub(super) marks: u32,
+    /// What a pattern of SQL that can stand anywhere may be made of: a word, `?,`.
+    pub(super) of_sql: bool,
 }
 
 /// What a byte outside of words says beside the one behind it.
@@ -226,6 +240,7 @@ fn mark_behind(head: u8, value: &[u8], after: &[u8]) -> u32 {
 pub(super) fn look(value: &[u8], classes: u32) -> Seen {
     let mut all = 0;
     let mut marks = 0;
+    let mut of_sql = false;
     let snakes = classes & SCORE != 0 && classes & PAREN != 0;
     let mut left = value;
     while let Some((&head, after)) = left.split_first() {
@@ -234,8 +249,10 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
         let first = folded(head);
         if first == 0 {
             marks |= mark(head, after, marks);
-            if matches!(head, b'=' | b'@') {
-                marks |= mark_behind(head, value, after);
+            match head {
+                b'=' | b'@' => marks |= mark_behind(head, value, after),
+                b'?' => of_sql |= after.first() == Some(&b','),
+                _ => {}
             }
             continue;
         }
@@ -258,6 +275,8 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
             left = after;
         }
         if length < 2 {
+            // `1.e`, `1e-5and`.
+            of_sql |= head == b'e';
             continue;
         }
         if snakes && php_words::is_of_extension(part(start, 0, length)) {
@@ -278,7 +297,21 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
             };
             all |= if called { SQL } else { 0 };
         }
-        all |= bits & !CALL;
+        if bits & (PHP_CALL | PART | PART_CALL) != 0 {
+            if bits & PHP_CALL != 0 && code::may_call(left) {
+                all |= PHP;
+            }
+            of_sql |= bits & PART != 0 || bits & PART_CALL != 0 && sql_tokens::may_call(left);
+        }
+        // Behind a digit.
+        if matches!(head, b'd'..=b'f') && length >= SPLIT {
+            let at = value.len().wrapping_sub(start.len());
+            let before = value
+                .get(at.wrapping_sub(1))
+                .is_some_and(u8::is_ascii_digit);
+            of_sql |= before && sql_tokens::splits(part(start, 0, length));
+        }
+        all |= bits & !(CALL | PART | PART_CALL);
         if head == b'o' && second == b'n' && length >= 5 {
             let next = left.first().copied().unwrap_or(0);
             all |= if next == b'=' || is_space(next) {
@@ -288,7 +321,11 @@ pub(super) fn look(value: &[u8], classes: u32) -> Seen {
             };
         }
     }
-    Seen { words: all, marks }
+    Seen {
+        words: all,
+        marks,
+        of_sql,
+    }
 }
 
 #[cfg(test)]
@@ -298,6 +335,44 @@ mod tests {
 
     fn marks(value: &str) -> u32 {
         look(value.as_bytes(), classes(value.as_bytes())).marks & !(CARET | QUESTION)
+    }
+
+    #[test]
+    fn what_patterns_of_sql_are_made_of_is_told() {
+        let of_sql = |value: &str| look(value.as_bytes(), classes(value.as_bytes())).of_sql;
+        for value in [
+            "a and b",
+            "x, null",
+            "<b>from",
+            "1or 2",
+            "1e5or 2",
+            "1fUNION",
+            "1eexcept",
+            "?,?",
+            "1.e(",
+            "count(",
+            "count  (",
+            "count/**/(",
+            "left 1.e(",
+            "user (",
+            "current_user",
+            "a\u{e9} in b",
+        ] {
+            assert!(of_sql(value), "{value}");
+        }
+        for value in [
+            "<path d=\"M1.5,2c-3,7V8h9L10z\" fill=\"#3f5a0d\"/>",
+            "2em 5deg",
+            "left: 1px",
+            "text-align:right",
+            "a user b",
+            "?a=1&b=2?",
+            "x.e5",
+            "time (",
+            "int",
+        ] {
+            assert!(!of_sql(value), "{value}");
+        }
     }
 
     #[test]

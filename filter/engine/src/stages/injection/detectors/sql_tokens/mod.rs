@@ -11,7 +11,9 @@ mod words;
 
 pub(super) use list::LIST;
 pub(super) use read::{Tail, tokenize};
-pub(super) use words::{Need, is_function, is_listed, is_server_name, knows, need};
+pub(super) use words::{
+    Need, Role, is_function, is_listed, is_server_name, knows, may_call, need, role, splits,
+};
 
 use super::bytes;
 

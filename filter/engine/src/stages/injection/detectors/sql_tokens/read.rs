@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use super::super::super::places::{Places, Set};
 use super::super::words::Key;
 use super::bytes::{byte, folded, has_at, is_space, is_word, pair, part, rest, skip_space, tally};
 use super::number::{block_comment, number};
@@ -76,11 +77,12 @@ pub(in super::super) struct Tail {
 }
 
 /// Reads `value` as it would stand after an opening `context` quote (0: none). With `fold`, a comment that another line
-/// follows is a blank; without, it ends what was said.
+/// follows is a blank; without, it ends what was said. Behind `most` tokens nothing more is read.
 pub(in super::super) fn tokenize(
     value: &[u8],
     context: u8,
     fold: bool,
+    most: usize,
     tokens: &mut Vec<Token>,
 ) -> Tail {
     tokens.clear();
@@ -120,6 +122,10 @@ pub(in super::super) fn tokenize(
         builder.push(Kind::Prefix, flags, at.saturating_sub(1));
     }
     while let Some(&head) = value.get(at) {
+        if builder.tokens.len() >= most {
+            builder.push(Kind::Other, 0, at);
+            break;
+        }
         at = token(value, at, head, &mut builder);
     }
     Tail {
@@ -129,21 +135,31 @@ pub(in super::super) fn tokenize(
     }
 }
 
+/// What a literal may end with, and what may keep it open.
+static DOUBLES: Set = Set::of(b"\"\\");
+static SINGLES: Set = Set::of(b"'\\");
+static TICKS: Set = Set::of(b"`\\");
+
 /// The position after the closing quote; `None` when it stays open. Doubled quotes and backslashes are inside.
 fn literal(value: &[u8], from: usize, quote: u8, escapes: bool) -> Option<usize> {
+    let mut signs = Places::of(
+        value,
+        match quote {
+            b'"' => &DOUBLES,
+            b'\'' => &SINGLES,
+            _ => &TICKS,
+        },
+    );
     let mut at = from;
-    while let Some(&head) = value.get(at) {
-        if escapes && head == b'\\' {
-            at = at.saturating_add(2);
-        } else if head == quote {
-            let next = at.saturating_add(1);
-            if byte(value, next) != quote {
-                return Some(next);
-            }
-            at = at.saturating_add(2);
+    while let Some(sign) = signs.from(at) {
+        let next = sign.saturating_add(1);
+        at = if byte(value, sign) != quote {
+            next.saturating_add(usize::from(escapes))
+        } else if byte(value, next) != quote {
+            return Some(next);
         } else {
-            at = at.saturating_add(1);
-        }
+            next.saturating_add(1)
+        };
     }
     None
 }
@@ -458,6 +474,10 @@ fn calls(value: &[u8], end: usize) -> bool {
     if next == b'(' || !(is_space(next) || next == b'/') {
         return next == b'(';
     }
+    // A word behind a blank.
+    if next != b'/' && byte(value, end.saturating_add(1)).is_ascii_alphabetic() {
+        return false;
+    }
     let window = value
         .get(..end.saturating_add(REACH).min(value.len()))
         .unwrap_or(value);
@@ -491,9 +511,7 @@ pub(super) fn read_word(value: &[u8], at: usize) -> Read {
         if letter == 0 || letter == 0xE2 && is_dash(value, at, length) {
             break;
         }
-        if length < 31 {
-            key.push_folded(letter);
-        }
+        key.push_folded(letter);
         length = length.wrapping_add(1);
     }
     let end = at.saturating_add(length);

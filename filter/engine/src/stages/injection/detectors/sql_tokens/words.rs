@@ -3,7 +3,7 @@
 //! **In:** a word. **Out:** its kind, and what must stand beside it before a value is worth a look.
 //! **Invariant:** a kind is decided by the word and by whether a bracket follows, by nothing else.
 
-use super::super::bytes::has_at;
+use super::super::bytes::{has_at, is_space, upto};
 use super::super::words::{Key, Words};
 use super::Kind;
 use super::list::LIST;
@@ -121,6 +121,50 @@ pub(in super::super) const fn need(word: u8) -> Need {
         _ => Need::Always,
     }
 }
+
+/// Where a word can be what a pattern begins with behind the first tokens of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Role {
+    /// Nowhere: it is a name, or a type that only `::` makes one.
+    None,
+    /// Where a bracket follows; a name elsewhere.
+    Called,
+    /// Anywhere.
+    Any,
+}
+
+/// The role of a listed word.
+pub(in super::super) const fn role(word: u8) -> Role {
+    match word {
+        W_TYPE | W_PART => Role::None,
+        W_FUNC | W_TIMED | W_NATIVE | W_DANGER | W_OBJECT => Role::Called,
+        _ => Role::Any,
+    }
+}
+
+/// Bytes between a function's name and its bracket, and one more.
+const REACH: usize = 65;
+
+/// Whether a bracket may follow a name that ends where `behind` begins.
+pub(in super::super) fn may_call(behind: &[u8]) -> bool {
+    let sign = upto(behind, REACH).iter().find(|byte| !is_space(**byte));
+    // A comment, or a number that MySQL reads over.
+    sign.is_some_and(|&sign| matches!(sign, b'(' | b'/') || sign.is_ascii_digit())
+}
+
+/// Whether the letters behind a digit may be the end of a number and a word: `1e5or`, `1fUNION`.
+pub(in super::super) fn splits(letters: &[u8]) -> bool {
+    let parts = match letters {
+        [b'e' | b'E', b'0'..=b'9', ..] => true,
+        [b'd' | b'D' | b'e' | b'E' | b'f' | b'F', ..] => letters.len() >= UNION,
+        _ => false,
+    };
+    // A colour, a hash: no word of these is of hex digits alone.
+    parts && !letters.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Letters of the shortest word for a union, and one before it.
+const UNION: usize = 6;
 
 /// What a listed word is to the patterns, given whether a bracket follows.
 pub(super) const fn kind_of(word: u8, calls: bool) -> Kind {

@@ -1,8 +1,10 @@
 //! Attacks of every context and dialect, and the honest text that looks alike.
 
-use super::super::hits_of;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::super::{hits_of, hits_of_named};
 use super::{Class, Strength};
 
 fn caught(value: &str) -> bool {
@@ -615,5 +617,53 @@ fn signs_tags_and_markdown_are_no_sql() {
         "`--` or 1=1",
     ] {
         assert!(judge(Place::Body, value.as_bytes()), "{value}");
+    }
+}
+
+/// In debug builds each scan of a local value compares what it finds with what all of its tokens tell.
+#[test]
+fn the_first_tokens_of_a_local_value_tell_what_all_do() {
+    let mut drawing = String::new();
+    for step in 0..400 {
+        drawing.push_str(&format!(
+            "<path d=\"M{step}.5,2c-3,{step}z\" class='x{step}' fill=\"#3f5a{step}\"/>; "
+        ));
+    }
+    let of_sqli = |value: &[u8]| {
+        let hits = hits_of_named(super::Place::Body, b"a", value);
+        hits.iter().any(|(class, _)| *class == Class::Sqli)
+    };
+    for start in [
+        "",
+        "'--\n",
+        "a';--\n",
+        "a\"; -- x\n",
+        "'; ",
+        "' = 1, ",
+        "'+x+'",
+        "a',1,2,3,4,5,6,7,8,9,",
+        "' #\n",
+    ] {
+        let value = format!("{start}{drawing}");
+        let value = value.as_bytes();
+        let view = super::View::new(
+            super::Place::Body,
+            b"a",
+            value,
+            super::bytes::classes(value),
+        );
+        assert!(super::is_local(&view), "{start}");
+        assert!(of_sqli(value) || start != "'--\n", "{start}");
+    }
+    for operators in ["'||1", "\" or 1", "x::int", "@a", "?,?,?"] {
+        let value = format!("{drawing}{operators}");
+        let value = value.as_bytes();
+        let view = super::View::new(
+            super::Place::Body,
+            b"a",
+            value,
+            super::bytes::classes(value),
+        );
+        assert!(!super::is_local(&view), "{operators}");
     }
 }
