@@ -265,7 +265,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
 }
 
 /// What a line break may begin with.
-static BREAKS: Set = Set::of(b"\r\n\\\xE5");
+static BREAKS: Set = Set::of(b"\r\n\\\xE5\xC4");
 
 /// The first line break at or after `from`.
 fn line_break(value: &[u8], breaks: &mut Places<'_>, from: usize) -> Option<usize> {
@@ -289,6 +289,21 @@ fn width(value: &[u8], at: usize) -> usize {
             && matches!(byte(value, at.saturating_add(2)), 0x8A | 0x8D) =>
         {
             3
+        }
+        // The same of U+010D and U+010A, and what stays between them unseen.
+        0xC4 if byte(value, at.saturating_add(1)) == 0x8D => {
+            let next = at.saturating_add(2);
+            let hyphen = if rest(value, next).starts_with(b"\xC2\xAD") {
+                2
+            } else {
+                0
+            };
+            let last = next.saturating_add(hyphen);
+            if rest(value, last).starts_with(b"\xC4\x8A") {
+                last.saturating_add(2).saturating_sub(at)
+            } else {
+                0
+            }
         }
         _ => 0,
     }

@@ -149,6 +149,7 @@ fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Streng
         return None;
     }
     if tagged(value, name, text, before)
+        || (name.first == ROOT && name.length > 2 && is_made(value, name, before))
         || (name.first == ROOT && name.length > 2 && is_typed(value, name.start))
         || (has_at(text, 0, b"jdbc") && text.len() == 4 && connects(value, name.end))
     {
@@ -195,6 +196,34 @@ fn judge(value: &[u8], name: &Name, bare: bool, seen: &mut u32) -> Option<Streng
         });
     }
     called(value, name, dangerous || gadget, seen)
+}
+
+/// `T(java.lang.System).getProperty(…)`, `new java.net.URL("…").openStream()`, `<java.util.PriorityQueue serialization="custom">`:
+/// a class of the platform, used or made where a value should be.
+fn is_made(value: &[u8], name: &Name, before: u8) -> bool {
+    let start = name.start;
+    let back = |steps: usize| start.checked_sub(steps).map_or(0, |at| byte(value, at));
+    match before {
+        b'(' => {
+            back(2) == b'T'
+                && !is_word(back(3))
+                && byte(value, name.end) == b')'
+                && byte(value, name.end.saturating_add(1)) == b'.'
+        }
+        b'<' => {
+            !is_word(back(2))
+                && (has_at(value, name.end, b" serialization=")
+                    || byte(value, name.end) == b'-' && back(1) == b'<' && name.length > 3)
+        }
+        b' ' => {
+            let made = start <= 8 && has_at(value, start.saturating_sub(4), b"new ");
+            made && !value.contains(&b'\n')
+                && code::call(value, start, name.end).is_some_and(|call| {
+                    call.arguments == Arguments::Code && !call.is_mention(value)
+                })
+        }
+        _ => false,
+    }
 }
 
 /// `"@type":"java.net.Inet4Address"`: fastjson makes what it is told to, and a class of the platform is none of an application.
@@ -375,7 +404,7 @@ pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 } else {
                     start
                 };
-                variable(value, start)
+                variable(value, start) || redirects(value, at, start)
             }
             (b'<', b'%') if byte(value, at.saturating_add(2)) == b'@' => {
                 let start = skip_space(value, at.saturating_add(3));
@@ -398,6 +427,15 @@ pub(super) fn expressions(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             return;
         }
     }
+}
+
+/// `redirect:${#context}`: an action of Struts, from its prefix on.
+fn redirects(value: &[u8], at: usize, start: usize) -> bool {
+    let lead = value.get(..at).unwrap_or(&[]);
+    byte(value, start) == b'#'
+        && [&b"redirect:"[..], b"redirectAction:", b"action:"]
+            .iter()
+            .any(|prefix| lead.eq_ignore_ascii_case(prefix))
 }
 
 /// `#name` with what OGNL does with a variable.

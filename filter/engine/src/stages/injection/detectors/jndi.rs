@@ -106,7 +106,10 @@ fn is_lookup(value: &[u8]) -> bool {
     ]
     .iter()
     .any(|prefix| has_at(inside, 0, prefix));
+    // `${::-j}`: a letter that is only a default, of a look-up without a name.
+    let letter = inside.starts_with(b"::-") && inside.len() <= 5;
     fetched
+        || letter
         || [
             &b"sys:"[..],
             b"java:",
@@ -117,6 +120,8 @@ fn is_lookup(value: &[u8]) -> bool {
             b"spring:",
             b"web:",
             b"main:",
+            b"jvmrunargs:",
+            b"bundle:application:",
         ]
         .iter()
         .any(|prefix| named(prefix))

@@ -33,6 +33,7 @@ mod sqli;
 mod ssrf;
 mod ssti;
 mod ssti_expr;
+mod ssti_whole;
 mod traversal;
 mod trigger_words;
 mod triggers;

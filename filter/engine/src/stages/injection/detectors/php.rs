@@ -45,6 +45,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         hits.add(Class::Php, Strength::Decisive, 0);
         return;
     }
+    if classes & PAREN != 0 && view.marks & CALLEE != 0 && negated(value) {
+        hits.add(Class::Php, Strength::Decisive, 0);
+        return;
+    }
     let torn = classes & PAREN != 0 && (classes & QUOTE != 0 || view.marks & CALLEE != 0);
     let tag = view.marks & QUERY != 0;
     let named = view.marks & EXTENSION != 0;
@@ -125,6 +129,22 @@ fn is_in_word(value: &[u8], from: usize, sign: usize) -> bool {
         .rposition(|&byte| bytes::folded(byte) == 0)
         .map_or(from, |last| from.saturating_add(last).saturating_add(1));
     start < sign && code::starts(value, start)
+}
+
+/// `(~\x8F\x97…)(`: a name whose bits are turned, and a call of it.
+fn negated(value: &[u8]) -> bool {
+    let Some(at) = bytes::pair(value, |one, two| one == b'(' && two == b'~') else {
+        return false;
+    };
+    let text = part(value, at.saturating_add(2), REACH);
+    let quoted = usize::from(matches!(text.first(), Some(b'"' | b'\'')));
+    let text = rest(text, quoted);
+    let length = text
+        .iter()
+        .position(|&letter| letter < 0x80)
+        .unwrap_or(text.len());
+    let tail = rest(text, length.saturating_add(quoted));
+    length > 2 && tail.starts_with(b")(")
 }
 
 /// `GLOBALS[`, `_SESSION[` at the start of a name, as PHP writes them.

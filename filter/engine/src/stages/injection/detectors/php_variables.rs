@@ -54,6 +54,11 @@ pub(super) fn dollar(value: &[u8], at: usize, is_name: bool) -> Option<Strength>
             Strength::Weak
         });
     }
+    // `$$_[0]`: a variable whose name another holds, at the head of a value.
+    let doubled = start.saturating_sub(at) == 2 && at == 0 && name.starts_with(b"_");
+    if doubled && indexed && name.len() < 4 {
+        return Some(Strength::Decisive);
+    }
     let (call_at, gap) = groups(value, end)?;
     called(value, at, call_at, gap)
 }

@@ -52,6 +52,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if !brackets && !percents {
         return;
     }
+    if super::ssti_whole::is_whole(value) {
+        hits.add(Class::Ssti, Strength::Decisive, 0);
+        return;
+    }
     let mut soft = None;
     if view.words & SSTI != 0 {
         super::spend(steps, value.len());

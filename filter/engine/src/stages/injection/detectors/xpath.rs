@@ -38,6 +38,8 @@ pub(super) const WORDS: &[&[u8]] = &[
     b"doc",
     b"unparsed",
     b"matches",
+    b"environment",
+    b"namespace",
 ];
 
 /// Functions that take a path.
@@ -76,7 +78,7 @@ const AXES: [&[u8]; 9] = [
 ];
 
 /// Bytes of a name that are read backwards.
-const NAME: usize = 24;
+const NAME: usize = 32;
 
 /// What calls and axes have, and joined paths.
 static SIGNS: Set = Set::of(b"(:");
@@ -177,6 +179,10 @@ fn call(value: &[u8], at: usize) -> Option<Strength> {
             b'=' | b',' | b')' | b']' | b'[' | b'|' | b'!' | 0
         );
         return (stepped && used).then_some(Strength::Decisive);
+    }
+    if is(b"environment-variable") || is(b"available-environment-variables") {
+        let given = empty || matches!(byte(value, argument), b'\'' | b'"');
+        return (given && before != b'.').then_some(Strength::Decisive);
     }
     if is(b"doc") || is(b"doc-available") || is(b"unparsed-text") || is(b"document") {
         let quoted = matches!(byte(value, argument), b'\'' | b'"');

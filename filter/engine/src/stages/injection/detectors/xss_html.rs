@@ -399,7 +399,10 @@ impl Tag<'_> {
                 let code = tail
                     .iter()
                     .any(|byte| matches!(byte, b'(' | b'=' | b'`' | b'<' | b';' | b'{'));
-                let first = value.trim_ascii_start().first() == Some(&b'<');
+                let head = value.trim_ascii_start();
+                let first = head.first() == Some(&b'<')
+                    // Behind what it closes.
+                    || matches!(head, [b'"' | b'\'', b'>', b'<', ..]);
                 let runs = attributes > 0 || !closed || code || tail.is_empty() || first;
                 add(if runs {
                     Strength::Decisive

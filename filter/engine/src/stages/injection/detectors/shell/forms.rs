@@ -327,14 +327,29 @@ pub(super) fn redirection(value: &[u8], at: usize) -> Option<Strength> {
     let one = at.saturating_add(1);
     let next = byte(value, one);
     // Most of them are mark-up's.
-    if !is_space(next) && !matches!(next, b'!' | b'>' | b'&' | b'/' | b'c' | b'C') {
+    if !is_space(next) && !matches!(next, b'!' | b'>' | b'&' | b'/' | b'c' | b'C' | b'e' | b'E') {
         return None;
+    }
+    // A cache's own tags, as Varnish and Akamai read them.
+    if has_at(value, at, b"<esi:") {
+        return Some(Strength::Decisive);
     }
     if has_at(value, at, b"<!--#") {
         let word = skip_space(value, at.saturating_add(5));
-        let known = [&b"exec"[..], b"include", b"echo", b"printenv", b"config"]
-            .iter()
-            .any(|name| has_at(value, word, name));
+        let known = [
+            &b"exec"[..],
+            b"include",
+            b"echo",
+            b"printenv",
+            b"config",
+            b"flastmod ",
+            b"fsize ",
+            b"set var=",
+            b"if expr=",
+            b"elif expr=",
+        ]
+        .iter()
+        .any(|name| has_at(value, word, name));
         return known.then_some(Strength::Decisive);
     }
     if byte(value, at) == b'>' {

@@ -246,6 +246,14 @@ fn closed_at_once(stream: &Stream<'_>) -> Option<Strength> {
     }
     let (second, third) = (stream.kind(2), stream.kind(3));
     let sure = match stream.kind(1) {
+        // `'*1*'`, `'-0-'`: a number that the operators tie to the literals on both sides.
+        Kind::Op if second == Kind::Num && third == Kind::Op => {
+            stream.kind(4) == Kind::StrOpen
+                && stream.has(4, Flags::EMPTY)
+                && stream.kind(5) == Kind::End
+                && stream.text(4).first() == Some(&b'\'')
+                && stream.same_sign(1, 3)
+        }
         // `';`, `';print'`
         Kind::Semi => {
             second == Kind::End
@@ -499,6 +507,9 @@ fn is_typed(stream: &Stream<'_>) -> bool {
         stream.kind(left.saturating_add(1)),
         Kind::End | Kind::Comment | Kind::Semi
     );
+    // `0 or 1 group by id`
+    let sorted = stream.kind(left.saturating_add(1)) == Kind::Order
+        && is_name(stream.kind(left.saturating_add(2)));
     let text = stream.text(left);
     let start = stream.tokens.get(left).map_or(0, |token| token.at());
     let before = start
@@ -506,6 +517,15 @@ fn is_typed(stream: &Stream<'_>) -> bool {
         .map_or(0, |at| bytes::byte(stream.value, at));
     let single = !bytes::is_word(bytes::byte(text, 1)) && bytes::byte(text, 1) != b'.';
     let digit = if single { bytes::byte(text, 0) } else { 0 };
+    let tied = start
+        .checked_sub(2)
+        .is_some_and(|at| bytes::is_word(bytes::byte(stream.value, at)));
+    // `1 or(1)`, `1 or/*a*/1`, `1 or 0x1`: no blank, or a base that prose has no number in.
+    let glued = stream.kind(left) == Kind::Num
+        && (before == b'/' || text.starts_with(b"0x") || before == b'(' && left == 2 && tied);
+    if glued && ends || sorted && stream.kind(left) == Kind::Num {
+        return true;
+    }
     ends && match stream.kind(left) {
         Kind::Str => matches!(before | 0x20, b'b' | b'x' | b'n'),
         Kind::Num => {

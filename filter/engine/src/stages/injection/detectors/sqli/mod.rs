@@ -391,6 +391,11 @@ impl<'a> Stream<'a> {
         false
     }
 
+    /// Whether two operators begin with the same sign.
+    fn same_sign(&self, one: usize, other: usize) -> bool {
+        self.text(one).first() == self.text(other).first()
+    }
+
     /// A comment that cuts off the rest of a statement.
     fn cuts(&self, at: usize) -> bool {
         self.kind(at) == Kind::Comment
@@ -462,7 +467,7 @@ fn judge(stream: &Stream<'_>, hits: &mut Hits) {
                     || bytes::has_at(stream.text(at.saturating_add(1)), 0, b"time") =>
             {
                 let what = stream.kind(at.saturating_add(2));
-                (matches!(what, Kind::Str | Kind::StrOpen | Kind::Num))
+                (matches!(what, Kind::Str | Kind::StrOpen | Kind::Num | Kind::Var))
                     .then_some(Strength::Decisive)
             }
             Kind::Into if stream.kind(at.saturating_add(1)) == Kind::Outfile => {

@@ -29,11 +29,13 @@ pub(super) fn statement(stream: &Stream<'_>, at: usize) -> Option<Strength> {
         let text = stream.text(at);
         bytes::has_at(text, 0, word) && !bytes::is_word(bytes::byte(text, word.len()))
     };
-    let ends = |at: usize| matches!(stream.kind(at), Kind::End | Kind::Comment);
+    let over = |at: usize| matches!(stream.kind(at), Kind::End | Kind::Comment);
+    let ends = |at: usize| over(at) || stream.kind(at) == Kind::Semi && over(at.saturating_add(1));
     let named = |at: usize| is_name(stream.kind(at)) || stream.kind(at) == Kind::Schema;
     let cuts = |at: usize| stream.cuts(at) && stream.has(at, super::Flags::EMPTY);
     let sure = if says(2, b"set") {
         (says(3, b"global") || says(3, b"persist")) && named(4) && stream.kind(5) == Kind::Op
+            || says(3, b"role") && named(4) && ends(5)
     } else if says(2, b"prepare") {
         // What is prepared is a string, a number or a variable; a salad is made from a name.
         named(3)

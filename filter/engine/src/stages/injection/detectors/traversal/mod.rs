@@ -462,7 +462,14 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
         start = end.saturating_add(1);
     }
     if ups == 1 {
-        hits.add(Class::Traversal, Strength::Suspicious, first_up);
+        // `..;/`: a parameter of a path that one server drops and the next climbs by.
+        let split = has_at(value, first_up, b"..;/") || has_at(value, first_up, b"/..;/");
+        let strength = if split {
+            Strength::Decisive
+        } else {
+            Strength::Suspicious
+        };
+        hits.add(Class::Traversal, strength, first_up);
     }
 }
 
