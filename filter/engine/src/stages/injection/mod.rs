@@ -284,6 +284,30 @@ impl Hits {
         self.best.get(class.slot()).copied().flatten()
     }
 
+    /// Whether there are hits of several classes, and none is an attack by itself.
+    fn is_doubtful(&self) -> bool {
+        let mut doubts = 0_u8;
+        for &(strength, _) in self.best.iter().flatten() {
+            match strength {
+                Strength::Decisive => return false,
+                Strength::Suspicious => doubts = doubts.saturating_add(1),
+                Strength::Weak => {}
+            }
+        }
+        doubts > 1
+    }
+
+    /// Keeps the first doubt as one, and the others as mentions.
+    fn keep_one(&mut self) {
+        let doubts = self.best.iter_mut().flatten();
+        for (strength, _) in doubts
+            .filter(|(strength, _)| *strength == Strength::Suspicious)
+            .skip(1)
+        {
+            *strength = Strength::Weak;
+        }
+    }
+
     /// Whether nothing more can be learnt about a class.
     pub(crate) fn is_decisive(&self, class: Class) -> bool {
         self.get(class)

@@ -394,6 +394,53 @@ pub(super) fn call(value: &[u8], start: usize, end: usize) -> Option<Call> {
     })
 }
 
+/// Bytes of a declaration that are read back.
+const DECLARATION: usize = 256;
+
+/// `const x = f(`, `let { a, b: c } = await f(`, at the start of a line: JavaScript, and in PHP no program at all.
+pub(super) fn declares(value: &[u8], start: usize) -> bool {
+    let lead = value
+        .get(start.saturating_sub(DECLARATION)..start)
+        .unwrap_or(&[]);
+    let lead = lead.trim_ascii_end();
+    let lead = lead.strip_suffix(b"await").unwrap_or(lead).trim_ascii_end();
+    let Some(lead) = lead.strip_suffix(b"=") else {
+        return false;
+    };
+    let lead = lead.trim_ascii_end();
+    let bare = |byte: &u8| !(is_word(*byte) && *byte != b'$');
+    let name = match lead.last() {
+        Some(b'}') => {
+            let Some(open) = lead.iter().rposition(|&byte| byte == b'{') else {
+                return false;
+            };
+            let inner = lead.get(open.saturating_add(1)..lead.len().saturating_sub(1));
+            let plain = |byte: &u8| {
+                is_space(*byte) || matches!(byte, b',' | b':') || (is_word(*byte) && *byte != b'$')
+            };
+            if !inner.unwrap_or(b"$").iter().all(plain) {
+                return false;
+            }
+            open
+        }
+        _ => lead
+            .iter()
+            .rposition(bare)
+            .map_or(0, |at| at.saturating_add(1)),
+    };
+    let lead = lead.get(..name).unwrap_or(&[]);
+    let word = lead.trim_ascii_end();
+    [&b"const"[..], b"let", b"var"].iter().any(|keyword| {
+        word.strip_suffix(*keyword).is_some_and(|before| {
+            let line = before
+                .iter()
+                .rposition(|&byte| !matches!(byte, b' ' | b'\t'))
+                .map_or(b'\n', |at| byte(before, at));
+            matches!(line, b'\n' | b'\r' | b';')
+        })
+    })
+}
+
 /// Whether the name at `start` is a member of what stands before it: `regex.exec`, `$db->exec`.
 pub(super) fn is_member(value: &[u8], start: usize) -> bool {
     let Some(dot) = start.checked_sub(1) else {

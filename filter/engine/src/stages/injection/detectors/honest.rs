@@ -60,11 +60,105 @@ fn honest_values_pass_and_attacks_of_their_shape_do_not() {
         // Sentences without blanks between them.
         (
             "/\u{4ecb}\u{7d39}\u{96fb}\u{8166}\u{4e3b}\u{8981}.\u{53f0}\u{5317}\u{9019}\u{4e9b}.\u{97f3}\u{6a02}/x/\u{5831}\u{544a}\u{958b}\u{767c}\u{806f}\u{7cfb}.\u{5b78}\u{751f}\u{5de5}.\u{5177}/",
-            "/\u{2026}../x/..\u{ff0e}/y",
+            "/\u{2026}../..\u{ff0e}/y",
         ),
     ] {
         assert!(!is_refused(honest), "{honest}");
         assert!(is_refused(attack), "{attack}");
+    }
+}
+
+#[test]
+fn what_is_told_of_programs_passes_and_the_program_does_not() {
+    for (honest, attack) in [
+        // Two folders, each one up, and one that is two up.
+        (
+            "from ../quinn/a.md to ../rcgen/a.der",
+            "cd ../quinn/../../rcgen",
+        ),
+        (
+            "{\"paths\":[\"../*\"],\"exclude\":[\"../dist\"]}",
+            "../a/../../etc",
+        ),
+        // A class of a pattern, and an end of a name.
+        ("[^\0-\x7F]+|x/y", "x/y[\0.jpg"),
+        ("[\0-\x1f]/", "../a.php\0"),
+        // What is only true in Office, and what is true elsewhere.
+        (
+            "<p>a</p><!--[if gte mso 9]><xml></xml><![endif]-->",
+            "<!--[if !mso]><b>x</b><![endif]-->",
+        ),
+        (
+            "<!--[if mso]><p>a</p><![endif]-->",
+            "<!--[if gte mso 9|IE]><b>x</b><![endif]-->",
+        ),
+        // Spans of names in Markdown, and what runs a string.
+        (
+            "* [`process.exit()`][] does not stop it",
+            "[`process.exit()`].map(eval)",
+        ),
+        (
+            "## `child_process.spawn(command[, args])`",
+            "`;child_process.spawn('id');`",
+        ),
+        (
+            "## `process.chdir(directory)`\n",
+            "process.chdir(directory)",
+        ),
+        // Methods of a class, and the function.
+        ("Uuid::parse_str(\"67e55044\")?;", "x;parse_str(\"a=1\");"),
+        // Shapes of a map, and a function of a data base.
+        (
+            "SRID=4326;LINESTRING(13.4 52.5,13.5 52.6)",
+            "1;LINESTRING((select 1),1)",
+        ),
+        (
+            "GEOMETRYCOLLECTION(POINT(40 10),LINESTRING(10 10,20 20))",
+            "geometrycollection((select*from(select user())a))",
+        ),
+        // A program that is quoted says something of several languages.
+        (
+            "const ac = require('node:timers');\nsetTimeout(() => ac.abort(), 5);\nconsole.log('done here');\nac.close(() => done());",
+            "let x = require('/tmp/a.php');\nsystem('id');",
+        ),
+    ] {
+        assert!(!is_refused(honest), "{honest}");
+        assert!(is_refused(attack), "{attack}");
+    }
+}
+
+/// `const x = require('a')` is no program in PHP; what else is loaded stays a doubt.
+#[test]
+fn a_module_of_javascript_is_no_file_of_php() {
+    for honest in [
+        "const x = require('semver')",
+        "const { a, b: c } = require('node:fs/promises');",
+        "let {\n  a,\n  b,\n} = await require('./a.js')",
+    ] {
+        let found = hits_of(honest.as_bytes());
+        assert!(
+            !found
+                .iter()
+                .any(|hit| hit.0 == Class::Php && hit.1 > Strength::Weak),
+            "{honest}"
+        );
+    }
+    for doubt in [
+        "$x = require('semver')",
+        "const x = require('/etc/passwd')",
+        "const x = require('a.jpg')",
+        "const x = require('data:,a')",
+        "/*\nconst {*/$x} = require('a')",
+        "//const x = require('a')",
+        "${//const {\nx} = require('a')",
+    ] {
+        let found = hits_of(doubt.as_bytes());
+        assert!(
+            found
+                .iter()
+                .any(|hit| hit.0 == Class::Php && hit.1 > Strength::Weak),
+            "{doubt}"
+        );
     }
 }
 

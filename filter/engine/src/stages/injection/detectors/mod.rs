@@ -8,6 +8,7 @@ mod address;
 mod code;
 mod crlf;
 mod gate;
+mod geometry;
 #[cfg(test)]
 mod honest;
 mod java;
@@ -50,7 +51,7 @@ mod xxe;
 
 use alloc::vec::Vec;
 
-use super::bytes::{HIGH, LOUD};
+use super::bytes::{HIGH, LINE, LOUD};
 use super::inspection::Place;
 use super::{Class, Hits, Strength, bytes, spend};
 use gate::Who;
@@ -160,6 +161,7 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
             if !hits.is_empty() && hits.get(Class::Xss).is_none() && random::is_random(view) {
                 *hits = Hits::default();
             }
+            temper(view, hits);
             return;
         }
     }
@@ -167,6 +169,18 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
         let (mut most, mut all) = (crate::budget::MAX_STEPS, Hits::default());
         scan_all(view, tokens, &mut most, &mut all);
         debug_assert_eq!(*hits, all, "{}", view.bytes.escape_ascii());
+    }
+    temper(view, hits);
+}
+
+/// What is no hit, or less of one, for what the value is as a whole.
+fn temper(view: &View<'_>, hits: &mut Hits) {
+    if hits.get(Class::Sqli).is_some() && geometry::is_geometry(view.bytes) {
+        *hits = Hits::default();
+    }
+    // Who writes of programs at length writes of several languages.
+    if hits.is_doubtful() && view.classes & LINE != 0 && code::is_document(view.bytes) {
+        hits.keep_one();
     }
 }
 

@@ -7,7 +7,9 @@
 //! (CVE-2017-5941), React Flight (CVE-2025-55182), Django's field look-ups.
 //! **Cost:** one pass over values with a word of it; every look around is bounded by a constant.
 
-use super::bytes::{DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_word, rest, skip_space};
+use super::bytes::{
+    DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
+};
 use super::code;
 use super::node_calls::{answers, callers, prepares, reflects};
 use super::node_forms::{console, endless, function};
@@ -128,6 +130,8 @@ static TABLE: Words<256> = Words::new(LIST);
 
 /// Bytes looked at on either side of a word.
 const REACH: usize = 48;
+/// Bytes of a span of Markdown.
+const SPAN: usize = 96;
 
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
@@ -239,11 +243,32 @@ fn word(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<Strength> 
         PROTOTYPE => flight(value, start)?,
         _ => return None,
     };
-    Some(if code::in_sentence(value, start) {
-        Strength::Weak
-    } else {
-        hit
-    })
+    let told = code::in_sentence(value, start)
+        || (matches!(kind, PROCESS | RUNS | RUNNER) && is_span(value, start, end));
+    Some(if told { Strength::Weak } else { hit })
+}
+
+/// `` `process.exit(code)` ``: Markdown's span of a name or of a call with names. In a program it is a string; behind one that it closes, no
+/// name may stand without an operator. Strings may be handed on (`` eval(`…`) ``, `` [`…`].map(eval) ``): those are none.
+fn is_span(value: &[u8], start: usize, end: usize) -> bool {
+    let Some(tick) = start.checked_sub(1).filter(|&at| byte(value, at) == b'`') else {
+        return false;
+    };
+    let tail = part(value, end, SPAN);
+    let Some(length) = tail.iter().position(|&byte| byte == b'`') else {
+        return false;
+    };
+    let (name, after) = tail.split_at_checked(length).unwrap_or((tail, &[]));
+    let names = name.iter().all(|&byte| {
+        is_word(byte) || matches!(byte, b'.' | b'(' | b')' | b'[' | b']' | b',' | b' ')
+    });
+    let handed = match tick.checked_sub(1).map_or(b' ', |at| byte(value, at)) {
+        b'(' => is_word(byte(value, tick.saturating_sub(2))),
+        before => !(is_space(before) || matches!(before, b'[' | b'*' | b'|')),
+    };
+    let called =
+        after.starts_with(b"`].") || after.starts_with(b"`](") && !after.starts_with(b"`](#");
+    names && !handed && !called && byte(after, 1) != b'`'
 }
 
 /// The member of what ends at `end`: `.name`, `?.name`, `["name"]`, `:name`; the position behind it, and its key.

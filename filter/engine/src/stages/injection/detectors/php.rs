@@ -232,6 +232,13 @@ fn weighed(value: &[u8], start: usize, end: usize, kind: u8, call: &Call) -> Opt
         ..
     } = call;
     let quoted = matches!(first, b'$' | b'"' | b'\'' | b'`' | b'@' | b'\\');
+    // `Uuid::parse_str(x)`: a method of a class, whatever its name.
+    if kind != GLUE && has_at(value, start.saturating_sub(2), b"::") {
+        return Some(Strength::Weak);
+    }
+    if kind == GLUE && quoted && code::declares(value, start) && is_module(value, call.inside) {
+        return Some(Strength::Weak);
+    }
     if matches!(kind, SURE | COMMON) {
         return match (gap, arguments) {
             (Gap::Blank, Arguments::Name | Arguments::Text) => Some(Strength::Weak),
@@ -274,6 +281,29 @@ fn weighed(value: &[u8], start: usize, end: usize, kind: u8, call: &Call) -> Opt
         (Gap::None, Arguments::None) => Some(Strength::Suspicious),
         _ => None,
     }
+}
+
+/// `'node:fs'`, `'./a.js'`, `'@x/y'`: what a program in JavaScript loads.
+fn is_module(value: &[u8], quote: usize) -> bool {
+    let name = part(value, quote.saturating_add(1), REACH.saturating_mul(2));
+    let mark = byte(value, quote);
+    let Some(end) = name.iter().position(|&byte| byte == mark) else {
+        return false;
+    };
+    let name = name.get(..end).unwrap_or(&[]);
+    let name = name.strip_prefix(b"node:").unwrap_or(name);
+    let file = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+    let script = match file.iter().rposition(|&byte| byte == b'.') {
+        None => true,
+        Some(dot) => [&b"js"[..], b"cjs", b"mjs", b"json", b"node"]
+            .iter()
+            .any(|end| rest(file, dot.saturating_add(1)) == *end),
+    };
+    script
+        && name.first() != Some(&b'/')
+        && name
+            .iter()
+            .all(|&byte| is_word(byte) || matches!(byte, b'.' | b'/' | b'-' | b'@'))
 }
 
 /// `echo `, `print(`, `die(` right before.

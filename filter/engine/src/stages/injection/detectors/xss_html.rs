@@ -180,13 +180,30 @@ fn declaration(value: &[u8], open: usize, name: usize, hits: &mut Hits) {
         head.get(..end).is_some_and(|head| head.contains(&b'['))
     };
     if subset
-        || has_at(value, name, b"!--[if")
+        || (has_at(value, name, b"!--[if") && !is_of_office(value, name))
         || has_at(value, name, b"!entity")
         || is_comment(value, open)
         || (has_at(value, name, b"!doctype") && follows_tag(value, open))
     {
         hits.add(Class::Xss, Strength::Decisive, open);
     }
+}
+
+/// `<!--[if gte mso 9]>`: a condition that is never true but in Office's own programs; `!mso` is true elsewhere.
+fn is_of_office(value: &[u8], name: usize) -> bool {
+    let condition = part(value, name.saturating_add(6), 24);
+    let end = condition.iter().position(|&byte| byte == b']');
+    let condition = end.and_then(|end| condition.get(..end)).unwrap_or(&[]);
+    let condition = condition.trim_ascii();
+    let condition = [&b"gte "[..], b"gt ", b"lte ", b"lt "]
+        .iter()
+        .find_map(|order| condition.strip_prefix(*order))
+        .unwrap_or(condition);
+    condition.strip_prefix(b"mso").is_some_and(|version| {
+        version
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b' ')
+    })
 }
 
 /// Nothing but a comment, or an open tag and a comment: no reader would see it. Block editors' own comments name a block or a

@@ -78,6 +78,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         && classes & (BLANK | LINE) == 0
         && (classes & (SLASH | BACKSLASH) != 0 || cuts_extension(value))
         && is_text(value)
+        && !is_range(value)
     {
         hits.add(
             Class::Traversal,
@@ -278,6 +279,17 @@ fn is_extension(text: &[u8]) -> bool {
         && text.iter().any(u8::is_ascii_alphabetic)
 }
 
+/// Each NUL opens a class of a pattern: `[^\0-\x7F]`. Nobody's file ends with the bracket before it.
+fn is_range(value: &[u8]) -> bool {
+    let mut parts = value.split(|&byte| byte == 0);
+    let mut lead = parts.next().unwrap_or(&[]);
+    parts.all(|tail| {
+        let opens = lead.ends_with(b"[") || lead.ends_with(b"[^");
+        lead = tail;
+        opens && tail.first() == Some(&b'-')
+    })
+}
+
 /// Mostly printable: a NUL in binary data means nothing.
 fn is_text(value: &[u8]) -> bool {
     let odd = tally(
@@ -383,6 +395,8 @@ enum Segment {
 fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
     let mut start = 0;
     let mut ups = 0_u8;
+    // Those in a row: no path leads two folders up without.
+    let mut row = 0_u8;
     let mut before = 0_u8;
     let mut first_up = 0;
     let mut named = 0_u8;
@@ -411,11 +425,13 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
                     first_up = start;
                 }
                 ups = ups.saturating_add(1);
+                row = row.saturating_add(1);
                 before = 0;
                 climbed = true;
             }
             Segment::Up => {}
             Segment::Name(kind) => {
+                row = 0;
                 let decisive = match (before, kind) {
                     (_, FILE) => {
                         ups > 0
@@ -453,7 +469,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
         if !separated {
             before = 0;
         }
-        if ups >= 2 {
+        if row >= 2 {
             hits.add(Class::Traversal, Strength::Decisive, first_up);
         }
         if end >= value.len() || hits.is_decisive(Class::Traversal) {
@@ -461,7 +477,7 @@ fn segments(value: &[u8], bare: bool, own_path: bool, hits: &mut Hits) {
         }
         start = end.saturating_add(1);
     }
-    if ups == 1 {
+    if ups > 0 {
         // `..;/`: a parameter of a path that one server drops and the next climbs by.
         let split = has_at(value, first_up, b"..;/") || has_at(value, first_up, b"/..;/");
         let strength = if split {
