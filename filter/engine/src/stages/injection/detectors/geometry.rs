@@ -30,7 +30,7 @@ static SHAPES: Words<32> = Words::new(&[
 pub(super) fn is_geometry(value: &[u8]) -> bool {
     let mut key = Key::EMPTY;
     let mut length = 0_usize;
-    let mut places = false;
+    let (mut places, mut shaped) = (false, false);
     let mut before = b' ';
     for &byte in value.iter().chain(b" ") {
         if byte.is_ascii_alphabetic() {
@@ -43,6 +43,7 @@ pub(super) fn is_geometry(value: &[u8]) -> bool {
             if length > 0 && SHAPES.kind(key) == 0 {
                 return false;
             }
+            shaped |= length > 2;
             (key, length) = (Key::EMPTY, 0);
             places |= byte.is_ascii_digit() && before == b' ';
             let plain = matches!(byte, b'(' | b')' | b',' | b'.' | b' ' | b';' | b'=')
@@ -54,7 +55,7 @@ pub(super) fn is_geometry(value: &[u8]) -> bool {
         }
         before = byte;
     }
-    places
+    places && shaped
 }
 
 #[cfg(test)]
@@ -80,6 +81,8 @@ mod tests {
             "LINESTRING(30 10, 10 30)=LINESTRING(30 10, 10 30) or 1",
             "polygon((1 2,@@version))",
             "POINT(1 2)'",
+            "1 =1",
+            "(1 =1) z",
         ] {
             assert!(!is_geometry(value.as_bytes()), "{value}");
         }
