@@ -12,9 +12,9 @@ pub const MAX_DECODE_ROUNDS: usize = 4;
 /// Bytes of one credential; longer is refused before any parsing (Envoy's own header limit is 60 KiB in all).
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// Steps a body may spend on inspection unless `injection.steps` says otherwise. A step is two bytes looked at in one pass, or
-/// work of that order: about as much time whatever the text (`tests/e2e/costs.rs`).
-pub const MAX_STEPS: u64 = 2_400_000;
+/// Steps a body may spend on inspection unless `injection.steps` says otherwise. A step is eight bytes looked at in a
+/// light pass, or work of that order: about as much time whatever the text (`tests/e2e/costs.rs`).
+pub const MAX_STEPS: u64 = 1_000_000;
 
 /// A head may spend a quarter of them, 2 to the power of this.
 pub const HEAD_SHARE: u32 = 2;

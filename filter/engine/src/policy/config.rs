@@ -147,7 +147,7 @@ section! {
         /// Names that well-known scanners give themselves are attacks of class `scanner`.
         scanners: bool = false,
         /// Steps that a body may spend, and a head a quarter of them: one for each byte in each pass over it.
-        steps: Count<65536, 67108864> = 2400000,
+        steps: Count<65536, 67108864> = 1000000,
         /// When they are spent: refused, or judged by what was looked at until then.
         over: BodyOver = "deny",
         /// Mode of this stage.

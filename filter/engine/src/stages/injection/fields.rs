@@ -83,6 +83,11 @@ fn segments(path: &[u8], inspection: &mut Inspection<'_>) {
     }
 }
 
+/// Bytes that a pair is worth besides its own.
+const PAIR: usize = 56;
+/// Bytes that a key or a value of JSON is worth besides its own.
+const STRING: usize = 112;
+
 /// `name=value&…` as in a query or an urlencoded body.
 pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) {
     inspection.take_odd();
@@ -91,7 +96,7 @@ pub(super) fn pairs(text: &[u8], place: Place, inspection: &mut Inspection<'_>) 
         if inspection.is_spent() {
             break;
         }
-        inspection.pay(0);
+        inspection.pay(PAIR);
         let split = pair
             .iter()
             .position(|&byte| byte == b'=')
@@ -241,7 +246,7 @@ fn strings(text: &[u8], place: Place, outer: &[u8], inspection: &mut Inspection<
         if inspection.is_spent() {
             return true;
         }
-        inspection.pay(0);
+        inspection.pay(STRING);
         match reader.next_event() {
             Err(error) => {
                 let opens = matches!(text.get(error.offset), Some(b'{' | b'['));

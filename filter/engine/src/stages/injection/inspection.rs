@@ -15,7 +15,7 @@ use super::explain::{Match, Watch};
 use super::nested::{self, MAX_NESTED};
 use super::protocol;
 use super::seen::Seen;
-use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, Strength, spend};
+use super::{CLASSES, Class, FAMILIES, Here, Hits, InjectionStage, Rules, SET_UP, Strength, spend};
 use crate::budget::MAX_STEPS;
 use crate::finding::{Finding, Findings};
 use crate::inflate::{Fault, inflate};
@@ -66,8 +66,8 @@ const BASE64: u32 =
 /// Bytes that a view costs besides its own: every detector is asked.
 const VIEW: usize = 60;
 
-/// Passes that a value costs before any detector looks: its classes, its encodings, the words and neighbours of each view.
-const VALUE: usize = 6;
+/// Light passes that a value costs before any detector looks: its classes, its encodings, the words and neighbours of each view.
+const VALUE: usize = 24;
 
 /// Steps of a scan beyond which a view without a hit is kept: a cheaper one is quicker looked at again.
 const DEAR: u64 = 64;
@@ -496,7 +496,10 @@ impl<'a> Inspection<'a> {
         if seen & ENCODED != 0 && !self.is_over() {
             let mut deep = core::mem::take(&mut self.deep);
             let mut spare = core::mem::take(&mut self.spare);
-            spend(self.steps, view.len());
+            spend(
+                self.steps,
+                view.len().saturating_mul(3).saturating_add(SET_UP),
+            );
             let outcome = decode::deep(view, &mut deep, &mut spare, self.steps);
             if outcome != Deep::Same {
                 let mut seen = classes(&deep);
@@ -548,7 +551,7 @@ impl<'a> Inspection<'a> {
             }
             None => raw,
         };
-        spend(self.steps, raw.len());
+        spend(self.steps, raw.len().saturating_mul(12));
         let mut text = core::mem::take(&mut self.deep);
         if raw.starts_with(b"eyJ") && raw.contains(&b'.') {
             let mut parts = raw.split(|&byte| byte == b'.');
@@ -613,7 +616,10 @@ impl<'a> Inspection<'a> {
         let mut hits = Hits::default();
         let kept = place == Place::Body && !self.is_file;
         if self.only & !MARKUP == 0 {
-            spend(self.steps, view.len().saturating_add(VIEW));
+            spend(
+                self.steps,
+                view.len().saturating_add(VIEW).saturating_mul(3),
+            );
             let looked_at = self.view_of(place, name, view, seen);
             detectors::scan_markup(&looked_at, self.steps, &mut hits);
         } else if kept && self.seen.knows(view, name, self.is_name, &mut hits) {
@@ -625,7 +631,10 @@ impl<'a> Inspection<'a> {
                 debug_assert_eq!(hits, again, "{}", view.escape_ascii());
             }
         } else {
-            spend(self.steps, view.len().saturating_add(VIEW));
+            spend(
+                self.steps,
+                view.len().saturating_add(VIEW).saturating_mul(3),
+            );
             let looked_at = self.view_of(place, name, view, seen);
             let before = *self.steps;
             detectors::scan(&looked_at, &mut self.tokens, self.steps, &mut hits);

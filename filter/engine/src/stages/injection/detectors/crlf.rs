@@ -9,7 +9,7 @@ use super::super::places::{Places, Set};
 use super::bytes::{LINE, byte, has_at, is_space, part, rest, tally};
 use super::triggers::CRLF;
 use super::words::{Key, Words};
-use super::{Class, Hits, Place, Strength, View};
+use super::{Class, Hits, Place, SET_UP, Strength, View};
 
 /// Words of headers that follow an escaped break (`\r\nSet-Cookie`), or one that a narrowing to bytes makes (U+560A, U+560D).
 pub(super) const WORDS: &[&[u8]] = &[
@@ -194,7 +194,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if view.classes & LINE == 0 && view.words & CRLF == 0 {
         return;
     }
-    super::spend(steps, value.len());
+    super::spend(steps, value.len().saturating_add(SET_UP));
     let mut breaks = Places::of(value, &BREAKS);
     let Some(first) = line_break(value, &mut breaks, 0) else {
         return;

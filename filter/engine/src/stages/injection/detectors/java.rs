@@ -35,7 +35,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if view.words & JAVA == 0 {
         return;
     }
-    super::spend(steps, value.len());
+    super::spend(steps, value.len().saturating_mul(4));
     let bare = view.classes & (BLANK | LINE) == 0;
     let mut end = 0;
     // Reflection shows by several of its calls.

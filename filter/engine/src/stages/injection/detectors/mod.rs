@@ -53,7 +53,7 @@ use alloc::vec::Vec;
 
 use super::bytes::{HIGH, LINE, LOUD};
 use super::inspection::Place;
-use super::{Class, Hits, Strength, bytes, spend};
+use super::{Class, Hits, SET_UP, Strength, bytes, spend};
 use gate::Who;
 pub(super) use random::is_secret;
 pub(super) use sql_tokens::Token;

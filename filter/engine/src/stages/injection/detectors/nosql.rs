@@ -119,7 +119,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     }
     if view.classes & PAREN != 0 {
         if view.words & STORE_CALL != 0 || view.classes & DOLLAR != 0 {
-            super::spend(steps, view.bytes.len().saturating_mul(4));
+            super::spend(steps, view.bytes.len().saturating_mul(32));
             calls(view.bytes, hits);
         }
         compared(view.bytes, hits);

@@ -58,7 +58,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if classes & LOUD == 0 || (!mentioned && classes & DOLLAR == 0 && !torn && !tag && !named) {
         return;
     }
-    super::spend(steps, value.len());
+    super::spend(steps, value.len().saturating_mul(13));
     // Without a word of it no word of the value is one.
     let worded = words & PHP != 0 || named;
     let document = worded && classes & LINE != 0 && code::is_document(value);
@@ -84,7 +84,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             b'<' if byte(value, next) == b'?' => tag_at(value, at),
             b'[' | b'{' => bulletin(value, at),
             b'$' => {
-                super::spend(steps, 4);
+                super::spend(steps, 24);
                 dollar(value, at, view.is_name)
             }
             b'(' => {

@@ -34,7 +34,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
         return;
     }
     let value = view.bytes;
-    super::spend(steps, value.len());
+    super::spend(steps, value.len().saturating_mul(7));
     // `{"constructor": {"prototype": …}}`: the name of the inner key is the path to it.
     if view.is_name
         && value.eq_ignore_ascii_case(b"prototype")

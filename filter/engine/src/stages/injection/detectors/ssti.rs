@@ -79,6 +79,10 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             from = at.saturating_add(1);
             continue;
         };
+        super::spend(steps, 144);
+        if *steps == 0 {
+            return;
+        }
         // One delimiter in another before anything else: a probe for all engines at once.
         let found = match engine {
             Engine::Single => has_at(value, at, b"{php}"),

@@ -17,7 +17,7 @@ use super::words::Starts;
 use super::xss_calls as calls;
 use super::xss_html::tags;
 use super::xss_script::{self as script, Context};
-use super::{Class, Hits, Strength, View};
+use super::{Class, Hits, SET_UP, Strength, View};
 
 /// Scans one value.
 pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
@@ -59,7 +59,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     // A scheme's letters may be torn apart by what browsers drop.
     let torn = classes & (LINE | CONTROL | BACKSLASH) != 0 && view.marks & COLON != 0;
     if words & SCRIPT != 0 || torn {
-        super::spend(steps, value.len());
+        super::spend(steps, value.len().saturating_add(SET_UP));
         let found = scripts(view, steps, hits);
         soft = soft.or(found);
     }

@@ -9,7 +9,7 @@ use super::super::places::{Places, Set};
 use super::bytes::{byte, contains, contains_any, has_at, is_space, is_word, part, rest};
 use super::words::{Key, Words};
 use super::xss_attribute::{Attribute, attribute};
-use super::{Class, Hits, Strength};
+use super::{Class, Hits, SET_UP, Strength};
 
 /// Loads or does something by itself.
 const HARMFUL: u8 = 1;
@@ -107,7 +107,7 @@ pub(super) fn tags(value: &[u8], dashes: bool, steps: &mut u64, hits: &mut Hits)
     };
     scan(value, true, &mut seen, steps, hits);
     if dashes && !hits.is_decisive(Class::Xss) {
-        super::spend(steps, value.len());
+        super::spend(steps, value.len().saturating_mul(5).saturating_add(SET_UP));
         if let Some(at) = leaves(value) {
             hits.add(Class::Xss, Strength::Decisive, at);
         }

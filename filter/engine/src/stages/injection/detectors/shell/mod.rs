@@ -21,7 +21,7 @@ use super::super::bytes::{
 };
 use super::super::places::{Places, Set};
 use super::triggers::{CARETS, COMMAND, DOTS, GLUE, OPENS, QUESTIONS, TWINS};
-use super::{Class, Hits, Place, Strength, View};
+use super::{Class, Hits, Place, SET_UP, Strength, View};
 use argument::{Shape, has_flag, is_plain, shape};
 use list::{ALONE, RUNNER, SURE};
 pub(super) use list::{COMMON, MAYBE, NAMES, PARTS};
@@ -104,7 +104,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if !is_worth(view, start) {
         return;
     }
-    super::spend(steps, value.len());
+    super::spend(steps, value.len().saturating_add(SET_UP));
     let named = if words & COMMAND != 0 || view.marks & GLUE != 0 {
         forms::called(value, words, view.marks)
     } else {
@@ -153,12 +153,18 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
                 .all(|&byte| is_space(byte));
         at = here;
         let head = byte(value, at);
-        // A word is read behind a separator, and behind a slash through all of a path.
+        // A word is read behind a separator, in a list, behind an escaped line end.
         let cost = match head {
-            b';' | b'|' | b'&' | b'/' | b'%' => 8,
-            _ => 2,
+            b'\r' | b'|' => SET_UP,
+            b';' | b'{' => 112,
+            b'&' => 72,
+            b'\\' | b'<' | b'`' | b'@' | b'%' => 48,
+            _ => 0,
         };
-        *steps = steps.saturating_sub(cost);
+        super::spend(steps, cost);
+        if *steps == 0 {
+            return;
+        }
         let next = byte(value, at.saturating_add(1));
         let one = at.saturating_add(1);
         let separator = if text {

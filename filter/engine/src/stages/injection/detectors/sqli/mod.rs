@@ -28,7 +28,8 @@ use super::bytes::{
 };
 use super::sql_tokens::{Flags, Kind, Tail, Token, tokenize};
 use super::triggers::{AMPS, AT, CAST, COLONS, DASHES, EQUALS, LIKE, LOGIC, PIPES, SETS, SQL};
-use super::{Class, Hits, Place, Strength, View};
+use super::{Class, Hits, Place, SET_UP, Strength, View};
+use crate::budget::MAX_STEPS;
 
 /// A value of a few operands, which needs no word to be a condition.
 const SHORT: usize = 128;
@@ -62,7 +63,7 @@ pub(super) fn scan(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hi
     if !hits.is_decisive(Class::Sqli)
         && let Some(bare) = disguise::removed(view)
     {
-        super::spend(steps, bare.len());
+        super::spend(steps, bare.len().saturating_mul(16));
         let mut inner = View::new(view.place, view.name, &bare, bytes::classes(&bare));
         inner.is_name = view.is_name;
         look(&inner, tokens, steps, hits);
@@ -178,14 +179,21 @@ fn look(view: &View<'_>, tokens: &mut Vec<Token>, steps: &mut u64, hits: &mut Hi
         };
         // `#` and `--` end with their line: what follows them is code again.
         for fold in [false, true] {
-            super::spend(steps, value.len() >> if most == FIRST { 3 } else { 0 });
+            super::spend(
+                steps,
+                SET_UP.saturating_add(value.len() >> if most == FIRST { 3 } else { 0 }),
+            );
             let before = cfg!(debug_assertions).then(|| hits.clone());
             let tail = tokenize(value, context, fold, most, tokens);
-            super::spend(steps, tokens.len().saturating_mul(2));
-            judge(&Stream::new(value, tokens, tail), hits);
+            super::spend(steps, SET_UP.saturating_add(tokens.len().saturating_mul(2)));
+            judge(&Stream::new(value, tokens, tail), steps, hits);
             if let Some(mut all) = before.filter(|_| most == FIRST) {
                 let tail = tokenize(value, context, fold, usize::MAX, tokens);
-                judge(&Stream::new(value, tokens, tail), &mut all);
+                judge(
+                    &Stream::new(value, tokens, tail),
+                    &mut MAX_STEPS.clone(),
+                    &mut all,
+                );
                 debug_assert_eq!(*hits, all, "{}", value.escape_ascii());
             }
             if hits.is_decisive(Class::Sqli) {
@@ -300,7 +308,11 @@ pub(in crate::stages::injection) fn shape(value: &[u8]) -> Vec<u8> {
     ] {
         let mut hits = Hits::default();
         let tail = tokenize(value, context, fold, usize::MAX, &mut tokens);
-        judge(&Stream::new(value, &tokens, tail), &mut hits);
+        judge(
+            &Stream::new(value, &tokens, tail),
+            &mut MAX_STEPS.clone(),
+            &mut hits,
+        );
         if hits.is_empty() {
             continue;
         }
@@ -438,7 +450,7 @@ const fn is_closing(kind: Kind) -> bool {
     )
 }
 
-fn judge(stream: &Stream<'_>, hits: &mut Hits) {
+fn judge(stream: &Stream<'_>, steps: &mut u64, hits: &mut Hits) {
     for strength in [parts::whole(stream), tail::clause(stream)]
         .into_iter()
         .flatten()
@@ -484,8 +496,20 @@ fn judge(stream: &Stream<'_>, hits: &mut Hits) {
             | Kind::Exec
             | Kind::Declare
             | Kind::Grant => statement::opening(stream, at),
-            _ => None,
+            _ => continue,
         };
+        // Operands are read before and behind.
+        super::spend(
+            steps,
+            match token.kind {
+                Kind::Logic => SET_UP,
+                Kind::Comment => 40,
+                _ => 0,
+            },
+        );
+        if *steps == 0 {
+            return;
+        }
         if let Some(strength) = strength {
             hits.add(Class::Sqli, strength, token.at());
             if strength == Strength::Decisive {

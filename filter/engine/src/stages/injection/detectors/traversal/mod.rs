@@ -16,7 +16,7 @@ use super::bytes::{
 use super::triggers::{DOTS, PATH, WRAPPER};
 use super::upload;
 use super::words::Key;
-use super::{Class, Hits, Place, Strength, View};
+use super::{Class, Hits, Place, SET_UP, Strength, View};
 use drive::{drive, ends_with, machine};
 use names::{
     ACCOUNTS, DOT_DIR, ETC, FILE, PROC, PROCESS, SEGMENTS, SERVED, SETTINGS, SYSTEM, SYSTEM32,
@@ -65,7 +65,7 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     if !named && view.marks & DOTS == 0 {
         return;
     }
-    super::spend(steps, value.len());
+    super::spend(steps, value.len().saturating_add(SET_UP));
     // Nobody's folder is above the one that a file is put into.
     if upload::is_file_name(view)
         && let Some(at) = leaves(value)
