@@ -99,6 +99,16 @@ pub(super) fn is_document(value: &[u8]) -> bool {
     super::bytes::tally(lines.take(LINES)) == LINES
 }
 
+/// Whether a text goes on in a line behind the first; one that begins with a bracket belongs to the call before it.
+pub(super) fn has_lines(value: &[u8]) -> bool {
+    let mut lines = value.split(|&byte| byte == b'\n');
+    lines.next();
+    lines.any(|line| {
+        let first = line.trim_ascii_start().first();
+        first.is_some_and(|&first| first != b'(')
+    })
+}
+
 /// The end of the word that starts at `at`, and its key.
 pub(super) fn word(value: &[u8], at: usize) -> (usize, Key) {
     let mut key = Key::EMPTY;
@@ -370,6 +380,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Where its bracket stands.
+    pub(super) const fn open(&self) -> usize {
+        self.open
+    }
+
     /// Whether a sentence tells of it. Asked last, and only where the answer decides: it is what a call costs most for.
     pub(super) fn is_mention(&self, value: &[u8]) -> bool {
         in_sentence(value, self.start)

@@ -205,8 +205,7 @@ fn is_made(value: &[u8], name: &Name, before: u8) -> bool {
     let back = |steps: usize| start.checked_sub(steps).map_or(0, |at| byte(value, at));
     match before {
         b'(' => {
-            back(2) == b'T'
-                && !is_word(back(3))
+            is_type(value, name)
                 && byte(value, name.end) == b')'
                 && byte(value, name.end.saturating_add(1)) == b'.'
         }
@@ -217,7 +216,7 @@ fn is_made(value: &[u8], name: &Name, before: u8) -> bool {
         }
         b' ' => {
             let made = start <= 8 && has_at(value, start.saturating_sub(4), b"new ");
-            made && !value.contains(&b'\n')
+            made && !code::has_lines(value)
                 && code::call(value, start, name.end).is_some_and(|call| {
                     call.arguments == Arguments::Code && !call.is_mention(value)
                 })
@@ -343,7 +342,7 @@ fn is_chosen(value: &[u8], name: &Name, before: u8) -> bool {
     let start = name.start;
     let back = |steps: usize| start.checked_sub(steps).map_or(0, |at| byte(value, at));
     match before {
-        b'(' => back(2) == b'T' && !is_word(back(3)),
+        b'(' => is_type(value, name),
         b'@' => byte(value, name.end) == b'@' && !is_word(back(2)),
         b'"' | b'\'' => {
             matches!(
@@ -354,6 +353,20 @@ fn is_chosen(value: &[u8], name: &Name, before: u8) -> bool {
         b'<' => matches!(byte(value, name.end), b'>' | b'/' | b' '),
         _ => false,
     }
+}
+
+/// `T(` before the name; `T (` where a member follows, which no sentence writes.
+fn is_type(value: &[u8], name: &Name) -> bool {
+    let open = name.start.saturating_sub(1);
+    let lead = value.get(open.saturating_sub(8)..open).unwrap_or(&[]);
+    let letter = lead.trim_ascii_end();
+    let named = letter
+        .strip_suffix(b"T")
+        .is_some_and(|before| !before.last().is_some_and(|&last| is_word(last)));
+    let tail = rest(value, name.end);
+    named
+        && (letter.len() == lead.len()
+            || (tail.starts_with(b").") && byte(tail, 2).is_ascii_alphabetic()))
 }
 
 /// YAML's tags: `!!javax.script.X`, `!!python/object/apply:os.system`, `!ruby/object:X`.
@@ -487,6 +500,9 @@ mod tests {
             "Runtime.getRuntime().exec(\"id\")",
             "${T(java.lang.Runtime).getRuntime().exec('id')}",
             "T (java.lang.Runtime).getRuntime()",
+            "T (java.lang.System).getProperty('user.dir')",
+            "T\n(java.lang.System).getProperty('user.dir')",
+            "new java.net.URL\n(\"http://evil.example\").openStream()",
             "#{''.getClass().forName('java.lang.Runtime')}",
             "new java.lang.ProcessBuilder({'id'}).start()",
             "new ProcessBuilder(\"id\").start();",

@@ -10,7 +10,7 @@
 use super::bytes::{
     DOLLAR, LINE, QUOTE, SCORE, byte, contains, has_at, is_space, is_word, part, rest, skip_space,
 };
-use super::code;
+use super::code::{self, Arguments};
 use super::node_calls::{answers, callers, prepares, reflects};
 use super::node_forms::{console, endless, function};
 use super::triggers::NODE;
@@ -193,7 +193,7 @@ impl<'a> Text<'a> {
         Self {
             value,
             document: lines && code::is_document(value),
-            lines: lines && value.trim_ascii_end().contains(&b'\n'),
+            lines: lines && code::has_lines(value),
         }
     }
 }
@@ -234,7 +234,10 @@ fn word(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<Strength> 
             let (after, _) = member(value, end)?;
             let name = value.get(start..end)?;
             let capital = name.first().is_some_and(u8::is_ascii_uppercase);
-            if !capital || byte(value, after) != b'(' {
+            let call = code::call(value, start, after).filter(|_| capital)?;
+            // `Bun.sh (the shell)`: behind a blank only what an interface is given.
+            let given = matches!(call.first, b'{' | b'[' | b'"' | b'\'' | b'`');
+            if call.gap != code::Gap::None && (!given || call.is_mention(value)) {
                 return None;
             }
             Strength::Decisive
@@ -346,9 +349,7 @@ fn process(value: &[u8], start: usize, end: usize) -> Option<Strength> {
         OUTER if indexed || whole => Some(Strength::Decisive),
         // `"+process.env+"`.
         OUTER if is_glued(value, start, after) => Some(Strength::Decisive),
-        OUTER if byte(value, after) == b'(' && !code::goes_on(value, after) => {
-            Some(Strength::Decisive)
-        }
+        OUTER if is_called(value, start, end, after) => Some(Strength::Decisive),
         OUTER => Some(Strength::Weak),
         _ if indexed => Some(Strength::Suspicious),
         _ => None,
@@ -361,6 +362,14 @@ fn process(value: &[u8], start: usize, end: usize) -> Option<Strength> {
         } else {
             strength
         }
+    })
+}
+
+/// `exit(1)`, `exit/*x*/(1)`; behind one blank only with what no sentence puts in brackets.
+fn is_called(value: &[u8], start: usize, end: usize, after: usize) -> bool {
+    code::call(value, start, after).is_some_and(|call| {
+        let code = matches!(call.arguments, Arguments::Code | Arguments::None);
+        call.gap == code::Gap::None || (code && byte(value, end) != b':' && !call.is_mention(value))
     })
 }
 
@@ -467,6 +476,12 @@ mod tests {
             "process[\"env\"]",
             "process.binding('spawn_sync')",
             "process.exit(1)",
+            "process.exit (1)",
+            "process.exit/*x*/(1)",
+            "process.kill\n(1, 9)",
+            "Deno.run/*x*/({cmd:['id']})",
+            "Bun.spawn\t(['id'])",
+            "Bun.spawn (['id'])",
             "process[req.query.a",
             "this.constructor.constructor('return process')()",
             "[][\"constructor\"][\"constructor\"](\"return this\")()",

@@ -119,6 +119,9 @@ mod tests {
             "x = Reflect.apply(f, null, [1])",
             "response.write(7*7)",
             "response.end('x')",
+            "res.end\n(6*7)",
+            "Reflect.ownKeys\n(globalThis)",
+            "Error.prepareStackTrace=(e,s)=>s[0].getThis\n()",
             "res.end(1)",
             "res.send(env)",
             "res.json(secrets)",
@@ -141,6 +144,8 @@ mod tests {
     fn talk_of_them_is_none() {
         for value in [
             "Reflect.",
+            "res.end(1)\nres.close()",
+            "Reflect.get(target, key)\nis what a trap calls",
             "reflect.ValueOf(x)",
             "Reflect on it (please)",
             "use Reflect.get(target) in your trap",

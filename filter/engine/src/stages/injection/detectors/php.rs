@@ -165,7 +165,7 @@ fn ends_program(value: &[u8]) -> bool {
         .or_else(|| text.strip_suffix(b";#"));
     code.is_some_and(|code| {
         code.ends_with(b")")
-            && !code.contains(&b'\n')
+            && !code::has_lines(code)
             && bytes::pair(code, |one, two| match one {
                 b'\'' | b'"' => matches!(two, b';' | b'.' | b'+' | b')'),
                 b';' => two.is_ascii_alphabetic() || matches!(two, b'$' | b'@'),
@@ -252,8 +252,11 @@ fn weighed(value: &[u8], start: usize, end: usize, kind: u8, call: &Call) -> Opt
     if kind == PROBE {
         // `print(md5(1))`, `die(sha1('x'))`: a probe asks for what it knows.
         let constant = first.is_ascii_digit() || quoted && first != b'$';
-        return (gap == Gap::None && constant && is_printed(value, start))
-            .then_some(Strength::Decisive);
+        let close = || code::arguments(value, call.open()).1;
+        // `print md5 (1)`: with nothing behind it but what ends a statement.
+        let called = gap != Gap::Blank
+            || close().is_some_and(|end| matches!(byte(value, end), 0 | b';' | b')' | b'.'));
+        return (constant && called && is_printed(value, start)).then_some(Strength::Decisive);
     }
     if kind == GLUE {
         return match arguments {
@@ -308,9 +311,9 @@ fn is_module(value: &[u8], quote: usize) -> bool {
 
 /// `echo `, `print(`, `die(` right before.
 fn is_printed(value: &[u8], start: usize) -> bool {
-    let lead = value.get(start.saturating_sub(16)..start).unwrap_or(&[]);
-    let lead = lead.trim_ascii_end();
-    let lead = lead.strip_suffix(b"(").unwrap_or(lead).trim_ascii_end();
+    let lead = value.get(start.saturating_sub(REACH)..start).unwrap_or(&[]);
+    let lead = without_comment(lead);
+    let lead = lead.strip_suffix(b"(").map_or(lead, without_comment);
     [
         &b"echo"[..],
         b"print",
@@ -331,13 +334,21 @@ fn is_printed(value: &[u8], start: usize) -> bool {
     })
 }
 
+/// A text without the blanks and the comment it ends with.
+fn without_comment(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii_end();
+    let open = text
+        .strip_suffix(b"*/")
+        .and_then(|inner| inner.windows(2).rposition(|pair| pair == b"/*"));
+    open.and_then(|open| text.get(..open))
+        .map_or(text, <[u8]>::trim_ascii_end)
+}
+
 /// `('http://`, ` "php://`: what is included comes from elsewhere.
 fn is_remote(value: &[u8], end: usize) -> bool {
-    let open = skip_space(value, end);
-    let inside = skip_space(
-        value,
-        open.saturating_add(usize::from(byte(value, open) == b'(')),
-    );
+    let (open, _) = code::gap(value, end);
+    let inside = open.saturating_add(usize::from(byte(value, open) == b'('));
+    let (inside, _) = code::gap(value, inside);
     let name = inside.saturating_add(1);
     matches!(byte(value, inside), b'\'' | b'"')
         && [
@@ -520,6 +531,13 @@ mod tests {
             "\".exit(md5('a1'));#",
             "a;die(strrev('ba'));//",
             "print(md5(31))",
+            "print/**/(md5(1))",
+            "echo md5\t(77);",
+            "echo md5 (77);",
+            "die/*x*/(sha1(/*y*/'x'))",
+            "print( /*x*/ md5(31))",
+            "include/*x*/('http://x.example/x.txt')",
+            "\".exit\n(md5('a1'));#",
             "echo sha1('x');",
             // Tags.
             "$ {phpinfo()}",

@@ -66,14 +66,51 @@ pub(super) fn is_whole(value: &[u8]) -> bool {
             text.first(),
             Some(b'{' | b'$' | b'<' | b'[' | b'#' | b'@' | b'%')
         )
-        || text.contains(&b'\n')
     {
         return false;
     }
-    HEADS.iter().any(|head| has_at(text, 0, head))
-        || VALUES.iter().any(|whole| text.eq_ignore_ascii_case(whole))
+    let head = HEADS.iter().find_map(|head| behind(text, head));
+    head.is_some_and(|tail| !has_lines(tail))
+        || VALUES
+            .iter()
+            .any(|whole| behind(text, whole).is_some_and(<[u8]>::is_empty))
+        || (!text.contains(&b'\n') && (multiplies(text) || filters(text)))
         || multiplies(text)
         || filters(text)
+}
+
+/// What follows `head` in `text`, with any blanks where an engine takes them; a blank of its own stands for some.
+fn behind<'a>(text: &'a [u8], head: &[u8]) -> Option<&'a [u8]> {
+    let double = head.starts_with(b"{{");
+    let (mut left, mut before) = (text, 0);
+    for &sign in head {
+        let free = matches!(sign, b'(' | b'}' | b'=' | b'[' | b'\'' | b'"' | b'.')
+            || (double && before == b'{' && sign != b'{');
+        before = sign;
+        if sign == b' ' {
+            let blanks = left.trim_ascii_start();
+            if blanks.len() == left.len() {
+                return None;
+            }
+            left = blanks;
+            continue;
+        }
+        if free {
+            left = left.trim_ascii_start();
+        }
+        let (first, after) = left.split_first()?;
+        if !first.eq_ignore_ascii_case(&sign) {
+            return None;
+        }
+        left = after;
+    }
+    Some(left)
+}
+
+/// Whether it has lines, what closes the piece left out.
+fn has_lines(tail: &[u8]) -> bool {
+    let open = tail.strip_suffix(b"}}").unwrap_or(tail);
+    open.trim_ascii_end().contains(&b'\n')
 }
 
 /// `[[7*7]]`, `$!{7*7}`, `[% 7*7 %]`: two numbers multiplied between signs that open and signs that close.
@@ -171,6 +208,11 @@ mod tests {
             "{{range .}}{{.}}{{end}}",
             "{{index . 0}}",
             "{{source('x')}}",
+            "{{\nthis\n}}",
+            "{{\trange .\t}}{{.}}{{end}}",
+            "{{\nsource ('x')\n}}",
+            "#parse\n(\"x.vm\")",
+            "#foreach\t($i in [1..3])$i#end",
             "{{include('x')}}",
             "@{var x=1;}",
         ] {
@@ -196,6 +238,9 @@ mod tests {
             "7*7",
             "((7*7))",
             "#parse",
+            "# Parse (\"x.vm\")",
+            "{ math equation=1}",
+            "{{index . 0}}\n{{name}}",
             "#include <stdio.h>",
             "@using the van",
             "{math}",

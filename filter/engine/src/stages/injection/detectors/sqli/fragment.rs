@@ -6,7 +6,10 @@
 //! (`a=round(/*&b=*/1)`) leaves such a piece behind.
 //! **Cost:** constant.
 
-use super::super::bytes::{contains, has_at, is_space, part, rest, skip_space, tally};
+use super::super::bytes::{
+    byte, contains, has_at, is_space, is_word, part, rest, skip_space, tally,
+};
+use super::super::code::gap;
 use super::super::sql_tokens::{is_function, is_listed, is_server_name};
 use super::super::{Place, View};
 
@@ -161,16 +164,47 @@ pub(in super::super) fn void(value: &[u8], at: usize) -> bool {
 
 /// `in (0,1)`, `in ('a')`, `like null`, `name like '`: the start or the end of a comparison, as the whole value.
 pub(super) fn compares(value: &[u8]) -> bool {
-    let listed = has_at(value, 0, b"in (") || has_at(value, 0, b"in(");
+    let listed = has_at(value, 0, b"in") && byte(value, gap(value, 2).0) == b'(';
     let last = value.trim_ascii_end();
     listed
-        || value.trim_ascii_end().eq_ignore_ascii_case(b"like null")
-        || value.len() <= LONGEST && matches!(last, [.., blank, b'\'' | b'"'] if is_space(*blank))
+        || is_like_null(last)
+        || value.len() <= LONGEST
+            && (matches!(last, [.., blank, b'\'' | b'"'] if is_space(*blank))
+                || matches!(last, [.., b'*', b'/', b'\'' | b'"']))
+}
+
+/// `like null`, whatever parts the two.
+pub(in super::super) fn is_like_null(text: &[u8]) -> bool {
+    let (null, _) = gap(text, 4);
+    has_at(text, 0, b"like")
+        && null > 4
+        && has_at(text, null, b"null")
+        && !is_word(byte(text, null.saturating_add(4)))
+}
+
+/// Whether the value begins with the word, and another or a sign follows it behind blanks or a comment.
+pub(in super::super) fn leads(value: &[u8], word: &[u8]) -> bool {
+    has_at(value, 0, word)
+        && (is_space(byte(value, word.len())) || has_at(value, word.len(), b"/*"))
 }
 
 /// `backup database x to disk=`, `restore database x from disk=`: SQL Server's statements, and nobody's sentence.
 pub(super) fn is_backup(value: &[u8]) -> bool {
     let value = part(value, skip_space(value, 0), QUERY);
+    if !leads(value, b"backup") && !leads(value, b"restore") {
+        return false;
+    }
+    let (mut plain, mut length, mut at) = ([0; QUERY], 0_usize, 0);
+    while at < value.len() {
+        let (next, _) = gap(value, at);
+        let letter = if next > at { b' ' } else { byte(value, at) };
+        if let Some(place) = plain.get_mut(length) {
+            *place = letter;
+        }
+        length = length.saturating_add(1);
+        at = next.max(at.saturating_add(1));
+    }
+    let value = plain.get(..length).unwrap_or(value);
     let goes = |heads: [&[u8]; 2], devices: [&[u8]; 3]| {
         heads.iter().any(|head| has_at(value, 0, head))
             && devices.iter().any(|device| contains(value, device))

@@ -225,10 +225,10 @@ fn starts_statement(view: &View<'_>) -> bool {
         [b';', ..] => true,
         [b'@', ..] if view.marks & DASHES != 0 => true,
         [b'0'..=b'9', ..] if tail::begins(value) => true,
-        [b'p' | b'P', ..] if view.marks & AT != 0 && bytes::has_at(value, 0, b"print @@") => true,
-        [b'x' | b'X', ..] if view.words & LOGIC != 0 && bytes::has_at(value, 0, b"xor ") => true,
+        [b'p' | b'P', ..] if view.marks & AT != 0 && fragment::leads(value, b"print") => true,
+        [b'x' | b'X', ..] if view.words & LOGIC != 0 && fragment::leads(value, b"xor") => true,
         [b'f' | b'F', ..]
-            if view.classes & (OPERATOR | TICK) != 0 && bytes::has_at(value, 0, b"from ") =>
+            if view.classes & (OPERATOR | TICK) != 0 && fragment::leads(value, b"from") =>
         {
             true
         }

@@ -212,7 +212,7 @@ pub(super) fn variable(stream: &Stream<'_>, at: usize) -> Strength {
         Kind::Select | Kind::Logic | Kind::Comma | Kind::Op | Kind::All
     );
     let cut = stream.has(1, Flags::DASHES) || stream.text(1).starts_with(b"/*");
-    let printed = at == 1 && super::bytes::has_at(stream.text(0), 0, b"print ");
+    let printed = at == 1 && super::fragment::leads(stream.text(0), b"print");
     if operand || printed || (at == 0 && stream.cuts(1) && cut) {
         Strength::Decisive
     } else {
@@ -399,8 +399,7 @@ pub(super) fn like(stream: &Stream<'_>, at: usize) -> Option<Strength> {
     }
     // `like null`, `name like '`
     let end = stream.kind(at.saturating_add(2)) == Kind::End;
-    let null =
-        at == 0 && next == Kind::Lit && super::bytes::has_at(stream.text(0), 0, b"like null");
+    let null = at == 0 && next == Kind::Lit && super::fragment::is_like_null(stream.text(0));
     let left = at == 1
         && super::is_name(stream.kind(0))
         && next == Kind::StrOpen
