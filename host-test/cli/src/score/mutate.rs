@@ -231,6 +231,10 @@ fn blanks(value: &str, random: &mut Random, with: &[&str]) -> Option<String> {
 
 /// Before an opening parenthesis of a call, any comment will do.
 fn code_comments(value: &str, _: &mut Random) -> Option<String> {
+    // SpEL, where `T(` is, knows none.
+    if value.contains("T(") {
+        return None;
+    }
     let at = call(value)?;
     let (before, after) = value.split_at(at);
     Some(format!("{before}/*x*/{after}"))
@@ -283,21 +287,47 @@ fn shell_quotes(value: &str, random: &mut Random) -> Option<String> {
         return None;
     }
     let start = value.find([';', '|', '&', '`', '('])?;
-    let tail = value.get(start..)?;
-    let word = start + tail.find(|one: char| one.is_ascii_lowercase())?;
-    let after = value.get(word..)?;
-    let length = after
-        .find(|one: char| !one.is_ascii_lowercase())
-        .unwrap_or(after.len());
-    if length < 2 {
-        return None;
-    }
+    let (word, length) = quotable(value, start)?;
     let cut = word + 1 + random.below(length - 1);
     let (before, rest) = value.split_at(cut);
     Some(format!(
         "{before}{}{rest}",
         random.one(&["''", "\"\"", "\\"])
     ))
+}
+
+/// Words that a shell knows only without quotes (POSIX 2.4, bash).
+const RESERVED: &[&str] = &[
+    "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in",
+    "select", "then", "time", "until", "while",
+];
+
+/// The first word from `from` on that quotes do not change, and its length: no reserved word, no name of a variable or of a function.
+fn quotable(value: &str, from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    loop {
+        let tail = value.get(at..)?;
+        let word = at + tail.find(|one: char| one.is_ascii_alphanumeric() || one == '_')?;
+        let after = value.get(word..)?;
+        let length = after
+            .find(|one: char| !(one.is_ascii_alphanumeric() || one == '_'))
+            .unwrap_or(after.len());
+        let text = after.get(..length)?;
+        let behind = after.get(length..)?;
+        let before = value.get(..word)?;
+        // What is not written in small letters to its end ends there.
+        let small = text
+            .find(|one: char| !one.is_ascii_lowercase())
+            .unwrap_or(length);
+        let named = before.ends_with('$')
+            || before.ends_with("${")
+            || behind.starts_with('=')
+            || behind.starts_with("()");
+        if small >= 2 && !named && !RESERVED.contains(&text) {
+            return Some((word, small));
+        }
+        at = word + length;
+    }
 }
 
 fn is_windows(value: &str) -> bool {
@@ -496,6 +526,33 @@ mod tests {
     }
 
     #[test]
+    fn quotes_leave_reserved_words_and_names() {
+        for (value, kept) in [
+            (";if [ 3 -gt 2 ];then ping x;fi", ";if [ 3 -g"),
+            ("|for f in /home/*;do echo $f;done", "|for f in /h"),
+            (";case y in y) id;;esac", ";case y in y) i"),
+            ("x;until false;do w;done", "x;until f"),
+            (";time id", ";time i"),
+            (";go(){ id;};go", ";go(){ i"),
+        ] {
+            let got = made("quotes of the shell", value).expect("a change");
+            assert!(got.starts_with(kept), "{got}");
+            let plain: String = got
+                .chars()
+                .filter(|one| !matches!(one, '\'' | '"' | '\\'))
+                .collect();
+            assert_eq!(plain, value);
+        }
+    }
+
+    #[test]
+    fn a_type_of_spring_takes_no_comment() {
+        let value = "T(java.lang.System).getProperty('a')";
+        assert_eq!(made("comments in code", value), None);
+        assert!(made("comments in code", "print(1)").is_some());
+    }
+
+    #[test]
     fn a_comment_of_sql_keeps_its_blank() {
         let got = made("comments", "' or 1=1 -- x").expect("something");
         assert!(got.ends_with("-- x"), "{got}");
@@ -506,6 +563,8 @@ mod tests {
         for (name, value) in [
             ("blanks of the shell", "; echo 'a b'"),
             ("quotes of the shell", "& type c:\\boot.ini"),
+            ("quotes of the shell", ";if"),
+            ("quotes of the shell", ";ab=1;${cd}"),
             ("padding", "../../etc/passwd"),
             ("tag blanks", "no tags here"),
             ("nested look-ups", "${env:HOME}"),
