@@ -45,6 +45,9 @@ struct Family {
     what: As,
     #[serde(default)]
     places: Option<Vec<Place>>,
+    /// Its values act only where a value starts: a formula, an option, a document.
+    #[serde(default)]
+    alone: bool,
     values: Vec<String>,
 }
 
@@ -139,7 +142,9 @@ impl Maker<'_> {
                 Label::Attack => mutation.fits(&self.file.class),
                 _ => mutation.honest,
             };
-            if !fits || self.family.what != As::Value {
+            // Prose before such a value takes away what it does.
+            let spoils = self.family.alone && mutation.name == "padding";
+            if !fits || spoils || self.family.what != As::Value {
                 continue;
             }
             for place in self.places() {
@@ -235,3 +240,32 @@ impl Maker<'_> {
 
 /// Name of this collection in tables.
 pub const OWN: &str = "own";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_alone_is_not_padded() {
+        let folder = std::env::temp_dir().join(format!("palisade-own-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("shell.yaml");
+        let padded = |alone: &str| {
+            let text = format!(
+                "class: shell\nabout: a test\nattacks:\n  - family: formulas\n    {alone}values: [\"=cmd|'/C calc'!A0\"]\n"
+            );
+            std::fs::write(&path, text).expect("a file");
+            let rows = rows(&path, Some(Mutate::default())).expect("rows");
+            let by = |name: &str| {
+                let of = |row: &&Row| row.mutant.as_ref().is_some_and(|mutant| mutant.by == name);
+                rows.iter().filter(of).count()
+            };
+            (by("padding"), by("base64"))
+        };
+        let (with, others) = padded("");
+        assert!(with > 0 && others > 0);
+        assert_eq!(padded("alone: true\n    "), (0, others));
+        assert_eq!(padded("alone: false\n    "), (with, others));
+        std::fs::remove_dir_all(&folder).expect("it is removed");
+    }
+}
