@@ -91,8 +91,8 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
             Engine::Sigil => byte(value, at) == b'@' && system.is_near(value, at),
             Engine::Directive => {
                 at == lead
-                    && has_at(value, at, b"#evaluate(")
-                    && matches!(byte(value, at.saturating_add(10)), b'"' | b'\'' | b'$')
+                    && has_at(value, at, b"#evaluate")
+                    && matches!(byte(value, start), b'"' | b'\'' | b'$')
             }
             _ => false,
         };
@@ -115,18 +115,20 @@ pub(super) fn scan(view: &View<'_>, steps: &mut u64, hits: &mut Hits) {
     finish(view, soft, steps, hits);
 }
 
+/// Blanks between the name of a directive and its bracket that are read over.
+const BLANKS: usize = 8;
+
 /// Bytes of a block that are looked through.
 const BLOCK: usize = 96;
 
 /// `{{#with "s" as |x|}}` (Handlebars walks from a text to its class), `{{printf "%s" .X}}` (Go). `lead`: where the value begins.
 fn asks(value: &[u8], at: usize, lead: usize) -> bool {
-    match byte(value, at.saturating_add(2)) {
-        b'#' => has_at(value, at, b"{{#with \"") && contains(part(value, at, BLOCK), b" as |"),
-        b'p' | b'P' => {
-            at == lead
-                && has_at(value, at, b"{{printf \"")
-                && contains(part(value, at, BLOCK), b" .")
-        }
+    let block = part(value, at, BLOCK);
+    let begins = |head: &[u8]| super::ssti_whole::behind(block, head).is_some();
+    let inside = rest(block, 2).trim_ascii_start();
+    match inside.first() {
+        Some(b'#') => begins(b"{{#with \"") && contains(block, b" as |"),
+        Some(b'p' | b'P') => at == lead && begins(b"{{printf \"") && contains(block, b" ."),
         _ => false,
     }
 }
@@ -231,9 +233,9 @@ fn opening(value: &[u8], at: usize) -> Option<(Engine, Until, usize)> {
                 .into_iter()
                 .find(|name| has_at(value, at.saturating_add(1), name))?;
             let mut open = at.saturating_add(1).saturating_add(name.len());
-            if byte(value, open) == b' ' {
-                open = open.saturating_add(1);
-            }
+            let blanks = part(value, open, BLANKS).iter();
+            let blanks = super::bytes::tally(blanks.take_while(|&&byte| is_space(byte)));
+            open = open.saturating_add(blanks);
             let start = open.saturating_add(1);
             (byte(value, open) == b'(').then_some((Engine::Directive, Until::Bracket, start))
         }

@@ -80,7 +80,7 @@ pub(super) fn is_whole(value: &[u8]) -> bool {
 }
 
 /// What follows `head` in `text`, with any blanks where an engine takes them; a blank of its own stands for some.
-fn behind<'a>(text: &'a [u8], head: &[u8]) -> Option<&'a [u8]> {
+pub(super) fn behind<'a>(text: &'a [u8], head: &[u8]) -> Option<&'a [u8]> {
     let double = head.starts_with(b"{{");
     let (mut left, mut before) = (text, 0);
     for &sign in head {
@@ -212,6 +212,10 @@ mod tests {
             "{{\trange .\t}}{{.}}{{end}}",
             "{{\nsource ('x')\n}}",
             "#parse\n(\"x.vm\")",
+            "#evaluate\t(\"$x\")",
+            "#set\t( $a = 8*9 )",
+            "{{ #with \"s\" as |string| }}{{/with}}",
+            "{{\nprintf \"%s\" .Password }}",
             "#foreach\t($i in [1..3])$i#end",
             "{{include('x')}}",
             "@{var x=1;}",

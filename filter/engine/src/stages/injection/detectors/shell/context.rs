@@ -346,8 +346,7 @@ pub(super) fn is_verb(name: &[u8]) -> bool {
 }
 
 /// `;date`: a command that tells something, whose name is a word, and nothing else is in the value.
-pub(super) fn tells(value: &[u8], at: usize, end: usize) -> bool {
-    let name = value.get(at..end).unwrap_or(&[]);
+pub(super) fn tells(value: &[u8], name: &[u8], end: usize) -> bool {
     let known = [
         &b"date"[..],
         b"export",

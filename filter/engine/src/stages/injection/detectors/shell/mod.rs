@@ -379,7 +379,11 @@ fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> O
         globbed,
         ..
     } = read;
-    let name = value.get(at..first.end).unwrap_or(&[]);
+    let plain = (first.torn > 0).then(|| tools::Name::read(value, at));
+    let name = plain
+        .as_ref()
+        .and_then(|name| name.until(first.end))
+        .unwrap_or_else(|| first.name(value));
     let path = first.path || byte(value, at) == b'\\';
     if globbed && separated {
         return Some(Strength::Decisive);
@@ -405,7 +409,7 @@ fn command_behind(value: &[u8], from: usize, before: Before, doubled: bool) -> O
         if before != Before::Substitution && forms::construct(value, at) {
             return Some(Strength::Decisive);
         }
-        if before == Before::Leading && odd && context::tells(value, at, end) {
+        if before == Before::Leading && odd && context::tells(value, name, end) {
             return Some(Strength::Decisive);
         }
         // A value that begins with a separator and goes on like a command line is one, whatever the command.
@@ -540,7 +544,11 @@ fn judge(
     if before == Before::Leading && shape == Shape::Word && has_flag(rest(value, read.end)) {
         return Some(Strength::Decisive);
     }
-    let name = read.name(value);
+    let plain = (torn > 0).then(|| tools::Name::read(value, read.start));
+    let name = plain
+        .as_ref()
+        .and_then(|name| name.until(read.end))
+        .unwrap_or_else(|| read.name(value));
     let odd = lead
         .last()
         .is_some_and(|byte| matches!(byte, b';' | b'|' | b'&'));

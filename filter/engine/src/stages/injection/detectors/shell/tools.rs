@@ -99,7 +99,7 @@ const NAME: usize = 48;
 const LETTERS: usize = 24;
 
 /// A word as a shell reads it: without the quotes and backslashes within it.
-struct Name {
+pub(super) struct Name {
     letters: [u8; LETTERS],
     length: usize,
     end: usize,
@@ -107,7 +107,7 @@ struct Name {
 
 impl Name {
     /// The word from `at` on.
-    fn read(value: &[u8], at: usize) -> Self {
+    pub(super) fn read(value: &[u8], at: usize) -> Self {
         let mut name = Self {
             letters: [0; LETTERS],
             length: 0,
@@ -130,6 +130,11 @@ impl Name {
 
     fn text(&self) -> &[u8] {
         self.letters.get(..self.length).unwrap_or(&[])
+    }
+
+    /// The word if it ends at `end`, as one does in which nothing but quotes vanished.
+    pub(super) fn until(&self, end: usize) -> Option<&[u8]> {
+        (self.end == end && self.length > 0).then(|| self.text())
     }
 }
 

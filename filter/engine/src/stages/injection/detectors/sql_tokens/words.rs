@@ -232,7 +232,10 @@ pub(in super::super) fn knows(word: &[u8]) -> bool {
 
 /// Whether `name` is a thing of a database: a table's part, a catalogue, or the plural of one.
 pub(in super::super) fn is_listed(name: &[u8]) -> bool {
-    let one = name.strip_suffix(b"s").unwrap_or(name);
+    let one = name
+        .strip_suffix(b"s")
+        .or_else(|| name.strip_suffix(b"S"))
+        .unwrap_or(name);
     matches!(listed(name), W_SCHEMA | W_OBJECT | W_SERVER) || listed(one) == W_OBJECT
 }
 

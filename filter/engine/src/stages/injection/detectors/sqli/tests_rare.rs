@@ -190,6 +190,7 @@ fn pieces_of_conditions_alone() {
         "b,1=1",
         "from users where name=\"x\"",
         "1.e.tables",
+        "1.E.tAblES",
         "1.e(ascii",
         "1.E(ascii(user()))",
         "1 union select.``1.e.x",
