@@ -442,6 +442,12 @@ impl<'a> Inspection<'a> {
     fn look(&mut self, place: Place, name: &[u8], raw: &[u8], encoding: Encoding) -> Natural {
         spend(self.steps, raw.len().saturating_mul(VALUE));
         self.forget();
+        if *self.steps == 0 {
+            return Natural {
+                seen: 0,
+                decoded: false,
+            };
+        }
         let mut seen = classes(raw);
         let custom = !self.stage.patterns.is_empty();
         if seen & !HIGH == 0 && !custom && !detectors::is_worth_it(raw, seen) {
@@ -613,6 +619,9 @@ impl<'a> Inspection<'a> {
 
     /// All detectors over one view, unless the same was looked at before; over a document as a whole, those of mark-up alone.
     fn view(&mut self, place: Place, name: &[u8], view: &[u8], seen: u32) {
+        if *self.steps == 0 {
+            return;
+        }
         let mut hits = Hits::default();
         let kept = place == Place::Body && !self.is_file;
         if self.only & !MARKUP == 0 {
