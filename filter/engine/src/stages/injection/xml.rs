@@ -255,6 +255,9 @@ pub(super) struct Walk {
     pub(super) shallow: bool,
 }
 
+/// Bytes that a piece of a document is worth besides its own.
+const PIECE: usize = 16;
+
 /// Looks at everything in a document. `outer` is the name of the field it stands in, empty for a body.
 pub(super) fn walk(
     text: &[u8],
@@ -275,8 +278,7 @@ pub(super) fn walk(
         if inspection.is_spent() {
             break;
         }
-        // A step of the reader's own, however short the piece.
-        inspection.pay(0);
+        inspection.pay(PIECE);
         let ends_text = matches!(piece, Piece::Open(_) | Piece::Close | Piece::Declaration);
         if ends_text && !characters.is_empty() {
             inspection.value(place, &path, characters.trim_ascii(), Encoding::Plain);
