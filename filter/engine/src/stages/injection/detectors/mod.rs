@@ -179,7 +179,7 @@ fn temper(view: &View<'_>, hits: &mut Hits) {
         *hits = Hits::default();
     }
     // Who writes of programs at length writes of several languages.
-    if hits.is_doubtful() && view.classes & LINE != 0 && code::is_document(view.bytes) {
+    if view.classes & LINE != 0 && hits.is_doubtful() && code::is_document(view.bytes) {
         hits.keep_one();
     }
 }
