@@ -19,9 +19,10 @@ use palisade_engine::stages::injection::{Here, InjectionStage};
 use palisade_engine::units::UnixTime;
 use palisade_host::{Clock, Module, Request, Response, Vm, VmConfig};
 
-/// V8 runs busy inspection at about 20 units of fuel a nanosecond, measured beside `cargo xtask bench injection`: a body at most 6.5 ms.
+/// V8 runs busy inspection at about 20 units of fuel a nanosecond on a quiet machine (10 to 14 in the last runs of `cargo xtask bench injection`, on a
+/// busy one): a body at most 6.5 ms.
 const MOST: u64 = 130_000_000;
-/// A head of the 60 KiB that Envoy takes: 2 ms.
+/// A head of the 60 KiB that Envoy takes: 2 ms, what a detector ends beyond its steps with it.
 const MOST_OF_A_HEAD: u64 = 40_000_000;
 
 /// Linear memory of a filter that has seen the worst.
